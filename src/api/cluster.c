@@ -1,0 +1,203 @@
+/* /cluster: resources, status, nextid, log. PVE: pve-manager, Cluster.pm. */
+#include "api/common.h"
+#include "api/host.h"
+
+int api_cluster_index(struct api_call *c, const struct api_cluster_index_args *a, struct err *e)
+{
+    static const char *const names[] = {"log", "nextid", "resources", "status", "tasks", NULL};
+
+    return api_reply_index(c, "name", names);
+}
+
+static void write_node(struct api_call *c)
+{
+    struct jw *w = &c->out;
+    struct host_memory m;
+    struct host_cpu cpu;
+    char id[80], path[AUTH_PATH_MAX];
+    double iowait;
+
+    snprintf(id, sizeof(id), "node/%s", c->api->node);
+    snprintf(path, sizeof(path), "/nodes/%s", c->api->node);
+    jw_object(w);
+    jw_kv_str(w, "id", id);
+    jw_kv_str(w, "type", "node");
+    jw_kv_str(w, "node", c->api->node);
+    jw_kv_str(w, "status", "online");
+    jw_kv_str(w, "level", "");
+    if (auth_has(c->api->auth, &c->who, path, PRIV_M(SYS_AUDIT), true)) {
+        const struct storage_entry *s = storage_mgr_find(c->api->storages, "local");
+        host_memory_get(&m);
+        host_cpu_get(&cpu);
+        jw_kv_num(w, "cpu", host_cpu_usage(&iowait));
+        jw_kv_int(w, "maxcpu", cpu.cpus);
+        jw_kv_u64(w, "mem", m.total_bytes - m.available_bytes);
+        jw_kv_u64(w, "maxmem", m.total_bytes);
+        jw_kv_u64(w, "disk", s ? s->space.used_bytes : 0);
+        jw_kv_u64(w, "maxdisk", s ? s->space.total_bytes : 0);
+        jw_kv_u64(w, "uptime", host_uptime_s());
+    }
+    jw_object_end(w);
+}
+
+static void write_guest(struct api_call *c, uint32_t vmid)
+{
+    const char *pool = auth_pool_of_guest(c->api->auth, vmid);
+    size_t before = c->body.len;
+
+    guest_summary_write(&c->out, c->api->guests, vmid);
+    if (!pool || c->body.is_failed || c->body.len == before)
+        return;
+    /* The object just written is reopened for the pool, which the guest's own code does not know. */
+    c->body.data[--c->body.len] = 0;
+    buf_append_char(&c->body, ',');
+    struct jw w;
+    jw_init(&w, &c->body);
+    jw_key(&w, "pool");
+    jw_str(&w, pool);
+    buf_append_char(&c->body, '}');
+}
+
+static void write_storage(struct api_call *c, const struct storage_entry *s)
+{
+    struct jw *w = &c->out;
+    char id[AUTH_PATH_MAX], content[96];
+    const char *name = storage_name(s->storage);
+
+    snprintf(id, sizeof(id), "storage/%s/%s", c->api->node, name);
+    storage_contents_format(storage_contents(s->storage), content, sizeof(content));
+    jw_object(w);
+    jw_kv_str(w, "id", id);
+    jw_kv_str(w, "type", "storage");
+    jw_kv_str(w, "storage", name);
+    jw_kv_str(w, "node", c->api->node);
+    jw_kv_str(w, "plugintype", storage_type(s->storage));
+    jw_kv_str(w, "status", s->is_active ? "available" : "unknown");
+    jw_kv_int(w, "shared", storage_is_shared(s->storage));
+    jw_kv_str(w, "content", content);
+    jw_kv_u64(w, "disk", s->space.used_bytes);
+    jw_kv_u64(w, "maxdisk", s->space.total_bytes);
+    jw_object_end(w);
+}
+
+static bool write_pool(void *arg, const char *pool)
+{
+    struct api_call *c = arg;
+    char id[AUTH_PATH_MAX];
+
+    if (!api_may_see_pool(c, pool))
+        return true;
+    snprintf(id, sizeof(id), "/pool/%s", pool);
+    jw_object(&c->out);
+    jw_kv_str(&c->out, "id", id);
+    jw_kv_str(&c->out, "type", "pool");
+    jw_kv_str(&c->out, "pool", pool);
+    jw_object_end(&c->out);
+    return true;
+}
+
+int api_cluster_resources(struct api_call *c, const struct api_cluster_resources_args *a, struct err *e)
+{
+    bool is_all = !a->type;
+    struct guest_mgr *m = c->api->guests;
+
+    jw_array(&c->out);
+    if (is_all || streq(a->type, "vm"))
+        for (size_t i = 0; i < guest_count(m); i++) {
+            const struct guest *g = guest_at(m, i);
+            if (!g->is_dropped && api_may_see_guest(c, g->vmid))
+                write_guest(c, g->vmid);
+        }
+    if (is_all || streq(a->type, "node"))
+        write_node(c);
+    if (is_all || streq(a->type, "storage"))
+        for (size_t i = 0; i < storage_mgr_count(c->api->storages); i++) {
+            const struct storage_entry *s = storage_mgr_at(c->api->storages, i);
+            if (storage_is_enabled(s->storage) && api_may_see_storage(c, storage_name(s->storage)))
+                write_storage(c, s);
+        }
+    if (is_all)
+        auth_each_pool(c->api->auth, write_pool, c);
+    jw_array_end(&c->out);
+    return 0;
+}
+
+int api_cluster_status(struct api_call *c, const struct api_cluster_status_args *a, struct err *e)
+{
+    struct jw *w = &c->out;
+    char id[80];
+
+    /* A node by itself is no cluster: PVE shows only the node then. */
+    snprintf(id, sizeof(id), "node/%s", c->api->node);
+    jw_array(w);
+    jw_object(w);
+    jw_kv_str(w, "type", "node");
+    jw_kv_str(w, "id", id);
+    jw_kv_str(w, "name", c->api->node);
+    jw_kv_int(w, "nodeid", 0);
+    jw_kv_str(w, "ip", c->api->address);
+    jw_kv_int(w, "online", 1);
+    jw_kv_int(w, "local", 1);
+    jw_kv_str(w, "level", "");
+    jw_object_end(w);
+    jw_array_end(w);
+    return 0;
+}
+
+int api_cluster_nextid(struct api_call *c, const struct api_cluster_nextid_args *a, struct err *e)
+{
+    uint32_t from = a->has_vmid ? (uint32_t)a->vmid : 100, id = guest_next_id(c->api->guests, from);
+    char text[16];
+
+    if (a->has_vmid && id != from)
+        return api_param_error(c, e, "vmid", "VM %u already exists", from);
+    if (!id || id > 1000000)
+        return err_set(e, -ENOSPC, "guest.ids", "unable to get any free VMID in range [100, 1000000]");
+    snprintf(text, sizeof(text), "%u", id);
+    jw_str(&c->out, text); /* a JSON string (R10) */
+    return 0;
+}
+
+struct log_list {
+    struct api_call *call;
+    int64_t n, max;
+    bool may_see_all;
+};
+
+static bool log_one(void *arg, const struct task_view *v)
+{
+    struct log_list *l = arg;
+    struct jw *w = &l->call->out;
+    char text[400];
+
+    size_t n = strlen(l->call->who.user);
+    bool is_own = strncmp(v->upid.user, l->call->who.user, n) == 0 && (!v->upid.user[n] || v->upid.user[n] == '!');
+    if (!l->may_see_all && !is_own)
+        return true;
+    if (v->is_running)
+        snprintf(text, sizeof(text), "starting task %s", v->text);
+    else
+        snprintf(text, sizeof(text), "end task %s %s", v->text, v->status ? v->status : "unexpected status");
+    jw_object(w);
+    jw_kv_int(w, "uid", l->n + 1);
+    jw_kv_int(w, "time", v->is_running ? v->upid.starttime : v->endtime);
+    jw_kv_str(w, "node", l->call->api->node);
+    jw_kv_str(w, "tag", "holmd");
+    jw_kv_int(w, "pid", v->upid.pid);
+    jw_kv_int(w, "pri", v->is_running || (v->status && streq(v->status, "OK")) ? 6 : 3);
+    jw_kv_str(w, "user", v->upid.user);
+    jw_kv_str(w, "msg", text);
+    jw_object_end(w);
+    return ++l->n < l->max;
+}
+
+int api_cluster_log(struct api_call *c, const struct api_cluster_log_args *a, struct err *e)
+{
+    struct log_list l = {.call = c, .max = a->has_max ? a->max : 50};
+
+    l.may_see_all = auth_has(c->api->auth, &c->who, "/", PRIV_M(SYS_SYSLOG), true);
+    jw_array(&c->out);
+    task_each(c->api->tasks, log_one, &l);
+    jw_array_end(&c->out);
+    return 0;
+}

@@ -1,0 +1,24 @@
+/* Helpers that several handlers use. */
+#ifndef HOLM_API_COMMON_H
+#define HOLM_API_COMMON_H
+
+#include "api/route.h"
+#include "api/routes_gen.h"
+#include "guest/guest.h"
+#include "task/task.h"
+
+/* The {node} of a path must be ours: 0, or PVE's error for another. */
+MUST_CHECK int api_check_node(struct api_call *c, const char *node, struct err *e);
+/* "user@realm" or "user@realm!token" for UPIDs; in c->arena. */
+const char *api_user(struct api_call *c);
+/* Ends a handler with the UPID of a task just started (or its error). */
+int api_reply_task(struct api_call *c, int r, const struct task *t);
+/* [{"subdir":NAME},…] for index routes; names end with NULL. */
+int api_reply_index(struct api_call *c, const char *key, const char *const *names);
+/* The caller may see this guest: VM.Audit on it. */
+bool api_may_see_guest(struct api_call *c, uint32_t vmid);
+bool api_may_see_storage(struct api_call *c, const char *storage);
+bool api_may_see_pool(struct api_call *c, const char *pool);
+void api_vm_path(uint32_t vmid, char dst[24]);
+
+#endif

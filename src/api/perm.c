@@ -1,0 +1,134 @@
+/* Permission expressions of the routes (pve-conventions 6.6). Default deny: a route without one is for root@pam. */
+#include "api/route.h"
+
+/* Fills "{name}" in a path template from the call's parameters; NULL when one is absent. */
+static const char *expand(struct api_call *c, const char *template)
+{
+    struct buf b;
+    const char *p = template;
+
+    buf_init(&b, AUTH_PATH_MAX);
+    while (*p) {
+        size_t n = strcspn(p, "{");
+        buf_append(&b, p, n);
+        p += n;
+        if (!*p)
+            break;
+        char name[64];
+        size_t len = strcspn(++p, "}");
+        if (len >= sizeof(name))
+            break;
+        memcpy(name, p, len);
+        name[len] = 0;
+        const char *value = api_path_param(c, name);
+        if (!value) {
+            buf_done(&b);
+            return NULL;
+        }
+        buf_append_str(&b, value);
+        p += len + (p[len] == '}');
+    }
+    const char *path = b.is_failed ? NULL : arena_strdup(&c->arena, buf_str(&b));
+    buf_done(&b);
+    return path;
+}
+
+static int denied(struct err *e)
+{
+    return err_set(e, -EPERM, "auth.denied", "Permission check failed");
+}
+
+static int check_perm(struct api_call *c, const struct api_perm *p, struct err *e)
+{
+    if (p->require_param && !api_raw_get(c, p->require_param))
+        return 0;
+    const char *path = expand(c, p->path);
+    return path ? auth_require(c->api->auth, &c->who, path, p->mask, p->is_any, e) : denied(e);
+}
+
+static const char *userid_param(struct api_call *c)
+{
+    return api_path_param(c, "userid");
+}
+
+static int check_userid_realm(struct api_call *c, const struct api_perm *p, struct err *e)
+{
+    const char *user = userid_param(c), *at = user ? strrchr(user, '@') : NULL;
+    const char *path = at ? arena_printf(&c->arena, "/access/realm/%s", at + 1) : NULL;
+
+    return path ? auth_require(c->api->auth, &c->who, path, p->mask, false, e) : denied(e);
+}
+
+/* On /access/groups, or on a group: those named in the parameter "groups" (all of them), else the user's own (any). */
+static int check_userid_group(struct api_call *c, const struct api_perm *p, struct err *e)
+{
+    if (auth_has(c->api->auth, &c->who, "/access/groups", p->mask, true))
+        return 0;
+    const char *user = userid_param(c);
+    const char *groups = p->is_groups_param ? api_raw_get(c, "groups") : NULL;
+    if (p->is_groups_param && !groups)
+        return auth_require(c->api->auth, &c->who, "/access/groups", p->mask, true, e);
+    bool ok = auth_has_on_groups(c->api->auth, &c->who, p->mask, groups, user);
+    return ok ? 0 : denied(e);
+}
+
+/* Who may change an ACL path: Permissions.Modify on it, or the Allocate privilege of its kind. */
+static int check_modify(struct api_call *c, const struct api_perm *p, struct err *e)
+{
+    const char *path = expand(c, p->path);
+    priv_mask mask = PRIV_M(PERMISSIONS_MODIFY);
+
+    if (!path)
+        return denied(e);
+    if (str_starts(path, "/storage"))
+        mask |= PRIV_M(DATASTORE_ALLOCATE);
+    else if (str_starts(path, "/vms"))
+        mask |= PRIV_M(VM_ALLOCATE);
+    else if (str_starts(path, "/pool"))
+        mask |= PRIV_M(POOL_ALLOCATE);
+    return auth_require(c->api->auth, &c->who, path, mask, true, e);
+}
+
+static int check(struct api_call *c, const struct api_perm *p, struct err *e)
+{
+    int r = 0;
+
+    switch (p->kind) {
+    case PERM_WORLD:
+    case PERM_ALL:
+        return 0;
+    case PERM_ROOT:
+        return api_require_root(c, e);
+    case PERM_AND:
+        for (const struct api_perm *k = p->children; r == 0 && k->kind != PERM_END; k++)
+            r = check(c, k, e);
+        return r;
+    case PERM_OR:
+        r = denied(e);
+        for (const struct api_perm *k = p->children; r < 0 && k->kind != PERM_END; k++)
+            r = check(c, k, e);
+        return r;
+    case PERM_PERM:
+        return check_perm(c, p, e);
+    case PERM_USERID_SELF: {
+        const char *user = userid_param(c);
+        return user && streq(user, c->who.user) ? 0 : denied(e);
+    }
+    case PERM_USERID_REALM:
+        return check_userid_realm(c, p, e);
+    case PERM_USERID_GROUP:
+        return check_userid_group(c, p, e);
+    case PERM_MODIFY:
+        return check_modify(c, p, e);
+    case PERM_GROUP:
+        return auth_require(c->api->auth, &c->who, expand(c, "/access/groups/{groupid}"), p->mask, true, e);
+    case PERM_END:
+        break;
+    }
+    return denied(e);
+}
+
+int api_perm_check(struct api_call *c, const struct api_route *route, struct err *e)
+{
+    return check(c, route->permission, e);
+}

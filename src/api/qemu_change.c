@@ -1,0 +1,513 @@
+/* See qemu_change.h. */
+#include "api/qemu_change.h"
+
+#include <sodium.h>
+
+#include "base/clock.h"
+#include "base/propstr.h"
+
+#define GIB (1024.0 * 1024.0 * 1024.0)
+
+struct change *change_new(struct api_call *c, uint32_t vmid)
+{
+    struct change *ch = calloc(1, sizeof(*ch));
+
+    if (ch) {
+        ch->call = c;
+        ch->storages = c->api->storages;
+        ch->vmid = vmid;
+        ch->steps = json_array();
+    }
+    return ch;
+}
+
+void change_free(struct change *ch)
+{
+    if (!ch)
+        return;
+    config_done(&ch->config);
+    config_done(&ch->pending);
+    config_done(&ch->set);
+    json_decref(ch->steps);
+    free(ch);
+}
+
+static void random_uuid(char dst[37])
+{
+    unsigned char b[16];
+
+    randombytes_buf(b, sizeof(b));
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    snprintf(dst, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
+             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+/* PVE's own prefix for generated addresses, so that tools recognise them. */
+static void random_mac(char dst[18])
+{
+    unsigned char b[3];
+
+    randombytes_buf(b, sizeof(b));
+    snprintf(dst, 18, "BC:24:11:%02X:%02X:%02X", b[0], b[1], b[2]);
+}
+
+/* "virtio,…" gets an address; everything else of the string stays as it was sent. */
+static int complete_net(const char *value, struct buf *out, struct err *e)
+{
+    struct propstr p;
+    char mac[18];
+    int r = propstr_parse(value, "model", &p, e);
+
+    if (r < 0)
+        return r;
+    const char *model = propstr_get(&p, "model");
+    if (!model || propstr_get(&p, "macaddr")) {
+        buf_append_str(out, value);
+        return 0;
+    }
+    random_mac(mac);
+    buf_printf(out, "%s=%s", model, mac);
+    for (size_t i = 0; i < p.n; i++)
+        if (!streq(p.items[i].key, "model"))
+            buf_printf(out, ",%s=%s", p.items[i].key, p.items[i].value);
+    return 0;
+}
+
+static int add_key(struct change *ch, const struct api_kv *kv, struct err *e)
+{
+    const struct api_param *p = api_route_param(ch->call->route, kv->key);
+    struct buf value;
+    int r;
+
+    if (!p)
+        return err_set(e, -EINVAL, "param.invalid", "unknown key");
+    if (p->key_class == API_KEY_REFUSED)
+        return err_set(e, -EINVAL, "param.unsupported", "this key is not supported");
+    if (!ch->is_create && streq(kv->key, "engine"))
+        return err_set(e, -EINVAL, "param.unsupported", "the engine is fixed when the guest is created");
+    r = change_check_key(ch, p, kv->key, kv->value, e);
+    if (r < 0)
+        return r;
+    if (p->key_class == API_KEY_ADVISORY && ch->n_warnings < ARRAY_SIZE(ch->warnings))
+        ch->warnings[ch->n_warnings++] = kv->key;
+    buf_init(&value, 65536);
+    if (guest_is_index_key(kv->key, "net"))
+        r = complete_net(kv->value, &value, e);
+    else
+        buf_append_str(&value, kv->value);
+    if (r == 0 && (value.is_failed || config_set(&ch->set, kv->key, buf_str(&value)) < 0))
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    buf_done(&value);
+    return r;
+}
+
+/* Errors of single keys are collected; a missing permission ends at once with 403. */
+static int add_keys(struct change *ch, const struct change_request *q, struct err *e)
+{
+    for (size_t i = 0; i < q->n_set; i++) {
+        if (add_key(ch, &q->set[i], e) == 0)
+            continue;
+        if (!str_starts(e->code, "param."))
+            return e->num;
+        char text[sizeof(e->text)];
+        memcpy(text, e->text, sizeof(text));
+        api_param_error(ch->call, e, q->set[i].key, "%s", text);
+    }
+    return ch->call->param_errors.len ? err_set(e, -EINVAL, "param.invalid", "Parameter verification failed.") : 0;
+}
+
+/* Splits a list parameter; pieces live in the call's arena. */
+static int split_list(struct api_call *c, const char *list, const char ***ret, size_t *ret_n, struct err *e)
+{
+    size_t max = strlen(list) / 2 + 2, n = 0;
+    const char **items = arena_alloc(&c->arena, max * sizeof(*items));
+    char *copy = arena_strdup(&c->arena, list), *save = NULL;
+
+    if (!items || !copy)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    for (char *p = strtok_r(copy, ",; \t", &save); p && n < max; p = strtok_r(NULL, ",; \t", &save))
+        items[n++] = p;
+    *ret = items;
+    *ret_n = n;
+    return 0;
+}
+
+static int add_deletes(struct change *ch, const char *list, struct err *e)
+{
+    struct api_call *c = ch->call;
+    int r = list ? split_list(c, list, &ch->deleted, &ch->n_deleted, e) : 0;
+
+    for (size_t i = 0; r == 0 && i < ch->n_deleted; i++) {
+        const char *key = ch->deleted[i];
+        const struct api_param *p = api_route_param(c->route, key);
+        if (!p || !p->is_config)
+            return api_param_error(c, e, "delete", "unknown setting '%s'", key);
+        if (config_get(&ch->set, key))
+            return api_param_error(c, e, "delete", "you can't use '-%s' and -delete %s' at the same time", key, key);
+        r = change_check_key(ch, p, key, NULL, e);
+        if (r == 0 && guest_is_drive_key(key) && config_get(&ch->config, key))
+            r = api_require(c, arena_printf(&c->arena, "/vms/%u", ch->vmid),
+                            guest_drive_is_cdrom(config_get(&ch->config, key)) ? PRIV_M(VM_CONFIG_CDROM)
+                                                                               : PRIV_M(VM_CONFIG_DISK),
+                            false, e);
+    }
+    return r;
+}
+
+static int revert(struct change *ch, const char *list, struct err *e)
+{
+    const char **keys;
+    size_t n;
+    char deleted[80];
+    int r = list ? split_list(ch->call, list, &keys, &n, e) : 0;
+
+    for (size_t i = 0; list && r == 0 && i < n; i++) {
+        const struct api_param *p = api_route_param(ch->call->route, keys[i]);
+        if (!p || !p->is_config)
+            return api_param_error(ch->call, e, "revert", "unknown setting '%s'", keys[i]);
+        r = change_check_key(ch, p, keys[i], NULL, e);
+        snprintf(deleted, sizeof(deleted), "!%s", keys[i]);
+        if (r == 0) {
+            config_remove(&ch->pending, keys[i]);
+            config_remove(&ch->pending, deleted);
+        }
+    }
+    return r;
+}
+
+static int load_current(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e)
+{
+    const char *lock = config_get(&g->config, "lock");
+
+    if (q->is_lock_skipped && api_require_root(ch->call, e) < 0)
+        return e->num;
+    if (lock && !q->is_lock_skipped)
+        return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", lock);
+    if (q->digest && !streq(q->digest, g->digest))
+        return err_set(e, -EAGAIN, "state.conflict",
+                       "detected modified configuration - file changed by other user? Try again.");
+    if (config_copy(&g->config, &ch->config) < 0 || config_copy(&g->pending, &ch->pending) < 0)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    ch->is_running = guest_is_running(g);
+    ch->engine = engine_find(g->engine);
+    snprintf(ch->engine_name, sizeof(ch->engine_name), "%s", g->engine);
+    snprintf(ch->machine, sizeof(ch->machine), "%s", g->machine);
+    snprintf(ch->uuid, sizeof(ch->uuid), "%s", g->uuid);
+    ch->ctime_s = g->ctime_s;
+    ch->revision = g->revision;
+    return 0;
+}
+
+int change_init(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e)
+{
+    int r = 0;
+
+    ch->is_create = !g;
+    ch->is_forced = q->is_forced;
+    if (g)
+        r = load_current(ch, g, q, e);
+    else
+        ch->ctime_s = clock_wall_s();
+    if (r == 0)
+        r = add_keys(ch, q, e);
+    if (r == 0)
+        r = add_deletes(ch, q->deleted, e);
+    if (r == 0)
+        r = revert(ch, q->reverted, e);
+    return r;
+}
+
+/* ---- planning: pool thread ---- */
+
+static void format_size(uint64_t bytes, char dst[32])
+{
+    static const char units[] = "KMGT";
+    char unit = 0;
+
+    for (size_t i = 0; i < 4 && bytes && bytes % 1024 == 0; i++) {
+        bytes /= 1024;
+        unit = units[i];
+    }
+    snprintf(dst, 32, "%llu%c", (unsigned long long)bytes, unit);
+}
+
+/* The value as it is stored: the volume first, the client's options in their order, the true size last. */
+static int compose(const struct propstr *p, const char *volume, uint64_t size_bytes, struct buf *out)
+{
+    static const char *const own[] = {"file", "volume", "format", "size", "import-from"};
+    char size[32];
+
+    buf_append_str(out, volume);
+    for (size_t i = 0; i < p->n; i++) {
+        bool is_own = false;
+        for (size_t k = 0; k < ARRAY_SIZE(own); k++)
+            is_own = is_own || streq(p->items[i].key, own[k]);
+        if (!is_own)
+            buf_printf(out, ",%s=%s", p->items[i].key, p->items[i].value);
+    }
+    format_size(size_bytes, size);
+    buf_printf(out, ",size=%s", size);
+    return out->is_failed ? -ENOMEM : 0;
+}
+
+static int parse_new(const char *file, char *storage, size_t cap, uint64_t *ret_bytes)
+{
+    const char *colon = strchr(file, ':');
+    char *end;
+
+    if (!colon || (size_t)(colon - file) >= cap)
+        return -EINVAL;
+    memcpy(storage, file, (size_t)(colon - file));
+    storage[colon - file] = 0;
+    double gib = strtod(colon + 1, &end);
+    if (*end || end == colon + 1 || gib <= 0 || gib > 65536.0 * 16)
+        return -EINVAL;
+    *ret_bytes = (uint64_t)(gib * GIB) / 1024 * 1024;
+    return *ret_bytes ? 0 : -EINVAL;
+}
+
+struct taken {
+    const char *names[64];
+    size_t n;
+};
+
+/* "local:4,format=qcow2": a volume.create step. */
+static int plan_new(struct change *ch, const struct propstr *p, const char *file, struct taken *taken, struct buf *out,
+                    struct err *e)
+{
+    char storage[STORAGE_ID_MAX + 1], id[VOLUME_ID_MAX + 1];
+    const char *format = propstr_get(p, "format");
+    enum volume_format f = format && streq(format, "qcow2") ? VOLUME_QCOW2 : VOLUME_RAW;
+    struct volume_id v;
+    struct storage *s;
+    uint64_t bytes;
+
+    if (parse_new(file, storage, sizeof(storage), &bytes) < 0)
+        return err_set(e, -EINVAL, "param.invalid", "'%.80s' is neither a volume nor STORAGE:SIZE_IN_GIB", file);
+    int r = storage_mgr_ref(ch->storages, storage, &s, e);
+    if (r < 0)
+        return r;
+    if (!(storage_contents(s) & STORAGE_CONTENT_images))
+        r = err_set(e, -EINVAL, "storage.content", "storage '%s' does not support vm images", storage);
+    else if ((format && !streq(format, "raw") && !streq(format, "qcow2")) || !storage_has_format(s, f))
+        r = err_set(e, -EINVAL, "storage.format", "storage '%s' does not support format '%s'", storage, format);
+    else
+        r = volume_name_next(s, ch->vmid, f, taken->names, taken->n, &v, e);
+    storage_unref(s);
+    if (r < 0)
+        return r;
+    char *name = strdup(v.name);
+    if (!name || taken->n == ARRAY_SIZE(taken->names)) {
+        free(name);
+        return err_set(e, -E2BIG, "guest.disks", "too many new volumes");
+    }
+    taken->names[taken->n++] = name;
+    volume_id_format(&v, id, sizeof(id));
+    ch->n_creates++;
+    json_array_append_new(ch->steps, guest_step_volume_create(&v, bytes));
+    return compose(p, id, bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
+}
+
+static int plan_existing(struct change *ch, const struct propstr *p, const struct volume_id *v, struct buf *out,
+                         struct err *e)
+{
+    char id[VOLUME_ID_MAX + 1];
+    struct volume_info info;
+    struct storage *s;
+    int r = storage_mgr_ref(ch->storages, v->storage, &s, e);
+
+    if (r < 0)
+        return r;
+    r = volume_stat(s, v, &info, e);
+    storage_unref(s);
+    if (r < 0)
+        return r;
+    volume_id_format(v, id, sizeof(id));
+    return compose(p, id, info.size_bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
+}
+
+static int plan_drive(struct change *ch, const char *key, const char *value, struct taken *taken, struct err *e)
+{
+    struct err not_a_volume = ERR_INIT;
+    struct volume_id v;
+    struct propstr p;
+    struct buf out;
+    int r = propstr_parse(value, "file", &p, e);
+
+    if (r < 0)
+        return r;
+    const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
+    if (streq(file, "none"))
+        return 0;
+    buf_init(&out, 8192);
+    if (volume_id_parse(file, &v, &not_a_volume) == 0)
+        r = plan_existing(ch, &p, &v, &out, e);
+    else
+        r = plan_new(ch, &p, file, taken, &out, e);
+    if (r == 0 && config_set(&ch->set, key, buf_str(&out)) < 0)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    buf_done(&out);
+    return r < 0 ? err_wrap(e, r, "%s", key) : 0;
+}
+
+/* Deleting unusedN (or a drive, forced, on a stopped guest) removes its volume, if the guest owns it. */
+static int plan_removal(struct change *ch, const char *key, struct err *e)
+{
+    const char *value = config_get(&ch->config, key);
+    struct volume_id v;
+
+    if (!value || !guest_drive_volume(value, &v) || v.content != STORAGE_CONTENT_images || v.vmid != ch->vmid)
+        return 0;
+    if (!guest_is_index_key(key, "unused") && (!ch->is_forced || !guest_is_drive_key(key)))
+        return 0;
+    if (ch->is_running && guest_is_drive_key(key))
+        return err_set(e, -EBUSY, "guest.running", "%s is in use by the running guest", key);
+    ch->n_removes++;
+    json_array_append_new(ch->steps, guest_step_volume_delete(&v));
+    return 0;
+}
+
+int change_plan(void *arg, struct err *e)
+{
+    struct change *ch = arg;
+    struct taken taken = {.n = 0};
+    int r = 0;
+
+    /* Indexed anew each time: planning rewrites values. Names already in the configuration exist as files. */
+    for (size_t i = 0; r == 0 && i < ch->set.n; i++) {
+        autofree char *value = strdup(ch->set.items[i].value);
+        if (!value)
+            r = err_set(e, -ENOMEM, NULL, "out of memory");
+        else if (guest_is_drive_key(ch->set.items[i].key))
+            r = plan_drive(ch, ch->set.items[i].key, value, &taken, e);
+    }
+    for (size_t i = 0; r == 0 && i < ch->n_deleted; i++)
+        r = plan_removal(ch, ch->deleted[i], e);
+    for (size_t i = 0; i < taken.n; i++)
+        free((char *)taken.names[i]);
+    if (r == 0 && ch->n_creates && ch->n_removes)
+        r = err_set(e, -EINVAL, "param.invalid", "making and destroying volumes needs two requests");
+    return r;
+}
+
+/* ---- the new configuration ---- */
+
+static bool takes_effect_at_once(const char *key)
+{
+    static const char *const keys[] = {"name",       "description", "tags", "onboot", "startup",        "protection",
+                                       "lock",       "autostart",   "hotplug", "migrate_speed", "migrate_downtime"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        if (streq(keys[i], key))
+            return true;
+    return guest_is_index_key(key, "unused");
+}
+
+static int add_pending(struct change *ch, struct config *now)
+{
+    char deleted[80];
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ch->set.n; i++) {
+        const struct config_item *it = &ch->set.items[i];
+        const char *current = config_get(&ch->config, it->key);
+        snprintf(deleted, sizeof(deleted), "!%s", it->key);
+        config_remove(&ch->pending, deleted);
+        config_remove(&ch->pending, it->key);
+        if (current && streq(current, it->value))
+            continue;
+        r = config_set(ch->is_running && !takes_effect_at_once(it->key) ? &ch->pending : now, it->key, it->value);
+    }
+    for (size_t i = 0; r == 0 && i < ch->n_deleted; i++) {
+        const char *key = ch->deleted[i];
+        snprintf(deleted, sizeof(deleted), "!%s", key);
+        config_remove(&ch->pending, key);
+        if (config_get(&ch->config, key))
+            r = config_set(ch->is_running && !takes_effect_at_once(key) ? &ch->pending : now, deleted, "1");
+    }
+    return r;
+}
+
+/* What a new guest gets unless the request says otherwise. */
+static int add_defaults(struct change *ch)
+{
+    char text[160];
+    const char *smbios = config_get(&ch->config, "smbios1"), *vmgenid = config_get(&ch->config, "vmgenid");
+    const char *uuid = smbios ? strstr(smbios, "uuid=") : NULL;
+    int r = 0;
+
+    random_uuid(ch->uuid);
+    if (uuid && strlen(uuid) >= 41)
+        snprintf(ch->uuid, sizeof(ch->uuid), "%.36s", uuid + 5);
+    if (!smbios) {
+        snprintf(text, sizeof(text), "uuid=%s", ch->uuid);
+        r = config_set(&ch->config, "smbios1", text);
+    }
+    if (r == 0 && (!vmgenid || streq(vmgenid, "1"))) {
+        char id[37];
+        random_uuid(id);
+        r = config_set(&ch->config, "vmgenid", id);
+    }
+    return r;
+}
+
+int change_apply(struct change *ch, struct err *e)
+{
+    struct config now = {0};
+    int r = add_pending(ch, &now);
+
+    if (r == 0 && !ch->is_running && !ch->is_create) {
+        /* A stopped guest has nothing to wait for. */
+        r = guest_config_merge(&ch->config, &ch->pending, ch->vmid);
+        config_done(&ch->pending);
+    }
+    if (r == 0)
+        r = guest_config_merge(&ch->config, &now, ch->vmid);
+    /* Volumes that the plan destroys must not come back as unused. */
+    for (size_t i = 0; r == 0 && ch->n_removes && i < ch->n_deleted; i++)
+        config_remove(&ch->config, ch->deleted[i]);
+    for (size_t k = 0; r == 0 && k < json_array_size(ch->steps); k++) {
+        json_t *step = json_array_get(ch->steps, k);
+        const char *volume = json_string_value(json_object_get(json_object_get(step, "args"), "volume"));
+        if (!streq(json_string_value(json_object_get(step, "step")), "volume.delete"))
+            continue;
+        for (size_t i = 0; i < ch->config.n;)
+            if (guest_is_index_key(ch->config.items[i].key, "unused") && streq(ch->config.items[i].value, volume))
+                config_remove(&ch->config, ch->config.items[i].key);
+            else
+                i++;
+    }
+    if (r == 0 && ch->is_create)
+        r = add_defaults(ch);
+    config_done(&now);
+    return r < 0 ? err_set(e, r, NULL, "out of memory") : 0;
+}
+
+struct state_txn *change_txn(struct change *ch)
+{
+    struct state_txn *t = state_txn_new();
+    autofree char *value = guest_value(ch->call->api->node, ch->engine_name, ch->machine, ch->uuid, ch->ctime_s,
+                                       &ch->config, &ch->pending);
+    char key[40];
+
+    snprintf(key, sizeof(key), "shared/guest/%u", ch->vmid);
+    if (!t || !value) {
+        state_txn_free(t);
+        return NULL;
+    }
+    state_txn_expect(t, key, ch->revision);
+    state_txn_put(t, key, value);
+    return t;
+}
+
+int change_reply_plan(struct change *ch)
+{
+    autofree char *steps = json_dumps(ch->steps, JSON_COMPACT | JSON_SORT_KEYS);
+
+    jw_object(&ch->call->out);
+    jw_key(&ch->call->out, "plan");
+    jw_raw(&ch->call->out, steps ? steps : "[]", strlen(steps ? steps : "[]"));
+    jw_object_end(&ch->call->out);
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* A change of a guest's configuration, from the request's parameters to the new configuration and the plan that makes
+ * its volumes. Creation is a change of an empty configuration.
+ *
+ *   change_init   loop: permissions, classes of keys, digest, what the request means
+ *   change_plan   pool thread: names, sizes and existence of volumes; fills steps
+ *   change_apply  loop: the new state value
+ */
+#ifndef HOLM_API_QEMU_CHANGE_H
+#define HOLM_API_QEMU_CHANGE_H
+
+#include "api/common.h"
+
+struct change {
+    struct api_call *call;
+    struct storage_mgr *storages;
+    uint32_t vmid;
+    bool is_create, is_forced, is_running;
+    const char *pool; /* creation into a pool: permissions count there too */
+    const struct engine *engine;
+    char engine_name[16], machine[32], uuid[37];
+    int64_t ctime_s;
+    uint64_t revision;
+    struct config config;  /* in force now */
+    struct config pending; /* as it will be */
+    struct config set;     /* keys of this request, values completed by planning */
+    const char **deleted;  /* keys of this request */
+    size_t n_deleted;
+    const char *warnings[32]; /* advisory keys of this request */
+    size_t n_warnings;
+    json_t *steps;
+    size_t n_creates, n_removes;
+};
+
+/* Parameters that are not configuration keys, for POST and PUT config; zero for creation. */
+struct change_request {
+    const struct api_kv *set;
+    size_t n_set;
+    const char *deleted, *reverted, *digest;
+    bool is_forced, is_lock_skipped;
+};
+
+struct change *change_new(struct api_call *c, uint32_t vmid);
+void change_free(struct change *ch);
+MUST_CHECK int change_init(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e);
+int change_plan(void *ch, struct err *e);
+/* Applies to config/pending: a stopped guest (or a key that a running one takes at once) changes now, the rest waits. */
+MUST_CHECK int change_apply(struct change *ch, struct err *e);
+/* A transaction with the new value; NULL when out of memory. */
+struct state_txn *change_txn(struct change *ch);
+/* {"plan":[…]} for dry-run. */
+int change_reply_plan(struct change *ch);
+
+/* permission of one key (qemu_perm.c) */
+MUST_CHECK int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value,
+                                struct err *e);
+
+#endif

@@ -1,0 +1,118 @@
+/* Who may set which configuration key: the privilege in the key's schema, and what drives and networks need besides
+ * (PVE: qemu-server, check_vm_modify_config_perm and check_storage_access). Loop thread. */
+#include "api/qemu_change.h"
+#include "base/propstr.h"
+
+/* On the guest, or on the pool it is created into. */
+static int require_vm(struct change *ch, priv_mask mask, struct err *e)
+{
+    struct api_call *c = ch->call;
+    char path[AUTH_PATH_MAX];
+
+    if (ch->pool) {
+        snprintf(path, sizeof(path), "/pool/%s", ch->pool);
+        if (auth_has(c->api->auth, &c->who, path, mask, false))
+            return 0;
+    }
+    api_vm_path(ch->vmid, path);
+    return api_require(c, path, mask, false, e);
+}
+
+static int require_storage(struct change *ch, const char *storage, priv_mask mask, bool any, struct err *e)
+{
+    char path[AUTH_PATH_MAX];
+
+    snprintf(path, sizeof(path), "/storage/%s", storage);
+    return api_require(ch->call, path, mask, any, e);
+}
+
+/* An existing volume: its owner's rights count, not only the storage's. */
+static int check_volume(struct change *ch, const struct volume_id *v, struct err *e)
+{
+    struct api_call *c = ch->call;
+    char path[24];
+
+    if (v->content != STORAGE_CONTENT_images)
+        return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
+    if (v->vmid == ch->vmid && !ch->is_create)
+        return 0;
+    api_vm_path(v->vmid, path);
+    if (v->vmid != ch->vmid && guest_find(c->api->guests, v->vmid) &&
+        auth_has(c->api->auth, &c->who, path, PRIV_M(VM_CONFIG_DISK), false))
+        return 0;
+    return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, e);
+}
+
+static int check_drive(struct change *ch, const char *key, const char *value, struct err *e)
+{
+    struct volume_id v;
+    struct propstr p;
+    bool is_cdrom = guest_drive_is_cdrom(value);
+    int r = require_vm(ch, is_cdrom ? PRIV_M(VM_CONFIG_CDROM) : PRIV_M(VM_CONFIG_DISK), e);
+
+    if (r < 0)
+        return r;
+    r = propstr_parse(value, "file", &p, e);
+    if (r < 0)
+        return r;
+    const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
+    if (propstr_get(&p, "import-from"))
+        return err_set(e, -EINVAL, "param.unsupported", "importing an image is not supported");
+    if (!file || file[0] == '/' || streq(file, "cdrom"))
+        return err_set(e, -EINVAL, "param.unsupported", "only volumes of a storage can be attached");
+    if (streq(file, "none"))
+        return 0;
+    if (volume_id_parse(file, &v, e) == 0)
+        return check_volume(ch, &v, e);
+    const char *colon = strchr(file, ':');
+    char storage[STORAGE_ID_MAX + 1];
+    snprintf(storage, sizeof(storage), "%.*s", colon ? (int)(colon - file) : 0, file);
+    return require_storage(ch, storage, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
+}
+
+static int check_net(struct change *ch, const char *key, const char *value, struct err *e)
+{
+    static const char *const refused[] = {"bridge", "tag", "trunks", "rate", "queues"};
+    struct propstr p;
+    int r = require_vm(ch, PRIV_M(VM_CONFIG_NETWORK), e);
+
+    if (r == 0)
+        r = propstr_parse(value, "model", &p, e);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused); i++)
+        if (propstr_get(&p, refused[i]))
+            return err_set(e, -EINVAL, "param.unsupported",
+                           "'%s' is not supported: interfaces are in user mode (leave bridge out)", refused[i]);
+    return r;
+}
+
+static int check_boot_file(struct change *ch, const char *value, struct err *e)
+{
+    struct volume_id v;
+    int r = require_vm(ch, PRIV_M(VM_CONFIG_HWTYPE), e);
+
+    if (r == 0)
+        r = volume_id_parse(value, &v, e);
+    if (r == 0 && v.content != STORAGE_CONTENT_boot)
+        return err_set(e, -EINVAL, "param.invalid", "not a volume of content 'boot'");
+    return r < 0 ? r : require_storage(ch, v.storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
+}
+
+int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value, struct err *e)
+{
+    unsigned bit;
+
+    if (value && guest_is_drive_key(key))
+        return check_drive(ch, key, value, e);
+    if (value && guest_is_index_key(key, "net"))
+        return check_net(ch, key, value, e);
+    if (value && (streq(key, "kernel") || streq(key, "initrd")))
+        return check_boot_file(ch, value, e);
+    if (value && guest_is_index_key(key, "serial") && !streq(value, "socket"))
+        return err_set(e, -EINVAL, "param.unsupported", "host serial devices are not supported; use 'socket'");
+    if (value && guest_is_index_key(key, "unused"))
+        return err_set(e, -EINVAL, "param.unsupported", "unused volumes are recorded by the server");
+    if (streq(p->privilege, "root"))
+        return api_require_root(ch->call, e);
+    return priv_find(p->privilege, &bit) ? require_vm(ch, UINT64_C(1) << bit, e)
+                                         : err_set(e, -EPERM, "auth.denied", "Permission check failed");
+}

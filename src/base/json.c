@@ -1,0 +1,227 @@
+/* JSON writer; RFC 8259 section 7 for the escapes. */
+#include "base/json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+
+#define JW_DEPTH_MAX 31u
+
+void jw_init(struct jw *w, struct buf *out)
+{
+    *w = (struct jw){.out = out};
+}
+
+static void before_value(struct jw *w)
+{
+    if (w->after_key) {
+        w->after_key = false;
+        return;
+    }
+    if (w->has_item & (1u << w->depth))
+        buf_append_char(w->out, ',');
+    w->has_item |= 1u << w->depth;
+}
+
+static void open_level(struct jw *w, char c)
+{
+    before_value(w);
+    buf_append_char(w->out, c);
+    assert(w->depth < JW_DEPTH_MAX);
+    w->depth++;
+    w->has_item &= ~(1u << w->depth);
+}
+
+static void close_level(struct jw *w, char c)
+{
+    assert(w->depth > 0);
+    w->depth--;
+    buf_append_char(w->out, c);
+}
+
+void jw_object(struct jw *w)
+{
+    open_level(w, '{');
+}
+
+void jw_object_end(struct jw *w)
+{
+    close_level(w, '}');
+}
+
+void jw_array(struct jw *w)
+{
+    open_level(w, '[');
+}
+
+void jw_array_end(struct jw *w)
+{
+    close_level(w, ']');
+}
+
+/* Length of the valid UTF-8 sequence at s (RFC 3629), 0 if none. */
+static size_t utf8_len(const unsigned char *s, size_t n)
+{
+    if (s[0] < 0x80)
+        return 1;
+    size_t len = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : 0;
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+static void append_quoted(struct buf *out, const char *s, size_t n)
+{
+    size_t start = 0;
+
+    buf_append_char(out, '"');
+    for (size_t i = 0; i < n;) {
+        unsigned char c = (unsigned char)s[i];
+        size_t len = c < 0x80 ? 1 : utf8_len((const unsigned char *)s + i, n - i);
+        if (len && c >= 0x20 && c != '"' && c != '\\') {
+            i += len;
+            continue;
+        }
+        buf_append(out, s + start, i - start);
+        if (!len)
+            buf_append_str(out, "\xef\xbf\xbd");
+        else if (c == '"' || c == '\\')
+            buf_append(out, (char[]){'\\', (char)c}, 2);
+        else if (c == '\n')
+            buf_append_str(out, "\\n");
+        else if (c == '\t')
+            buf_append_str(out, "\\t");
+        else
+            buf_printf(out, "\\u%04x", c);
+        start = ++i;
+    }
+    buf_append(out, s + start, n - start);
+    buf_append_char(out, '"');
+}
+
+void jw_key(struct jw *w, const char *key)
+{
+    before_value(w);
+    append_quoted(w->out, key, strlen(key));
+    buf_append_char(w->out, ':');
+    w->after_key = true;
+}
+
+void jw_strn(struct jw *w, const char *s, size_t n)
+{
+    before_value(w);
+    append_quoted(w->out, s, n);
+}
+
+void jw_str(struct jw *w, const char *s)
+{
+    jw_strn(w, s, strlen(s));
+}
+
+void jw_u64(struct jw *w, uint64_t v)
+{
+    char digits[20];
+    size_t i = sizeof(digits);
+
+    before_value(w);
+    do {
+        digits[--i] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    buf_append(w->out, digits + i, sizeof(digits) - i);
+}
+
+void jw_int(struct jw *w, int64_t v)
+{
+    if (v >= 0) {
+        jw_u64(w, (uint64_t)v);
+        return;
+    }
+    before_value(w);
+    buf_printf(w->out, "%" PRId64, v);
+}
+
+void jw_num(struct jw *w, double v)
+{
+    char text[40];
+
+    before_value(w);
+    if (!isfinite(v))
+        v = 0;
+    snprintf(text, sizeof(text), "%.15g", v);
+    if (strtod(text, NULL) != v)
+        snprintf(text, sizeof(text), "%.17g", v);
+    buf_append_str(w->out, text);
+}
+
+void jw_bool(struct jw *w, bool v)
+{
+    before_value(w);
+    buf_append_str(w->out, v ? "true" : "false");
+}
+
+void jw_null(struct jw *w)
+{
+    before_value(w);
+    buf_append_str(w->out, "null");
+}
+
+void jw_raw(struct jw *w, const char *json, size_t n)
+{
+    before_value(w);
+    buf_append(w->out, json, n);
+}
+
+void jw_kv_str(struct jw *w, const char *key, const char *value)
+{
+    jw_key(w, key);
+    jw_str(w, value);
+}
+
+void jw_kv_int(struct jw *w, const char *key, int64_t value)
+{
+    jw_key(w, key);
+    jw_int(w, value);
+}
+
+void jw_kv_u64(struct jw *w, const char *key, uint64_t value)
+{
+    jw_key(w, key);
+    jw_u64(w, value);
+}
+
+void jw_kv_num(struct jw *w, const char *key, double value)
+{
+    jw_key(w, key);
+    jw_num(w, value);
+}
+
+unsigned json_depth(const char *text, size_t n)
+{
+    unsigned depth = 0, max = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > max)
+                max = depth;
+        } else if ((c == ']' || c == '}') && depth) {
+            depth--;
+        }
+    }
+    return max;
+}

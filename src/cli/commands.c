@@ -1,0 +1,373 @@
+/* The command table itself: constant data and the look-ups in it. A new command is one row here, and a function in
+ * command_priv.h if the generic call of run.c does not do. commands_test.c walks the rows. */
+#include "cli/command_priv.h"
+
+#define ARGS(...)                                                                                                      \
+    .args = (const struct cli_arg[])                                                                                   \
+    {                                                                                                                  \
+        __VA_ARGS__,                                                                                                   \
+        {                                                                                                              \
+            NULL                                                                                                       \
+        }                                                                                                              \
+    }
+#define OPTS(...)                                                                                                      \
+    .opts = (const struct cli_opt[])                                                                                   \
+    {                                                                                                                  \
+        __VA_ARGS__,                                                                                                   \
+        {                                                                                                              \
+            NULL                                                                                                       \
+        }                                                                                                              \
+    }
+
+#define VM "/nodes/{node}/qemu/{vmid}"
+#define GUEST                                                                                                          \
+    {                                                                                                                  \
+        "GUEST", "vmid", ARG_GUEST                                                                                     \
+    }
+#define GUESTS                                                                                                         \
+    {                                                                                                                  \
+        "GUEST", "vmid", ARG_GUESTS                                                                                    \
+    }
+#define NODE                                                                                                           \
+    {                                                                                                                  \
+        "NODE", "node", ARG_NODE, true                                                                                 \
+    }
+#define UPID                                                                                                           \
+    {                                                                                                                  \
+        "UPID", "upid", ARG_UPID                                                                                       \
+    }
+#define USER                                                                                                           \
+    {                                                                                                                  \
+        "USER", "userid", ARG_TEXT                                                                                     \
+    }
+
+#define GRACE                                                                                                          \
+    {                                                                                                                  \
+        "grace", "timeout", OPT_INT, "SECONDS", NULL, "how long the guest may take"                                    \
+    }
+
+/* Common configuration keys are listed for help; any other key of the API is taken as well. */
+#define VM_CONFIG_OPTS                                                                                                 \
+    {"name", "name", OPT_TEXT, "NAME", NULL, "name of the virtual machine"},                                           \
+        {"memory", "memory", OPT_TEXT, "MIB", NULL, "memory in MiB"},                                                  \
+        {"cores", "cores", OPT_TEXT, "N", NULL, "cores per socket"},                                                   \
+        {"cpu", "cpu", OPT_TEXT, "MODEL", NULL, "CPU model and flags"},                                                \
+        {"scsi0", "scsi0", OPT_TEXT, "DISK", NULL, "first disk: STORAGE:GIB or a volume, then options"},               \
+        {"net0", "net0", OPT_TEXT, "NIC", NULL, "first network card: virtio[,bridge=vmbr0]"},                          \
+        {"ide2", "ide2", OPT_TEXT, "CDROM", NULL, "CD drive: VOLUME,media=cdrom"},                                     \
+        {"boot", "boot", OPT_TEXT, "ORDER", NULL, "boot order: order=scsi0;net0"},                                     \
+        {"serial0", "serial0", OPT_TEXT, "socket", NULL, "serial port for 'holm vm console'"},                         \
+        {"vga", "vga", OPT_TEXT, "TYPE", NULL, "display; serial0 or none for no display"},                             \
+        {"engine", "engine", OPT_CHOICE, "ENGINE", "auto|vmm|qemu", "what runs the guest"},                            \
+        {"kernel", "kernel", OPT_TEXT, "VOLUME", NULL, "kernel to boot directly, a volume of content boot"},           \
+        {"initrd", "initrd", OPT_TEXT, "VOLUME", NULL, "initial RAM disk, a volume of content boot"},                  \
+        {"cmdline", "cmdline", OPT_TEXT, "TEXT", NULL, "kernel command line"},                                         \
+        {"description", "description", OPT_TEXT, "TEXT", NULL, "notes"},                                               \
+        {"tags", "tags", OPT_TEXT, "A;B", NULL, "tags"},                                                               \
+    {                                                                                                                  \
+        "onboot", "onboot", OPT_BOOL, "BOOL", NULL, "start with the host"                                              \
+    }
+
+#define ACL_OPTS                                                                                                       \
+    {"user", "users", OPT_TEXT, "USER", NULL, "user, or several with commas"},                                         \
+        {"group", "groups", OPT_TEXT, "GROUP", NULL, "group, or several with commas"},                                 \
+        {"token", "tokens", OPT_TEXT, "USER!TOKEN", NULL, "API token, or several with commas"},                        \
+    {                                                                                                                  \
+        "role", "roles", OPT_TEXT, "ROLE", NULL, "role, or several with commas", true                                  \
+    }
+
+#define USER_OPTS                                                                                                      \
+    {"comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"},                                                         \
+        {"email", "email", OPT_TEXT, "ADDRESS", NULL, "e-mail"},                                                       \
+        {"firstname", "firstname", OPT_TEXT, "NAME", NULL, "first name"},                                              \
+        {"lastname", "lastname", OPT_TEXT, "NAME", NULL, "last name"},                                                 \
+        {"groups", "groups", OPT_TEXT, "A,B", NULL, "groups"},                                                         \
+        {"enable", "enable", OPT_BOOL, "BOOL", NULL, "whether the user may log in"},                                   \
+    {                                                                                                                  \
+        "expire", "expire", OPT_INT, "SECONDS", NULL, "end of the account, seconds since 1970; 0 = never"              \
+    }
+
+const struct cli_command command_table[] = {
+    /* vm */
+    {"vm", "list", .method = "GET", .path = "/cluster/resources", .fixed = "type=vm", .only = "type=qemu",
+     .columns = "vmid,name,status,node,cpu,maxcpu,mem,maxmem,uptime,tags", .help = "List the virtual machines.",
+     .example = "holm vm list -c vmid,name,status"},
+    {"vm", "show", ARGS(GUEST), .method = "GET", .path = VM "/status/current",
+     .help = "Show the state of a virtual machine.", .example = "holm vm show web -o json"},
+    {"vm", "create", ARGS({"VMID", "vmid", ARG_VMID, true}),
+     OPTS(VM_CONFIG_OPTS, {"start", "start", OPT_FLAG, NULL, NULL, "start it when it is made"},
+          {"pool", "pool", OPT_TEXT, "POOL", NULL, "add it to this pool"},
+          {"storage", "storage", OPT_TEXT, "STORAGE", NULL, "default storage for disks"}),
+     .method = "POST", .path = "/nodes/{node}/qemu",
+     .help = "Create a virtual machine and print its number; without VMID the next free one is taken.",
+     .example = "holm vm create 100 --name web --memory 512 --scsi0 local:4 --net0 virtio",
+     .flags = CMD_PASSTHROUGH | CMD_ANY_KEY | CMD_TASK | CMD_DRY_RUN, .run = vm_create_run},
+    {"vm", "set", ARGS(GUEST),
+     OPTS(VM_CONFIG_OPTS, {"delete", "delete", OPT_TEXT, "KEYS", NULL, "keys to remove, with commas"},
+          {"revert", "revert", OPT_TEXT, "KEYS", NULL, "pending changes to take back, with commas"},
+          {"digest", "digest", OPT_TEXT, "HEX", NULL, "change only if the configuration still has this digest"}),
+     .method = "PUT", .path = VM "/config", .help = "Change the configuration of a virtual machine.",
+     .example = "holm vm set web --memory 1024 --delete net1", .flags = CMD_PASSTHROUGH | CMD_ANY_KEY | CMD_DRY_RUN},
+    {"vm", "config", ARGS(GUEST),
+     OPTS({"current", "current", OPT_FLAG, NULL, NULL, "what runs now, without pending changes"}), .method = "GET",
+     .path = VM "/config", .help = "Show the configuration of a virtual machine.", .example = "holm vm config 100"},
+    {"vm", "pending", ARGS(GUEST), .method = "GET", .path = VM "/pending", .columns = "key,value,pending,delete",
+     .help = "Show which changes wait for the next start.", .example = "holm vm pending 100"},
+    {"vm", "start", ARGS(GUESTS), .method = "POST", .path = VM "/status/start", .help = "Start virtual machines.",
+     .example = "holm vm start web db", .flags = CMD_TASK},
+    {"vm", "stop", ARGS(GUESTS),
+     OPTS({"force", NULL, OPT_FLAG, NULL, NULL, "switch off at once, without asking the guest"}, GRACE),
+     .method = "POST", .path = VM "/status/shutdown", .force_path = VM "/status/stop",
+     .help = "Shut virtual machines down; with --force switch them off.", .example = "holm vm stop web --grace 30",
+     .flags = CMD_TASK},
+    {"vm", "shutdown", ARGS(GUESTS),
+     OPTS({"force-stop", "forceStop", OPT_FLAG, NULL, NULL, "switch off when the guest does not follow in time"},
+          GRACE),
+     .method = "POST", .path = VM "/status/shutdown", .help = "Ask virtual machines to shut down.",
+     .example = "holm vm shutdown web --grace 60 --force-stop", .flags = CMD_TASK},
+    {"vm", "reboot", ARGS(GUESTS), OPTS(GRACE), .method = "POST", .path = VM "/status/reboot",
+     .help = "Shut virtual machines down and start them again, with pending changes.", .example = "holm vm reboot web",
+     .flags = CMD_TASK},
+    {"vm", "reset", ARGS(GUESTS), .method = "POST", .path = VM "/status/reset",
+     .help = "Reset virtual machines as their reset button would.", .example = "holm vm reset web", .flags = CMD_TASK},
+    {"vm", "suspend", ARGS(GUESTS), .method = "POST", .path = VM "/status/suspend",
+     .help = "Pause virtual machines; they stay in memory.", .example = "holm vm suspend web", .flags = CMD_TASK},
+    {"vm", "resume", ARGS(GUESTS), .method = "POST", .path = VM "/status/resume",
+     .help = "Let paused virtual machines run on.", .example = "holm vm resume web", .flags = CMD_TASK},
+    {"vm", "delete", ARGS(GUESTS),
+     OPTS({"purge", "purge", OPT_FLAG, NULL, NULL, "remove it from pools and permissions too"},
+          {"destroy-unreferenced-disks", "destroy-unreferenced-disks", OPT_FLAG, NULL, NULL,
+           "also delete its volumes that the configuration does not name"}),
+     .method = "DELETE", .path = VM, .help = "Delete virtual machines and their disks.",
+     .example = "holm vm delete 100 -y", .flags = CMD_ASKS | CMD_TASK | CMD_DRY_RUN},
+    {"vm", "console", ARGS(GUEST),
+     OPTS({"serial", "serial", OPT_CHOICE, "PORT", "serial0|serial1|serial2|serial3", "which serial port"},
+          {"idle", NULL, OPT_INT, "SECONDS", NULL, "end so long after the end of a piped input; 1 if not given"}),
+     .method = "GET", .path = VM "/vncwebsocket",
+     .help = "Connect the terminal to the serial console; Ctrl-] or ~. at the start of a line leaves it.",
+     .example = "holm vm console web", .run = vm_console_run},
+
+    /* task */
+    {"task", "list",
+     OPTS({"limit", "limit", OPT_INT, "N", NULL, "at most so many; 50 if not given"},
+          {"start", "start", OPT_INT, "N", NULL, "skip so many"},
+          {"errors", "errors", OPT_FLAG, NULL, NULL, "only failed ones"},
+          {"vmid", "vmid", OPT_INT, "VMID", NULL, "only those of this guest"},
+          {"type", "typefilter", OPT_TEXT, "TYPE", NULL, "only this type, such as qmstart"},
+          {"user", "userfilter", OPT_TEXT, "USER", NULL, "only those of this user"},
+          {"source", "source", OPT_CHOICE, "SOURCE", "archive|active|all", "running ones, finished ones or both"}),
+     .method = "GET", .path = "/nodes/{node}/tasks", .columns = "upid,type,id,user,starttime,endtime,status",
+     .help = "List tasks, newest first.", .example = "holm task list --vmid 100 --limit 5"},
+    {"task", "show", ARGS(UPID), .method = "GET", .path = "/nodes/{node}/tasks/{upid}/status",
+     .help = "Show the state of a task.", .example = "holm task show UPID:pve1:…"},
+    {"task", "log", ARGS(UPID), .method = "GET", .path = "/nodes/{node}/tasks/{upid}/log", .columns = "n,t",
+     .help = "Print the log of a task.", .example = "holm task log UPID:pve1:…", .run = task_log_run},
+    {"task", "wait", ARGS(UPID), .method = "GET", .path = "/nodes/{node}/tasks/{upid}/status",
+     .help = "Follow a task to its end and take over its result.", .example = "holm task wait UPID:pve1:… --timeout 60",
+     .run = task_wait_run},
+
+    /* user */
+    {"user", "list", .method = "GET", .path = "/access/users",
+     .columns = "userid,enable,expire,firstname,lastname,email,comment", .help = "List the users.",
+     .example = "holm user list"},
+    {"user", "show", ARGS(USER), .method = "GET", .path = "/access/users/{userid}", .help = "Show a user.",
+     .example = "holm user show admin@pve"},
+    {"user", "create", ARGS(USER),
+     OPTS(
+         {"password-file", "password", OPT_SECRET, "FILE", NULL, "read the password from a file, - for standard input"},
+         {"role", NULL, OPT_TEXT, "ROLE", NULL, "also grant this role"},
+         {"path", NULL, OPT_TEXT, "PATH", NULL, "where to grant the role; / if not given"}, USER_OPTS),
+     .method = "POST", .path = "/access/users", .help = "Create a user, optionally with a role.",
+     .example = "holm user create admin@pve --password-file pw --role Administrator", .run = user_create_run},
+    {"user", "set", ARGS(USER),
+     OPTS(USER_OPTS, {"append", "append", OPT_FLAG, NULL, NULL, "add to the groups instead of replacing them"}),
+     .method = "PUT", .path = "/access/users/{userid}", .help = "Change a user.",
+     .example = "holm user set admin@pve --email admin@example.org"},
+    {"user", "delete", ARGS(USER), .method = "DELETE", .path = "/access/users/{userid}",
+     .help = "Delete a user with tokens and permissions.", .example = "holm user delete guest@pve -y",
+     .flags = CMD_ASKS},
+    {"user", "password", ARGS(USER),
+     OPTS({"password-file", "password", OPT_SECRET, "FILE", NULL,
+           "read the new password from a file, - for standard input; asks if not given"}),
+     .method = "PUT", .path = "/access/password", .help = "Set the password of a user.",
+     .example = "holm user password admin@pve", .run = user_password_run},
+    {"user", "token list", ARGS(USER), .method = "GET", .path = "/access/users/{userid}/token",
+     .columns = "tokenid,privsep,expire,comment", .help = "List the API tokens of a user.",
+     .example = "holm user token list admin@pve"},
+    {"user", "token add", ARGS(USER, {"TOKEN", "tokenid", ARG_TEXT}),
+     OPTS({"privsep", "privsep", OPT_BOOL, "BOOL", NULL,
+           "whether the token has only its own permissions; yes if not given"},
+          {"comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"},
+          {"expire", "expire", OPT_INT, "SECONDS", NULL, "end of the token, seconds since 1970; 0 = never"}),
+     .method = "POST", .path = "/access/users/{userid}/token/{tokenid}", .columns = "full-tokenid,value",
+     .help = "Make an API token and print its secret, which is shown only this once.",
+     .example = "holm user token add admin@pve ci --privsep no"},
+    {"user", "token delete", ARGS(USER, {"TOKEN", "tokenid", ARG_TEXT}), .method = "DELETE",
+     .path = "/access/users/{userid}/token/{tokenid}", .help = "Delete an API token.",
+     .example = "holm user token delete admin@pve ci -y", .flags = CMD_ASKS},
+
+    /* acl */
+    {"acl", "list", .method = "GET", .path = "/access/acl", .columns = "path,type,ugid,roleid,propagate",
+     .help = "List the permissions.", .example = "holm acl list"},
+    {"acl", "add", ARGS({"PATH", "path", ARG_TEXT}),
+     OPTS(ACL_OPTS, {"no-propagate", "propagate", OPT_NO, NULL, NULL, "for this path only, not for those below"}),
+     .method = "PUT", .path = "/access/acl", .help = "Give users, groups or tokens a role on a path.",
+     .example = "holm acl add /vms/100 --user dev@pve --role PVEVMUser"},
+    {"acl", "delete", ARGS({"PATH", "path", ARG_TEXT}), OPTS(ACL_OPTS), .method = "PUT", .path = "/access/acl",
+     .fixed = "delete=1", .help = "Take a role on a path away.",
+     .example = "holm acl delete /vms/100 --user dev@pve --role PVEVMUser -y", .flags = CMD_ASKS},
+
+    /* role */
+    {"role", "list", .method = "GET", .path = "/access/roles", .columns = "roleid,special,privs",
+     .help = "List the roles.", .example = "holm role list -o name"},
+    {"role", "create", ARGS({"ROLE", "roleid", ARG_TEXT}),
+     OPTS({"privs", "privs", OPT_TEXT, "A,B", NULL, "privileges"}), .method = "POST", .path = "/access/roles",
+     .help = "Create a role.", .example = "holm role create operator --privs VM.Audit,VM.PowerMgmt"},
+    {"role", "set", ARGS({"ROLE", "roleid", ARG_TEXT}),
+     OPTS({"privs", "privs", OPT_TEXT, "A,B", NULL, "privileges", true},
+          {"append", "append", OPT_FLAG, NULL, NULL, "add to the privileges instead of replacing them"}),
+     .method = "PUT", .path = "/access/roles/{roleid}", .help = "Change the privileges of a role.",
+     .example = "holm role set operator --privs VM.Console --append"},
+    {"role", "delete", ARGS({"ROLE", "roleid", ARG_TEXT}), .method = "DELETE", .path = "/access/roles/{roleid}",
+     .help = "Delete a role.", .example = "holm role delete operator -y", .flags = CMD_ASKS},
+
+    /* pool */
+    {"pool", "list", .method = "GET", .path = "/pools", .columns = "poolid,comment", .help = "List the pools.",
+     .example = "holm pool list"},
+    {"pool", "show", ARGS({"POOL", "poolid", ARG_TEXT}), .method = "GET", .path = "/pools",
+     .columns = "poolid,comment,members", .help = "Show a pool and its members.", .example = "holm pool show web",
+     .flags = CMD_FIRST},
+    {"pool", "create", ARGS({"POOL", "poolid", ARG_TEXT}),
+     OPTS({"comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"}), .method = "POST", .path = "/pools",
+     .help = "Create a pool.", .example = "holm pool create web --comment 'Front ends'"},
+    {"pool", "set", ARGS({"POOL", "poolid", ARG_TEXT}),
+     OPTS({"comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"},
+          {"vms", "vms", OPT_TEXT, "A,B", NULL, "numbers of guests to add"},
+          {"storage", "storage", OPT_TEXT, "A,B", NULL, "storages to add"},
+          {"remove", "delete", OPT_FLAG, NULL, NULL, "remove these members instead of adding them"},
+          {"allow-move", "allow-move", OPT_FLAG, NULL, NULL, "also take guests out of another pool"}),
+     .method = "PUT", .path = "/pools", .help = "Change a pool or its members.",
+     .example = "holm pool set web --vms 100,101"},
+    {"pool", "delete", ARGS({"POOL", "poolid", ARG_TEXT}), .method = "DELETE", .path = "/pools",
+     .help = "Delete an empty pool.", .example = "holm pool delete web -y", .flags = CMD_ASKS},
+
+    /* storage */
+    {"storage", "list", .method = "GET", .path = "/storage", .columns = "storage,type,content,path,shared",
+     .help = "List the configured storages.", .example = "holm storage list"},
+    {"storage", "status", ARGS({"STORAGE", "storage", ARG_TEXT, true}), .method = "GET",
+     .path = "/nodes/{node}/storage", .columns = "storage,type,active,total,used,avail,content",
+     .help = "Show how full the storages are.", .example = "holm storage status local"},
+    {"storage", "content", ARGS({"STORAGE", "storage", ARG_TEXT}),
+     OPTS({"content", "content", OPT_TEXT, "KIND", NULL, "only this kind: images, iso, vztmpl, backup, import, …"},
+          {"vmid", "vmid", OPT_INT, "VMID", NULL, "only volumes of this guest"}),
+     .method = "GET", .path = "/nodes/{node}/storage/{storage}/content",
+     .columns = "volid,content,format,size,used,vmid,ctime", .help = "List the volumes of a storage.",
+     .example = "holm storage content local --content iso"},
+    {"storage", "upload", ARGS({"FILE", NULL, ARG_FILE}),
+     OPTS({"storage", NULL, OPT_TEXT, "STORAGE", NULL, "where to; local if not given"},
+          {"content", "content", OPT_TEXT, "KIND", NULL, "kind of content; by the file's name if not given"},
+          {"name", NULL, OPT_TEXT, "NAME", NULL, "name in the storage; the file's own if not given"},
+          {"checksum", "checksum", OPT_TEXT, "HEX", NULL, "refuse the file if its checksum differs"},
+          {"checksum-algorithm", "checksum-algorithm", OPT_CHOICE, "NAME", "md5|sha1|sha224|sha256|sha384|sha512",
+           "algorithm of --checksum"}),
+     .method = "POST", .path = "/nodes/{node}/storage/{storage}/upload", .help = "Copy a local file into a storage.",
+     .example = "holm storage upload debian.iso --storage local", .flags = CMD_TASK, .run = storage_upload_run},
+
+    /* node */
+    {"node", "list", .method = "GET", .path = "/nodes", .columns = "node,status,cpu,maxcpu,mem,maxmem,uptime",
+     .help = "List the nodes.", .example = "holm node list"},
+    {"node", "status", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/status", .help = "Show the state of a node.",
+     .example = "holm node status"},
+    {"node", "version", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/version",
+     .help = "Show the software version of a node.", .example = "holm node version"},
+    {"node", "tasks", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/tasks",
+     .columns = "upid,type,id,user,starttime,endtime,status", .help = "List the tasks of a node.",
+     .example = "holm node tasks pve1"},
+    {"node", "network", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/network",
+     .columns = "iface,type,active,autostart,address,netmask,gateway,bridge_ports",
+     .help = "List the network interfaces.", .example = "holm node network"},
+
+    /* the rest */
+    {"api", "", ARGS({"METHOD", NULL, ARG_TEXT}, {"PATH", NULL, ARG_TEXT}),
+     .help = "Make one call of the API and print what it answers.",
+     .example = "holm api GET /nodes/pve1/qemu -d full=1", .flags = CMD_PASSTHROUGH | CMD_DRY_RUN, .run = api_run},
+    {"state", "dump", ARGS({"FILE", NULL, ARG_FILE, true}),
+     .help = "Write the whole configuration as JSON to a new file or standard output.",
+     .example = "holm state dump backup.json", .flags = CMD_LOCAL | CMD_ROOT, .run = state_dump_run},
+    {"state", "load", ARGS({"FILE", NULL, ARG_FILE}),
+     .help = "Replace the whole configuration by a dump; Holm must be stopped.",
+     .example = "holm state load backup.json -y", .flags = CMD_LOCAL | CMD_ROOT | CMD_ASKS, .run = state_load_run},
+    {"version", "", .method = "GET", .path = "/version",
+     .help = "Show the version of this program and of the running Holm.", .example = "holm version",
+     .run = version_run},
+    {"help", "", ARGS({"NOUN", NULL, ARG_TEXT, true}, {"VERB", NULL, ARG_TEXT, true}, {"WORD", NULL, ARG_TEXT, true}),
+     .help = "Explain the commands.", .example = "holm help vm create", .flags = CMD_LOCAL, .run = help_run},
+};
+const size_t command_count = ARRAY_SIZE(command_table);
+
+const struct cli_noun noun_table[] = {
+    {"vm", "virtual machines"},
+    {"task", "what runs and has run"},
+    {"user", "users and their API tokens"},
+    {"acl", "who may do what where"},
+    {"role", "sets of privileges"},
+    {"pool", "groups of guests and storages"},
+    {"storage", "storages and what is in them"},
+    {"node", "the hosts"},
+    {"api", "any call of the API"},
+    {"state", "the whole configuration of a stopped Holm"},
+    {"version", "versions"},
+    {"help", "this help"},
+};
+const size_t noun_count = ARRAY_SIZE(noun_table);
+
+const struct cli_opt global_opts[] = {
+    {"root", NULL, OPT_TEXT, "DIR", NULL, "folder of the Holm to talk to; HOLM_ROOT or /var/lib/holm if not given"},
+    {"node", NULL, OPT_TEXT, "NODE", NULL, "act on this node; the one that answers if not given"},
+    {"output", NULL, OPT_CHOICE, "FORMAT", "table|json|ndjson|csv|name", "how to print (-o)"},
+    {"columns", NULL, OPT_TEXT, "A,B", NULL, "which columns, for table and csv (-c)"},
+    {"quiet", NULL, OPT_FLAG, NULL, NULL, "no progress, no table header (-q)"},
+    {"dry-run", NULL, OPT_FLAG, NULL, NULL, "show what would be done"},
+    {"no-wait", NULL, OPT_FLAG, NULL, NULL, "print the task's UPID instead of following it"},
+    {"timeout", NULL, OPT_INT, "SECONDS", NULL, "give up waiting after so long"},
+    {"yes", NULL, OPT_FLAG, NULL, NULL, "do not ask (-y)"},
+    {"no-color", NULL, OPT_FLAG, NULL, NULL, "no colours"},
+    {"help", NULL, OPT_FLAG, NULL, NULL, "explain the command (-h)"},
+    {"version", NULL, OPT_FLAG, NULL, NULL, "print the version of this program"},
+    {NULL},
+};
+
+const struct cli_noun *noun_find(const char *name)
+{
+    for (size_t i = 0; i < noun_count; i++)
+        if (streq(noun_table[i].name, name))
+            return &noun_table[i];
+    return NULL;
+}
+
+const struct cli_command *command_find(const char *noun, const char *verb)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (streq(command_table[i].noun, noun) && streq(command_table[i].verb, verb))
+            return &command_table[i];
+    return NULL;
+}
+
+bool command_verb_is_prefix(const char *noun, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (size_t i = 0; i < command_count; i++)
+        if (streq(command_table[i].noun, noun) && str_starts(command_table[i].verb, word) &&
+            command_table[i].verb[n] == ' ')
+            return true;
+    return false;
+}
+
+const struct cli_opt *opt_find(const struct cli_opt *opts, const char *name)
+{
+    for (; opts && opts->name; opts++)
+        if (streq(opts->name, name))
+            return opts;
+    return NULL;
+}

@@ -1,0 +1,46 @@
+/* The parts of holmd's own folder. Loop thread. */
+#ifndef HOLM_DAEMON_DAEMON_H
+#define HOLM_DAEMON_DAEMON_H
+
+#include "api/api.h"
+#include "link/link_event.h"
+
+struct options {
+    const char *root;
+    char address[64];
+    unsigned port;
+    char node[64];
+    char libexec[4000];
+    const char *web; /* NULL: no page */
+    bool is_verbose;
+};
+MUST_CHECK int options_parse(int argc, char **argv, struct options *ret, struct err *e);
+
+/* A peer that sends REQUEST frames: holm-front or a local client. */
+struct peer;
+/* local: who it is (by socket credentials), or NULL for holm-front, whose requests carry their own proofs. Takes fd.
+ * on_closed may be NULL. */
+MUST_CHECK int peer_new(struct api *api, int fd, const struct auth_subject *local, void (*on_closed)(void *arg),
+                        void *arg, struct peer **ret, struct err *e);
+/* Cuts the connection; calls under way finish without a reply. */
+void peer_close(struct peer *p);
+
+/* holm-front: listens, starts it, starts it again when it ends. */
+struct front;
+MUST_CHECK int front_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct front **ret,
+                         struct err *e);
+void front_free(struct front *f);
+
+/* DIR/run/holm.sock for the command line. */
+struct local;
+MUST_CHECK int local_new(struct api *api, const char *root, struct local **ret, struct err *e);
+void local_free(struct local *l);
+
+/* Small random number that tells this root from others on the host: DIR/var/instance. */
+MUST_CHECK int instance_get(const char *root, uint32_t *ret, struct err *e);
+
+/* DIR/etc/tls/{cert,key}.pem, made by a worker when missing. fds for holm-front. */
+MUST_CHECK int certificate_open(struct api *api, const char *root, const char *node, const char *address, int *ret_cert,
+                                int *ret_key, struct err *e);
+
+#endif

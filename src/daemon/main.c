@@ -1,0 +1,289 @@
+/* holmd: owns state, tasks and permissions; starts and adopts guests. Start-up order is recovery order: state, journal,
+ * world, and only then clients. It is root, and parses no byte that comes from the network, a guest, an image or QEMU. */
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/fp.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "engine/engine.h"
+#include "guest/guest.h"
+#include "guest/storages.h"
+#include "task/pool.h"
+#include "task/task.h"
+#include "task/workers.h"
+
+#define POOL_THREADS   4u
+#define POOL_QUEUE_MAX 4096u
+#define WORKERS_MAX    4u
+#define UPKEEP_S       3600
+
+struct daemon {
+    struct options options;
+    struct api api;
+    struct engine_host host;
+    struct front *front;
+    struct local *local;
+    struct event *signals[3], *upkeep;
+    uid_t uid;
+    gid_t gid;
+    uint32_t instance;
+    int exit_code;
+};
+
+static void fail(struct daemon *d, const struct err *e)
+{
+    log_err(LOG_ERROR, e, "holmd");
+    d->exit_code = 1;
+    event_base_loopbreak(d->api.base);
+}
+
+/* Type=notify of systemd, when it asks for it: one datagram, no library. */
+static void notify_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+    if (!path || str_copy(addr.sun_path, sizeof(addr.sun_path), path) < 0)
+        return;
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (addr.sun_path[0] == '@')
+        addr.sun_path[0] = 0;
+    autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&addr, len) < 0)
+        log_warn("cannot notify the service manager: %s", strerror(errno));
+}
+
+/* The last stage: what was interrupted is settled, what runs is known. */
+static void serve(void *arg)
+{
+    struct daemon *d = arg;
+    struct err e = ERR_INIT;
+    int r = front_new(&d->api, &d->options, d->uid, d->gid, &d->front, &e);
+
+    if (r == 0)
+        r = local_new(&d->api, d->options.root, &d->local, &e);
+    if (r < 0) {
+        fail(d, &e);
+        return;
+    }
+    log_note("ready on https://%s:%u, node %s, %s", d->options.address, d->options.port, d->options.node,
+             d->host.accel_reason);
+    notify_ready();
+}
+
+static void reconcile(void *arg)
+{
+    struct daemon *d = arg;
+
+    storage_mgr_sweep(d->api.storages);
+    guest_mgr_reconcile(d->api.guests, serve, d);
+}
+
+static void on_first_commit(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct daemon *d = arg;
+
+    if (r < 0)
+        fail(d, e);
+    else
+        task_mgr_recover(d->api.tasks, reconcile, d);
+}
+
+/* What an empty root needs. */
+static void begin(struct daemon *d)
+{
+    struct state_txn *t = auth_upkeep(d->api.auth), *storage = storage_mgr_first(d->api.storages);
+    struct err e = ERR_INIT;
+
+    if (!t) {
+        t = storage;
+        storage = NULL;
+    }
+    if (storage)
+        state_txn_merge(t, storage);
+    if (t)
+        state_commit(d->api.state, t, on_first_commit, d);
+    else
+        on_first_commit(d, 0, 0, &e);
+}
+
+static void on_upkeep(evutil_socket_t fd, short what, void *arg)
+{
+    struct daemon *d = arg;
+    struct state_txn *t = auth_upkeep(d->api.auth);
+
+    if (t)
+        state_commit(d->api.state, t, NULL, NULL);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct daemon *d = arg;
+
+    log_note("ending on signal %d; guests go on", (int)number);
+    event_base_loopbreak(d->api.base);
+}
+
+static int add_events(struct daemon *d, struct err *e)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    struct timeval period = {.tv_sec = UPKEEP_S};
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        d->signals[i] = evsignal_new(d->api.base, numbers[i], on_signal, d);
+        if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+            return err_set(e, -ENOMEM, NULL, "cannot handle signals");
+    }
+    d->upkeep = event_new(d->api.base, -1, EV_PERSIST, on_upkeep, d);
+    if (!d->upkeep || event_add(d->upkeep, &period) < 0)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    return 0;
+}
+
+static int make_root(struct daemon *d, struct err *e)
+{
+    static const char *const dirs[] = {"etc", "run", "var", "var/state", "var/tasks", "var/storage"};
+    const char *root = d->options.root;
+    /* Workers and the front need to pass, not to read. */
+    int fd = -EBADF, r = fs_open_dir(AT_FDCWD, root, 0711, &fd, e);
+
+    if (r < 0) {
+        err_hint(e, "holmd runs as root and needs a writable --root folder");
+        return r;
+    }
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++)
+        r = fs_mkdirs(fd, dirs[i], i < 3 ? 0711 : 0700, e);
+    close(fd);
+    return r;
+}
+
+/* The unprivileged user of holm-front and the workers: `holm` where it exists, else a number of this instance's range. */
+static void find_user(struct daemon *d)
+{
+    const struct passwd *pw = getpwnam("holm");
+
+    d->uid = pw ? pw->pw_uid : 0x40000000u + d->instance * 65536u;
+    d->gid = pw ? pw->pw_gid : (gid_t)d->uid;
+}
+
+static void program_path(const struct daemon *d, const char *build_dir, const char *name, char *dst, size_t cap)
+{
+    bool is_build = str_ends(d->options.libexec, "/..");
+
+    snprintf(dst, cap, "%s/%s%s%s", d->options.libexec, is_build ? build_dir : "", is_build ? "/" : "", name);
+}
+
+static int open_all(struct daemon *d, struct err *e)
+{
+    static char worker[4200], guest[4200], state_dir[4200];
+    struct api *a = &d->api;
+
+    program_path(d, "worker", "holm-worker", worker, sizeof(worker));
+    program_path(d, "guest/monitor", "holm-guest", guest, sizeof(guest));
+    snprintf(state_dir, sizeof(state_dir), "%s/var/state", a->root_dir);
+    int r = state_open_sqlite(a->base, state_dir, &a->state, e);
+    if (r == 0)
+        r = instance_get(a->root_dir, &d->instance, e);
+    if (r < 0)
+        return r;
+    find_user(d);
+    r = pool_new(a->base, POOL_THREADS, POOL_QUEUE_MAX, &a->pool, e);
+    if (r == 0)
+        r = workers_new(a->base, worker, d->uid, d->gid, WORKERS_MAX, &a->workers, e);
+    if (r == 0)
+        r = auth_new(a->state, &a->auth, e);
+    if (r == 0)
+        r = task_mgr_new(a->base, a->state, a->pool, a->root_dir, a->node, &a->tasks, e);
+    if (r == 0)
+        r = storage_mgr_new(a->base, a->state, a->pool, a->root_dir, &a->storages, e);
+    if (r < 0)
+        return r;
+    task_mgr_set_steps(a->tasks, guest_step_types, a->storages);
+    struct guest_env env = {.base = a->base,
+                            .state = a->state,
+                            .pool = a->pool,
+                            .tasks = a->tasks,
+                            .storages = a->storages,
+                            .host = &d->host,
+                            .root_dir = a->root_dir,
+                            .node = a->node,
+                            .guest_program = guest,
+                            .instance = d->instance};
+    return guest_mgr_new(&env, &a->guests, e);
+}
+
+static void close_all(struct daemon *d)
+{
+    struct api *a = &d->api;
+
+    local_free(d->local);
+    front_free(d->front);
+    /* The pools are emptied before what their jobs use goes. */
+    workers_free(a->workers);
+    pool_free(a->pool);
+    guest_mgr_free(a->guests);
+    task_mgr_free(a->tasks);
+    storage_mgr_free(a->storages);
+    auth_free(a->auth);
+    state_close(a->state);
+    for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
+        if (d->signals[i])
+            event_free(d->signals[i]);
+    if (d->upkeep)
+        event_free(d->upkeep);
+    if (a->base)
+        event_base_free(a->base);
+    libevent_global_shutdown();
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon d = {.exit_code = 0};
+    struct err e = ERR_INIT;
+    struct rlimit no_core = {0, 0};
+
+    log_init("holmd", LOG_INFO);
+    fp_init();
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    if (options_parse(argc, argv, &d.options, &e) < 0) {
+        log_err(LOG_ERROR, &e, "holmd");
+        return 64;
+    }
+    log_init("holmd", d.options.is_verbose ? LOG_DEBUG : LOG_INFO);
+    if (geteuid() != 0) {
+        log_error("holmd must be started as root");
+        return 77;
+    }
+    setrlimit(RLIMIT_CORE, &no_core); /* a core would hold signing keys */
+    if (sodium_init() < 0)
+        return 70;
+    d.api.node = d.options.node;
+    d.api.root_dir = d.options.root;
+    d.api.address = d.options.address;
+    d.api.host = &d.host;
+    d.api.base = event_base_new();
+    engine_host_probe(&d.host);
+    int r = d.api.base ? make_root(&d, &e) : err_set(&e, -ENOMEM, NULL, "no event loop");
+    if (r == 0)
+        r = add_events(&d, &e);
+    if (r == 0)
+        r = open_all(&d, &e);
+    if (r == 0) {
+        begin(&d);
+        event_base_dispatch(d.api.base);
+    } else {
+        fail(&d, &e);
+    }
+    close_all(&d);
+    return d.exit_code;
+}

@@ -1,0 +1,128 @@
+/* What can run a guest. An engine is one file of this folder and one row of table.c. The daemon half (this header)
+ * turns a guest's configuration and opened attachments into a launch order for holm-guest, whose driver of the same
+ * engine (src/guest/monitor) then runs it. Engines are pure here: no I/O beyond probing the host once.
+ * What an engine cannot do is a missing capability bit, never a stub. */
+#ifndef HOLM_ENGINE_ENGINE_H
+#define HOLM_ENGINE_ENGINE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum engine_cap {
+    ENGINE_CAP_PAUSE = 1 << 0,
+    ENGINE_CAP_RESET = 1 << 1,
+    ENGINE_CAP_SHUTDOWN = 1 << 2, /* asks the guest (ACPI power button) */
+    ENGINE_CAP_SERIAL_CONSOLE = 1 << 3,
+    ENGINE_CAP_DIRECT_KERNEL = 1 << 4,
+    ENGINE_CAP_DISK_BOOT = 1 << 5,
+    ENGINE_CAP_QCOW2 = 1 << 6,
+    ENGINE_CAP_USER_NET = 1 << 7,
+    ENGINE_CAP_TAP = 1 << 8,
+    ENGINE_CAP_AGENT = 1 << 9,
+    ENGINE_CAP_GRAPHICS = 1 << 10,
+};
+
+/* What was found on this host, once at the start of the daemon. */
+struct engine_host {
+    bool has_kvm;             /* /dev/kvm opens AND the CPU shows vmx or svm */
+    char accel_reason[160];   /* "hardware KVM", or why TCG: shown in the task log */
+    int kvm_gid;              /* group of /dev/kvm, -1 */
+    char qemu_path[128];      /* "" when missing */
+    char qemu_version[32];
+    uint32_t n_cpus;
+    uint64_t memory_bytes;
+};
+/* Fills everything but qemu_version; fast, runs nothing. */
+void engine_host_probe(struct engine_host *ret);
+/* Runs `qemu-system-x86_64 --version` (blocks, at most 10 s) and fills qemu_version. */
+MUST_CHECK int engine_host_probe_qemu(struct engine_host *h, struct err *e);
+
+/* One configuration value, as PVE writes it. */
+struct config_item {
+    const char *key, *value;
+};
+
+enum engine_disk_bus { DISK_VIRTIO, DISK_SCSI, DISK_SATA, DISK_IDE };
+
+struct engine_disk {
+    char key[16]; /* "virtio0" */
+    enum engine_disk_bus bus;
+    unsigned index;
+    bool is_cdrom, is_read_only, is_qcow2;
+    int fd;                  /* open; -1 for an empty cdrom drive */
+    uint64_t size_bytes;
+    const char *options;     /* the property string, verbatim */
+    char serial[61];
+};
+
+struct engine_net {
+    char key[16]; /* "net0" */
+    unsigned index;
+    const char *model; /* "virtio" */
+    char mac[18];
+    int tap_fd; /* -1: user mode */
+    bool is_link_down;
+    uint32_t mtu;
+};
+
+/* Everything an engine needs to start a guest. */
+struct engine_vm {
+    uint32_t vmid;
+    const char *name;
+    char uuid[37], vmgenid[37];
+    const char *machine; /* as resolved at creation: "pc-q35-7.2" */
+    uint64_t memory_mib;
+    uint32_t sockets, cores, vcpus;
+    const struct config_item *config; /* the whole configuration, for everything else */
+    size_t n_config;
+    const struct engine_disk *disks;
+    size_t n_disks;
+    const struct engine_net *nets;
+    size_t n_nets;
+    int kernel_fd, initrd_fd; /* -1 if absent */
+    const char *cmdline;
+    bool is_paused; /* start with vCPUs stopped */
+};
+
+/* The order for holm-guest: a payload of fields (see doc/formats.md, "launch"): DRIVER, VMID, ARG* (the first is the
+ * program's path), ENV*, FD_TARGET* in the order of fds, CHANNEL* ("serial0=11": the monitor makes a socketpair and gives
+ * the program one end at descriptor 11) and VERB* (what the driver does once the program answers: "link-down net0",
+ * "resume"). */
+struct engine_launch {
+    struct buf payload;
+    int fds[48]; /* not owned: they stay the attachments' */
+    size_t n_fds;
+    bool needs_kvm_group;
+    char note[200]; /* for the task log: which accelerator and why */
+};
+
+struct engine_choice {
+    char engine[16];
+    char machine[32];
+};
+
+struct engine {
+    const char *name;    /* "qemu": value of the key `engine` */
+    const char *driver;  /* name of the monitor driver */
+    uint32_t caps;
+    /* Can this engine run here at all? 0 or an error with a hint (a missing package). */
+    int (*check_host)(const struct engine_host *h, struct err *e);
+    /* Resolves what is fixed at creation (machine version) from the configuration. */
+    int (*resolve)(const struct engine_host *h, const struct config_item *config, size_t n, struct engine_choice *ret,
+                   struct err *e);
+    /* Refuses what this engine cannot do, before anything is made: "param.unsupported" with the key named in the text. */
+    int (*check_config)(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
+    /* Builds the launch order; ret is initialised by the callee and freed with engine_launch_done. */
+    int (*launch)(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret, struct err *e);
+};
+
+/* Null-terminated table of table.c. */
+extern const struct engine *const engine_table[];
+const struct engine *engine_find(const char *name);
+/* `auto`, NULL or "" choose by the rules of doc/guide/engines.md. */
+MUST_CHECK int engine_choose(const struct engine_host *h, const char *wanted, const struct config_item *config, size_t n,
+                             const struct engine **ret, struct err *e);
+void engine_launch_done(struct engine_launch *l);
+const char *config_item_get(const struct config_item *config, size_t n, const char *key);
+
+#endif

@@ -1,0 +1,99 @@
+/* Inside the qemu engine: what its files share while they build one command line. */
+#ifndef HOLM_ENGINE_QEMU_PRIV_H
+#define HOLM_ENGINE_QEMU_PRIV_H
+
+#include "base/json.h"
+#include "base/propstr.h"
+#include "engine/engine.h"
+
+extern const struct engine engine_qemu;
+
+/* Descriptors of QEMU: channels the monitor makes have fixed numbers, attachments follow. The monitor's own (below 10) and
+ * the lock are not named here. */
+enum { QEMU_FD_QMP = 10, QEMU_FD_SERIAL = 11, QEMU_FD_AGENT = 15, QEMU_FD_FIRST = 20 };
+#define QEMU_SERIAL_MAX     4u
+#define QEMU_BOOT_ORDER_MAX 64u
+
+/* qemu_slots.c: the PCI address of each device follows from its key alone. */
+enum qemu_kind {
+    QEMU_VGA,
+    QEMU_BALLOON,
+    QEMU_RNG,
+    QEMU_AGENT,
+    QEMU_SCSI,        /* controller that several scsiN share */
+    QEMU_SCSI_SINGLE, /* controller of one scsiN */
+    QEMU_SATA,
+    QEMU_VIRTIO,
+    QEMU_NET,
+    QEMU_PANIC,
+    QEMU_BRIDGE, /* index = its number, from 1 */
+};
+#define QEMU_BRIDGES 3u
+struct qemu_addr {
+    unsigned bridge; /* 0: the root bus */
+    unsigned slot;
+};
+/* -E2BIG for an index that has no place. */
+MUST_CHECK int qemu_addr_of(enum qemu_kind kind, unsigned index, struct qemu_addr *ret);
+
+struct qemu_build {
+    const struct engine_host *host;
+    const struct engine_vm *vm;
+    struct engine_launch *out;
+    struct buf devices; /* ARG fields; written after the bridges that they need */
+    const char *root_bus;
+    bool is_q35, is_kvm;
+    int next_fd;
+    uint32_t bridges;          /* bit per bridge in use */
+    uint32_t scsi_controllers; /* bit per controller written */
+    bool has_sata;
+    char boot_order[QEMU_BOOT_ORDER_MAX][16];
+    size_t n_boot;
+};
+
+const char *qemu_config(const struct qemu_build *q, const char *key);
+/* Appends to the command line. */
+void qemu_arg(struct qemu_build *q, const char *arg);
+void qemu_argf(struct qemu_build *q, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* s with each comma doubled, for options that are not JSON. */
+void qemu_append_escaped(struct buf *b, const char *s);
+/* Hands a descriptor to QEMU; ret_number is its number there. */
+MUST_CHECK int qemu_add_fd(struct qemu_build *q, int fd, int *ret_number, struct err *e);
+/* Position in the boot order from 1; 0 when not booted from. */
+unsigned qemu_boot_index(const struct qemu_build *q, const char *key);
+
+/* One -device or -object option in JSON. */
+struct qemu_json {
+    struct buf text;
+    struct jw w;
+};
+void qemu_device_begin(struct qemu_json *d, const char *driver, const char *id);
+MUST_CHECK int qemu_device_at(struct qemu_build *q, struct qemu_json *d, enum qemu_kind kind, unsigned index,
+                              struct err *e);
+void qemu_device_end(struct qemu_build *q, struct qemu_json *d);
+void qemu_json_begin(struct qemu_json *d);
+void qemu_json_end(struct qemu_build *q, const char *option, struct qemu_json *d);
+
+/* qemu_cpu.c: the value of -cpu; also the check of the key. */
+MUST_CHECK int qemu_cpu(bool is_kvm, const char *value, struct buf *ret, struct err *e);
+/* qemu_disk.c */
+MUST_CHECK int qemu_add_disks(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_check_disk(const char *key, const char *value, struct err *e);
+/* qemu_net.c */
+MUST_CHECK int qemu_add_nets(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_check_net(const char *key, const char *value, struct err *e);
+/* qemu_launch.c */
+MUST_CHECK int qemu_launch(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret,
+                           struct err *e);
+MUST_CHECK int qemu_smbios(const char *value, const char *uuid, struct buf *ret, struct err *e);
+MUST_CHECK int qemu_boot_order(const char *value, struct qemu_build *q, struct err *e);
+const char *qemu_vga_device(const char *type); /* NULL: none that this engine has; "" for no device */
+/* qemu_check.c */
+MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
+/* "virtio" and "virtio12": the number, or -1. */
+int qemu_key_index(const char *key, const char *stem);
+int qemu_unsupported(struct err *e, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* qemu.c: "pc-q35-7.2" -> true and is_q35; the version as 7002. */
+bool qemu_machine_parse(const char *machine, bool *ret_is_q35, unsigned *ret_version);
+
+#endif

@@ -1,0 +1,32 @@
+/* The web page: files read once at start and served from memory. Nothing is opened later, so a request can only ever
+ * name what is in the table. */
+#ifndef HOLM_FRONT_SITE_H
+#define HOLM_FRONT_SITE_H
+
+#include "base/err.h"
+
+#define SITE_FILES_MAX 512u
+#define SITE_FILE_MAX  (4u * 1024u * 1024u)
+#define SITE_TOTAL_MAX (16u * 1024u * 1024u)
+#define SITE_DEPTH_MAX 4u
+
+struct site_file {
+    char *path; /* "/assets/app-1a2b.js" */
+    const char *content_type;
+    char *data;
+    size_t len;
+    char *gzip; /* the .gz beside it, or NULL */
+    size_t gzip_len;
+    char etag[40]; /* with quotes */
+    bool is_immutable;
+};
+
+struct site;
+
+/* dirfd stays the caller's; negative gives an empty site. */
+MUST_CHECK int site_load(int dirfd, struct site **ret, struct err *e);
+void site_free(struct site *s);
+/* "/" is index.html. NULL if there is no such file. */
+const struct site_file *site_find(const struct site *s, const char *path);
+
+#endif

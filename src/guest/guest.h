@@ -1,0 +1,151 @@
+/* Virtual machines as holmd knows them: configuration (a copy of state keys shared/guest/ID), what runs now, and the
+ * operations on them. Loop thread; what blocks is done in pool threads inside. */
+#ifndef HOLM_GUEST_GUEST_H
+#define HOLM_GUEST_GUEST_H
+
+#include "base/json.h"
+#include "base/list.h"
+#include "engine/engine.h"
+#include "guest/storages.h"
+#include "state/state.h"
+#include "task/task.h"
+#include "task/workers.h"
+
+#define GUEST_DIGEST_SIZE 41u
+
+struct guest_mgr;
+
+/* An ordered list of configuration keys. */
+struct config {
+    struct config_item *items; /* key and value are owned */
+    size_t n;
+};
+void config_done(struct config *c);
+MUST_CHECK int config_set(struct config *c, const char *key, const char *value);
+void config_remove(struct config *c, const char *key);
+const char *config_get(const struct config *c, const char *key); /* NULL if absent */
+MUST_CHECK int config_copy(const struct config *from, struct config *ret);
+/* PVE's text form, keys sorted, description as comment lines, [PENDING] last. */
+void config_text(const struct config *c, const struct config *pending, struct buf *out);
+/* 40 hex digits over the text. */
+void config_digest(const struct config *c, const struct config *pending, char digest[GUEST_DIGEST_SIZE]);
+
+enum guest_state {
+    GUEST_STOPPED,
+    GUEST_STARTING, /* a monitor is being started or adopted */
+    GUEST_RUNNING,
+    GUEST_PAUSED,
+    GUEST_STOPPING, /* the monitor has ended or lost us; cleaning up */
+    GUEST_LOST,     /* something of it still lives that we cannot talk to: never called stopped */
+};
+
+struct monitor;
+
+struct guest {
+    uint32_t vmid;
+    char type[8]; /* "qemu" */
+    char engine[16], machine[32];
+    char uuid[37];
+    struct config config;  /* in force */
+    struct config pending; /* value "" with a key in it that begins with '!' means: delete that key */
+    char digest[GUEST_DIGEST_SIZE];
+    uint64_t revision;
+    int64_t ctime_s;
+    bool is_dropped; /* its key was deleted while it still ran */
+    /* runtime */
+    enum guest_state state;
+    char qmp_status[24];
+    uint32_t pid;
+    uint64_t started_boot_ms;
+    struct monitor *monitor;
+    struct config running; /* the configuration it was started with; empty for an adopted one */
+    uint64_t cpu_ticks, cpu_sample_ms, rss_bytes;
+    double cpu_fraction; /* of its CPUs */
+    uint64_t disk_read, disk_write, net_in, net_out;
+};
+
+struct guest_env {
+    struct event_base *base;
+    struct state *state;
+    struct pool *pool;
+    struct task_mgr *tasks;
+    struct storage_mgr *storages;
+    const struct engine_host *host;
+    const char *root_dir, *node, *guest_program;
+    uint32_t instance; /* names taps and cgroups, and its uid range */
+};
+
+MUST_CHECK int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct err *e);
+void guest_mgr_free(struct guest_mgr *m);
+/* Looks at what runs (run/guest), adopts it or clears it away; writes text copies. done: once, when all is known. */
+void guest_mgr_reconcile(struct guest_mgr *m, void (*done)(void *arg), void *arg);
+const struct guest_env *guest_env(const struct guest_mgr *m);
+
+struct guest *guest_find(struct guest_mgr *m, uint32_t vmid);
+/* 0 or -ENOENT with PVE's text "Configuration file 'nodes/N/qemu-server/ID.conf' does not exist". */
+MUST_CHECK int guest_get(struct guest_mgr *m, uint32_t vmid, struct guest **ret, struct err *e);
+/* In order of vmid. */
+struct guest *guest_at(struct guest_mgr *m, size_t i);
+size_t guest_count(struct guest_mgr *m);
+/* First number from `from` on that is neither defined nor reserved; 0 if none. */
+uint32_t guest_next_id(struct guest_mgr *m, uint32_t from);
+/* Keeps a number for a creation that is under way. -EEXIST if taken. */
+MUST_CHECK int guest_reserve(struct guest_mgr *m, uint32_t vmid);
+void guest_release(struct guest_mgr *m, uint32_t vmid);
+
+const char *guest_name(const struct guest *g);
+bool guest_is_running(const struct guest *g); /* anything but stopped */
+const char *guest_status(const struct guest *g); /* "running" or "stopped" */
+uint64_t guest_memory_bytes(const struct guest *g);
+uint32_t guest_cpus(const struct guest *g);
+uint64_t guest_disk_bytes(const struct guest *g); /* size of the boot disk */
+uint64_t guest_uptime_s(const struct guest *g);
+/* Value of a key with pending changes applied; NULL if absent. */
+const char *guest_config_value(const struct guest *g, const char *key);
+/* Configuration with pending changes applied. */
+MUST_CHECK int guest_config_wanted(const struct guest *g, struct config *ret);
+
+/* Applies pending to config; a volume of the guest that loses its drive is kept as unusedN. */
+MUST_CHECK int guest_config_merge(struct config *config, const struct config *pending, uint32_t vmid);
+
+/* One object as in GET /cluster/resources (without "pool"). */
+void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid);
+/* Members of GET status/current and of GET /nodes/N/qemu, inside an open object. */
+void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full);
+
+/* State value of a guest. malloc; NULL when out of memory. */
+char *guest_value(const char *node, const char *engine, const char *machine, const char *uuid, int64_t ctime_s,
+                  const struct config *config, const struct config *pending);
+
+/* Drives. A key like "scsi0"; false for anything else. */
+bool guest_is_drive_key(const char *key);
+bool guest_is_index_key(const char *key, const char *stem); /* "net3" of "net" */
+/* Volume of a drive's or unusedN's value; false for none, cdrom, or a new one that is not made yet. */
+bool guest_drive_volume(const char *value, struct volume_id *ret);
+bool guest_drive_is_cdrom(const char *value);
+
+/* Operations: each starts a task and gives its UPID. */
+struct guest_op {
+    uint32_t vmid;
+    const char *user;
+    uint32_t timeout_s; /* 0: default */
+    bool is_forced;     /* shutdown: end it when the time is over; stop: abort running shutdown tasks */
+};
+MUST_CHECK int guest_start(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+MUST_CHECK int guest_stop(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+MUST_CHECK int guest_shutdown(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+MUST_CHECK int guest_reboot(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+MUST_CHECK int guest_reset(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+MUST_CHECK int guest_suspend(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+MUST_CHECK int guest_resume(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+
+/* One end of a console's byte stream. hello is the line a termproxy client must send; NULL = raw bytes. */
+MUST_CHECK int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const char *hello, int *ret_fd,
+                             struct err *e);
+
+/* Steps of plans: volume.create, volume.delete. ctx is the storage_mgr. */
+extern const struct task_step_type *const guest_step_types[];
+json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
+json_t *guest_step_volume_delete(const struct volume_id *v);
+
+#endif

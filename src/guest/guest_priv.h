@@ -1,0 +1,121 @@
+/* Inside the guest folder. */
+#ifndef HOLM_GUEST_GUEST_PRIV_H
+#define HOLM_GUEST_GUEST_PRIV_H
+
+#include "guest/guest.h"
+#include "link/link_event.h"
+
+#define GUESTS_MAX     10000u
+#define GUEST_SLOTS    65536u
+#define GUEST_UID_BASE 0x40000000u
+
+struct guest_mgr {
+    struct guest_env env;
+    struct guest **guests; /* by vmid */
+    size_t n, cap;
+    uint32_t *reserved;
+    size_t n_reserved;
+    struct state_watch *watch;
+    struct pool *text_queue; /* one thread: text copies in order */
+    int text_dirfd;          /* DIR/etc/nodes/NODE/qemu-server */
+    int run_dirfd;           /* DIR/run/guest */
+    uint8_t *uid_slots;      /* bit per slot: in use */
+    char cgroup_dir[512];    /* where guest cgroups are made, "" = none */
+    struct event *sampler;
+    /* reconcile */
+    size_t n_reconciling;
+    bool is_reconciling;
+    void (*reconciled)(void *arg);
+    void *reconciled_arg;
+    struct list_node waiters; /* of lifecycle tasks: see lifecycle.c */
+};
+
+/* A running monitor, from the daemon's side. */
+struct monitor {
+    struct guest_mgr *mgr;
+    uint32_t vmid;
+    pid_t pid; /* holm-guest */
+    int pidfd;
+    struct event *exit_event;
+    struct link_event *link;
+    unsigned char cookie[32];
+    uint32_t uid_slot;
+    bool is_child; /* we started it: wait for it */
+    uint32_t next_stream;
+    struct list_node commands; /* waiting for GUEST_RESULT */
+    char last_text[200];       /* last "failed" or "exited" explanation */
+    bool is_exit_known;
+    uint32_t exit_status;
+};
+
+/* model.c */
+struct guest *guest_add(struct guest_mgr *m, uint32_t vmid);
+void guest_drop(struct guest_mgr *m, struct guest *g);
+
+/* text.c: the copies under DIR/etc, written in order by one thread. */
+void guest_text_write(struct guest_mgr *m, const struct guest *g);
+void guest_text_remove(struct guest_mgr *m, uint32_t vmid);
+int guest_text_reconcile(struct guest_mgr *m, struct err *e);
+
+/* rundir.c: blocking. */
+int rundir_make(struct guest_mgr *m, uint32_t vmid, uint32_t uid, int *ret_dirfd, int *ret_lock_fd, struct err *e);
+/* Waits until nobody holds the lock (at most timeout_ms), then removes folder and cgroup. -EBUSY when still held. */
+int rundir_clear(struct guest_mgr *m, uint32_t vmid, uint32_t timeout_ms, struct err *e);
+struct rundir_record {
+    pid_t pid;
+    uint64_t start_ticks;
+    unsigned char cookie[32];
+    uint32_t uid;
+};
+/* 0; -ENOENT: no record yet or any more. */
+int rundir_read(struct guest_mgr *m, uint32_t vmid, struct rundir_record *ret, struct err *e);
+bool rundir_is_locked(struct guest_mgr *m, uint32_t vmid);
+/* Connects to the monitor's socket. */
+int rundir_connect(struct guest_mgr *m, uint32_t vmid, int *ret_fd, struct err *e);
+/* The guest's cgroup.procs for joining; "" when the host has no usable hierarchy. */
+int rundir_cgroup(struct guest_mgr *m, uint32_t vmid, char *procs, size_t cap, struct err *e);
+void rundir_cgroup_kill(struct guest_mgr *m, uint32_t vmid);
+void rundir_find_cgroup_base(struct guest_mgr *m);
+
+/* monitor.c */
+typedef void (*monitor_result_fn)(void *arg, int r, const void *payload, size_t n, const struct err *e);
+int monitor_attach(struct guest_mgr *m, struct guest *g, int link_fd, pid_t pid, int pidfd,
+                   const unsigned char cookie[32], uint32_t uid_slot, bool is_child, struct err *e);
+void monitor_free(struct monitor *mon);
+/* Sends a verb; fn is called once with the answer, or with -EPIPE when the monitor goes. fn may be NULL. */
+void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg);
+int monitor_console(struct monitor *mon, const char *channel, const char *hello, int fd, struct err *e);
+void monitor_hello(struct monitor *mon);
+
+/* lifecycle.c */
+void guest_state_changed(struct guest_mgr *m, struct guest *g, const char *event, const char *text);
+/* launch.c: the blocking half of a start. */
+struct launch_result {
+    int control_fd, pidfd;
+    pid_t pid;
+    unsigned char cookie[32];
+    char note[200];
+};
+struct launch_job {
+    struct guest_mgr *mgr;
+    uint32_t vmid;
+    uint32_t uid_slot;
+    const struct engine *engine;
+    char engine_machine[32], uuid[37];
+    struct config config;
+    struct launch_result result;
+    int r;
+    struct err err;
+    struct task *task;
+};
+void launch_run(void *job); /* pool thread */
+void launch_job_free(struct launch_job *j);
+
+/* uid slots */
+int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);
+void guest_uid_mark(struct guest_mgr *m, uint32_t slot, bool is_used);
+uint32_t guest_uid(const struct guest_mgr *m, uint32_t slot);
+
+/* reconcile.c */
+void guest_cleanup(struct guest_mgr *m, struct guest *g); /* after the monitor's end */
+#endif

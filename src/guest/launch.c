@@ -1,0 +1,337 @@
+/* The blocking half of a start, in a pool thread: open the disks, make the run folder and cgroup, build the launch order
+ * and start holm-guest with exactly those descriptors. On failure everything it made is gone again; after a crash,
+ * reconcile finds the folder by its name. */
+#include <fcntl.h>
+#include <grp.h>
+#include <sodium.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "base/fp.h"
+#include "base/proc.h"
+#include "base/propstr.h"
+#include "guest/guest_priv.h"
+
+#define LAUNCH_DISKS_MAX 64u
+#define LAUNCH_NETS_MAX  32u
+
+enum { FD_DIR = 3, FD_CONTROL = 4, FD_LAUNCH = 5, FD_LOCK = 6 };
+
+struct launch {
+    struct launch_job *job;
+    struct engine_disk disks[LAUNCH_DISKS_MAX];
+    struct engine_net nets[LAUNCH_NETS_MAX];
+    size_t n_disks, n_nets;
+    int kernel_fd, initrd_fd, dir_fd, lock_fd, launch_fd, pair[2];
+    bool has_rundir;
+};
+
+static const char *get(const struct launch *l, const char *key)
+{
+    return config_get(&l->job->config, key);
+}
+
+static uint64_t get_number(const struct launch *l, const char *key, uint64_t fallback)
+{
+    const char *value = get(l, key);
+    uint64_t n;
+
+    return value && str_to_u64(value, &n) == 0 ? n : fallback;
+}
+
+static int open_volume(struct launch *l, const char *text, bool is_read_only, struct volume_attachment *ret,
+                       struct err *e)
+{
+    struct volume_id v;
+    struct storage *s;
+    int r = volume_id_parse(text, &v, e);
+
+    if (r == 0)
+        r = storage_mgr_ref(l->job->mgr->env.storages, v.storage, &s, e);
+    if (r < 0)
+        return r;
+    r = volume_open(s, &v, is_read_only, ret, e);
+    storage_unref(s);
+    return r;
+}
+
+static int open_boot_file(struct launch *l, const char *key, int *ret_fd, struct err *e)
+{
+    const char *text = get(l, key);
+    struct volume_attachment a;
+
+    if (!text)
+        return 0;
+    int r = open_volume(l, text, true, &a, e);
+    if (r < 0)
+        return err_wrap(e, r, "%s", key);
+    *ret_fd = a.fd;
+    return 0;
+}
+
+static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *ret_index)
+{
+    static const struct {
+        const char *stem;
+        enum engine_disk_bus bus;
+    } buses[] = {{"virtio", DISK_VIRTIO}, {"scsi", DISK_SCSI}, {"sata", DISK_SATA}, {"ide", DISK_IDE}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(buses); i++)
+        if (guest_is_index_key(key, buses[i].stem)) {
+            *ret_bus = buses[i].bus;
+            *ret_index = (unsigned)strtoul(key + strlen(buses[i].stem), NULL, 10);
+            return true;
+        }
+    return false;
+}
+
+static int add_disk(struct launch *l, const struct config_item *it, struct err *e)
+{
+    struct engine_disk d = {.fd = -1, .options = it->value};
+    struct propstr p;
+    bool is_ro = false;
+
+    if (!drive_bus(it->key, &d.bus, &d.index))
+        return 0;
+    if (l->n_disks == LAUNCH_DISKS_MAX)
+        return err_set(e, -E2BIG, "guest.disks", "more than %u drives", LAUNCH_DISKS_MAX);
+    int r = propstr_parse(it->value, "file", &p, e);
+    if (r < 0)
+        return err_wrap(e, r, "%s", it->key);
+    const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
+    const char *serial = propstr_get(&p, "serial");
+    r = propstr_get_bool(&p, "ro", false, &is_ro, e);
+    if (r < 0 || str_copy(d.key, sizeof(d.key), it->key) < 0 ||
+        (serial && str_copy(d.serial, sizeof(d.serial), serial) < 0))
+        return err_set(e, -EINVAL, "param.invalid", "%s: not a valid drive", it->key);
+    d.is_cdrom = guest_drive_is_cdrom(it->value);
+    d.is_read_only = d.is_cdrom || is_ro;
+    if (file && !streq(file, "none") && !streq(file, "cdrom")) {
+        struct volume_attachment a;
+        r = open_volume(l, file, d.is_read_only, &a, e);
+        if (r < 0)
+            return err_wrap(e, r, "%s", it->key);
+        d.fd = a.fd;
+        d.size_bytes = a.size_bytes;
+        d.is_qcow2 = a.format == VOLUME_QCOW2;
+    }
+    l->disks[l->n_disks++] = d;
+    return 0;
+}
+
+static const char *const net_models[] = {"virtio",   "e1000",    "e1000e",   "rtl8139", "vmxnet3", "e1000-82540em",
+                                         "e1000-82544gc", "e1000-82545em", "i82551",  "i82557b", "i82559er", "ne2k_pci",
+                                         "ne2k_isa", "pcnet"};
+
+/* "virtio=MAC,…" or "model=virtio,macaddr=MAC,…". */
+static int add_net(struct launch *l, const struct config_item *it, struct err *e)
+{
+    struct engine_net n = {.tap_fd = -1, .model = "virtio"};
+    struct propstr p;
+    uint64_t mtu = 0;
+
+    if (!guest_is_index_key(it->key, "net"))
+        return 0;
+    if (l->n_nets == LAUNCH_NETS_MAX)
+        return err_set(e, -E2BIG, "guest.nets", "more than %u network interfaces", LAUNCH_NETS_MAX);
+    int r = propstr_parse(it->value, "model", &p, e);
+    if (r < 0)
+        return err_wrap(e, r, "%s", it->key);
+    const char *model = propstr_get(&p, "model"), *mac = propstr_get(&p, "macaddr");
+    for (size_t i = 0; i < ARRAY_SIZE(net_models); i++) {
+        const char *value = propstr_get(&p, net_models[i]);
+        if (value || (model && streq(model, net_models[i])))
+            n.model = net_models[i];
+        if (value)
+            mac = value;
+    }
+    r = propstr_get_bool(&p, "link_down", false, &n.is_link_down, e);
+    if (r == 0)
+        r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
+    if (r < 0 || !mac || str_copy(n.mac, sizeof(n.mac), mac) < 0 || str_copy(n.key, sizeof(n.key), it->key) < 0)
+        return err_set(e, -EINVAL, "param.invalid", "%s: not a valid network interface", it->key);
+    n.mtu = (uint32_t)mtu;
+    n.index = (unsigned)strtoul(it->key + 3, NULL, 10);
+    l->nets[l->n_nets++] = n;
+    return 0;
+}
+
+static int open_all(struct launch *l, struct err *e)
+{
+    int r = open_boot_file(l, "kernel", &l->kernel_fd, e);
+
+    if (r == 0)
+        r = open_boot_file(l, "initrd", &l->initrd_fd, e);
+    for (size_t i = 0; r == 0 && i < l->job->config.n; i++) {
+        r = add_disk(l, &l->job->config.items[i], e);
+        if (r == 0)
+            r = add_net(l, &l->job->config.items[i], e);
+    }
+    return r;
+}
+
+static void fill_vm(const struct launch *l, struct engine_vm *vm)
+{
+    struct launch_job *j = l->job;
+    const char *name = get(l, "name"), *vmgenid = get(l, "vmgenid"), *freeze = get(l, "freeze");
+
+    *vm = (struct engine_vm){
+        .vmid = j->vmid,
+        .name = name,
+        .machine = j->engine_machine,
+        .memory_mib = get_number(l, "memory", 512),
+        .sockets = (uint32_t)get_number(l, "sockets", 1),
+        .cores = (uint32_t)get_number(l, "cores", 1),
+        .config = j->config.items,
+        .n_config = j->config.n,
+        .disks = l->disks,
+        .n_disks = l->n_disks,
+        .nets = l->nets,
+        .n_nets = l->n_nets,
+        .kernel_fd = l->kernel_fd,
+        .initrd_fd = l->initrd_fd,
+        .cmdline = get(l, "cmdline"),
+        .is_paused = freeze && streq(freeze, "1"),
+    };
+    vm->vcpus = (uint32_t)get_number(l, "vcpus", (uint64_t)vm->sockets * vm->cores);
+    snprintf(vm->uuid, sizeof(vm->uuid), "%s", j->uuid);
+    if (vmgenid && !streq(vmgenid, "0"))
+        snprintf(vm->vmgenid, sizeof(vm->vmgenid), "%s", vmgenid);
+}
+
+/* The launch order in a sealed memory file: the monitor reads it, and nobody can change it under its hands. */
+static int write_order(struct launch *l, struct engine_launch *order, struct err *e)
+{
+    l->launch_fd = memfd_create("launch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (l->launch_fd < 0)
+        return err_errno(e, errno, "make the launch order");
+    field_bytes(&order->payload, FIELD_COOKIE, l->job->result.cookie, sizeof(l->job->result.cookie));
+    if (order->payload.is_failed || write(l->launch_fd, order->payload.data, order->payload.len) !=
+                                        (ssize_t)order->payload.len)
+        return err_set(e, -EIO, NULL, "cannot write the launch order");
+    lseek(l->launch_fd, 0, SEEK_SET);
+    fcntl(l->launch_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    return 0;
+}
+
+/* The order's descriptors at the numbers it names. */
+static int add_order_fds(struct proc_spawn *s, const struct engine_launch *order, struct err *e)
+{
+    struct field_reader fr;
+    struct field f;
+    size_t i = 0;
+    uint32_t target;
+
+    field_reader_init(&fr, order->payload.data, order->payload.len);
+    while (field_next(&fr, &f) == 1) {
+        if (f.tag != FIELD_FD_TARGET)
+            continue;
+        if (i == order->n_fds || s->n_fds == PROC_FDS_MAX || field_get_u32(&f, &target) < 0)
+            return err_set(e, -EINVAL, NULL, "launch order and its descriptors do not agree");
+        s->fds[s->n_fds].source = order->fds[i++];
+        s->fds[s->n_fds++].target = (int)target;
+    }
+    return 0;
+}
+
+static int spawn(struct launch *l, const struct engine_launch *order, struct err *e)
+{
+    struct launch_job *j = l->job;
+    struct guest_mgr *m = j->mgr;
+    uint32_t uid = guest_uid(m, j->uid_slot);
+    char vmid[16], procs[600];
+    const char *argv[] = {"holm-guest",  "--dir-fd",  "3", "--control-fd", "4",   "--launch-fd", "5",
+                          "--lock-fd", "6",         "--vmid", vmid,        "--socket", "sock",  NULL};
+    struct proc_spawn s = {.path = m->env.guest_program,
+                           .argv = argv,
+                           .uid = uid,
+                           .gid = uid,
+                           .is_new_session = true,
+                           .fds = {{l->dir_fd, FD_DIR}, {l->pair[1], FD_CONTROL}, {l->launch_fd, FD_LAUNCH},
+                                   {l->lock_fd, FD_LOCK}},
+                           .n_fds = 4};
+
+    snprintf(vmid, sizeof(vmid), "%u", j->vmid);
+    int r = rundir_cgroup(m, j->vmid, procs, sizeof(procs), e);
+    if (r < 0)
+        return r;
+    if (procs[0])
+        s.cgroup_procs[0] = procs;
+    if (order->needs_kvm_group && m->env.host->kvm_gid >= 0) {
+        s.extra_gids[0] = (gid_t)m->env.host->kvm_gid;
+        s.n_extra_gids = 1;
+    }
+    r = add_order_fds(&s, order, e);
+    if (r == 0 && FP("guest.start.cgroup"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    if (r == 0)
+        r = proc_spawn_start(&s, &j->result.pid, &j->result.pidfd, e);
+    (void)FP("guest.start.spawned"); /* for kill: an error here would be a lie, the guest has begun */
+    return r;
+}
+
+static int prepare_and_spawn(struct launch *l, struct err *e)
+{
+    struct launch_job *j = l->job;
+    struct engine_launch order;
+    struct engine_vm vm;
+    int r = open_all(l, e);
+
+    if (r < 0)
+        return r;
+    fill_vm(l, &vm);
+    r = j->engine->launch(j->mgr->env.host, &vm, &order, e);
+    if (r < 0)
+        return r;
+    snprintf(j->result.note, sizeof(j->result.note), "%s", order.note);
+    randombytes_buf(j->result.cookie, sizeof(j->result.cookie));
+    r = rundir_make(j->mgr, j->vmid, guest_uid(j->mgr, j->uid_slot), &l->dir_fd, &l->lock_fd, e);
+    l->has_rundir = r == 0;
+    if (r == 0 && FP("guest.start.rundir"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    if (r == 0)
+        r = write_order(l, &order, e);
+    if (r == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, l->pair) < 0)
+        r = err_errno(e, errno, "socketpair");
+    if (r == 0)
+        r = spawn(l, &order, e);
+    engine_launch_done(&order);
+    return r;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void launch_run(void *arg)
+{
+    struct launch_job *j = arg;
+    struct launch l = {.job = j, .kernel_fd = -1, .initrd_fd = -1, .dir_fd = -1, .lock_fd = -1, .launch_fd = -1,
+                       .pair = {-1, -1}};
+    struct err ignored = ERR_INIT;
+
+    j->result.control_fd = j->result.pidfd = -1;
+    j->r = prepare_and_spawn(&l, &j->err);
+    for (size_t i = 0; i < l.n_disks; i++)
+        close_fd(l.disks[i].fd);
+    close_fd(l.kernel_fd);
+    close_fd(l.initrd_fd);
+    close_fd(l.dir_fd);
+    close_fd(l.lock_fd);
+    close_fd(l.launch_fd);
+    close_fd(l.pair[1]);
+    if (j->r == 0)
+        j->result.control_fd = l.pair[0];
+    else
+        close_fd(l.pair[0]);
+    if (j->r < 0 && l.has_rundir && rundir_clear(j->mgr, j->vmid, 1000, &ignored) < 0)
+        j->err.hint[0] = 0; /* the next start of the daemon clears it */
+}
+
+void launch_job_free(struct launch_job *j)
+{
+    config_done(&j->config);
+    free(j);
+}

@@ -1,0 +1,77 @@
+/* Steps of plans that make and remove volumes. Pool threads; idempotent; see task.h. */
+#include "base/fp.h"
+#include "guest/guest.h"
+
+static int args_volume(void *ctx, json_t *args, struct volume_id *v, struct storage **s, struct err *e)
+{
+    const char *text = json_string_value(json_object_get(args, "volume"));
+
+    if (!text)
+        return err_set(e, -EINVAL, "task.step", "step without a volume");
+    int r = volume_id_parse(text, v, e);
+    return r < 0 ? r : storage_mgr_ref(ctx, v->storage, s, e);
+}
+
+static int run_volume_create(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct storage *s;
+    struct volume_id v;
+    json_int_t size = json_integer_value(json_object_get(args, "size"));
+    int r = args_volume(ctx, args, &v, &s, e);
+
+    if (r < 0)
+        return r;
+    r = size > 0 ? volume_create(s, &v, (uint64_t)size, mark, e)
+                 : err_set(e, -EINVAL, "task.step", "a volume needs a size");
+    storage_unref(s);
+    return r;
+}
+
+static int undo_volume_create(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct storage *s;
+    struct volume_id v;
+    int r = args_volume(ctx, args, &v, &s, e);
+
+    if (r < 0)
+        return r;
+    r = volume_delete(s, &v, mark, e);
+    storage_unref(s);
+    return r;
+}
+
+static int run_volume_delete(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct storage *s;
+    struct volume_id v;
+    int r = args_volume(ctx, args, &v, &s, e);
+
+    if (r < 0)
+        return r;
+    r = volume_delete(s, &v, NULL, e);
+    storage_unref(s);
+    return r;
+}
+
+static const struct task_step_type step_volume_create = {
+    .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
+static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
+
+const struct task_step_type *const guest_step_types[] = {&step_volume_create, &step_volume_delete, NULL};
+
+json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
+{
+    char id[VOLUME_ID_MAX + 1];
+
+    volume_id_format(v, id, sizeof(id));
+    return json_pack("{s:s, s:{s:s, s:I}}", "step", "volume.create", "args", "volume", id, "size",
+                     (json_int_t)size_bytes);
+}
+
+json_t *guest_step_volume_delete(const struct volume_id *v)
+{
+    char id[VOLUME_ID_MAX + 1];
+
+    volume_id_format(v, id, sizeof(id));
+    return json_pack("{s:s, s:{s:s}}", "step", "volume.delete", "args", "volume", id);
+}

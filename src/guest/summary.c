@@ -1,0 +1,152 @@
+/* Guests as the API shows them, and the sampler of their CPU, memory and disk use. Nothing here blocks. */
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/proc.h"
+#include "guest/guest_priv.h"
+
+void guest_sampler_tick(evutil_socket_t fd, short what, void *arg);
+
+static uint64_t stat_value(const void *payload, size_t n, const char *name)
+{
+    struct field_reader r;
+    struct field f;
+    char text[80];
+    size_t len = strlen(name);
+    uint64_t v = 0;
+
+    field_reader_init(&r, payload, n);
+    while (field_next(&r, &f) == 1)
+        if (f.tag == FIELD_STAT && field_get_str(&f, text, sizeof(text)) == 0 && strncmp(text, name, len) == 0 &&
+            text[len] == '=' && str_to_u64(text + len + 1, &v) == 0)
+            return v;
+    return 0;
+}
+
+struct stats_request {
+    struct guest_mgr *mgr;
+    uint32_t vmid;
+};
+
+static void on_stats(void *arg, int r, const void *payload, size_t n, const struct err *e)
+{
+    struct stats_request *q = arg;
+    struct guest *g = guest_find(q->mgr, q->vmid);
+
+    if (r == 0 && g) {
+        g->disk_read = stat_value(payload, n, "diskread");
+        g->disk_write = stat_value(payload, n, "diskwrite");
+        g->net_in = stat_value(payload, n, "netin");
+        g->net_out = stat_value(payload, n, "netout");
+    }
+    free(q);
+}
+
+static void sample(struct guest_mgr *m, struct guest *g)
+{
+    uint64_t ticks, rss, now = clock_boot_ms();
+
+    if (!g->pid || proc_usage((pid_t)g->pid, &ticks, &rss) < 0)
+        return;
+    if (g->cpu_sample_ms && now > g->cpu_sample_ms && ticks >= g->cpu_ticks) {
+        double seconds = (double)(ticks - g->cpu_ticks) / (double)sysconf(_SC_CLK_TCK);
+        uint32_t cpus = guest_cpus(g);
+        g->cpu_fraction = seconds * 1000.0 / (double)(now - g->cpu_sample_ms) / (cpus ? cpus : 1);
+    }
+    g->cpu_ticks = ticks;
+    g->cpu_sample_ms = now;
+    g->rss_bytes = rss;
+    struct stats_request *q = g->monitor ? calloc(1, sizeof(*q)) : NULL;
+    if (q) {
+        *q = (struct stats_request){.mgr = m, .vmid = g->vmid};
+        monitor_command(g->monitor, "stats", on_stats, q);
+    }
+}
+
+void guest_sampler_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct guest_mgr *m = arg;
+
+    for (size_t i = 0; i < m->n; i++)
+        if (m->guests[i]->state == GUEST_RUNNING)
+            sample(m, m->guests[i]);
+}
+
+static uint64_t memory_used(const struct guest *g)
+{
+    uint64_t max = guest_memory_bytes(g);
+
+    return !guest_is_running(g) ? 0 : g->rss_bytes < max ? g->rss_bytes : max;
+}
+
+static const char *lock_of(struct guest_mgr *m, const struct guest *g)
+{
+    const char *lock = config_get(&g->config, "lock");
+
+    return lock ? lock : task_guest_lock(m->env.tasks, g->vmid);
+}
+
+/* Keys that cluster/resources, the list and the status have in common. */
+static void common_members(struct jw *w, struct guest_mgr *m, const struct guest *g)
+{
+    const char *tags = config_get(&g->config, "tags"), *lock = lock_of(m, g);
+
+    jw_kv_int(w, "vmid", g->vmid);
+    jw_kv_str(w, "status", guest_status(g));
+    jw_kv_str(w, "name", guest_name(g)[0] ? guest_name(g) : "VM");
+    jw_kv_u64(w, "uptime", guest_uptime_s(g));
+    jw_kv_num(w, "cpu", guest_is_running(g) ? g->cpu_fraction : 0);
+    jw_kv_u64(w, "mem", memory_used(g));
+    jw_kv_u64(w, "maxmem", guest_memory_bytes(g));
+    jw_kv_u64(w, "disk", 0);
+    jw_kv_u64(w, "maxdisk", guest_disk_bytes(g));
+    jw_kv_u64(w, "netin", g->net_in);
+    jw_kv_u64(w, "netout", g->net_out);
+    jw_kv_u64(w, "diskread", g->disk_read);
+    jw_kv_u64(w, "diskwrite", g->disk_write);
+    if (tags)
+        jw_kv_str(w, "tags", tags);
+    if (lock)
+        jw_kv_str(w, "lock", lock);
+}
+
+void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid)
+{
+    const struct guest *g = guest_find(m, vmid);
+    char id[24];
+
+    if (!g)
+        return;
+    snprintf(id, sizeof(id), "qemu/%u", vmid);
+    jw_object(w);
+    jw_kv_str(w, "id", id);
+    jw_kv_str(w, "type", "qemu");
+    jw_kv_str(w, "node", m->env.node);
+    common_members(w, m, g);
+    jw_kv_int(w, "maxcpu", guest_cpus(g));
+    jw_kv_int(w, "template", 0);
+    jw_object_end(w);
+}
+
+void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full)
+{
+    const char *agent = config_get(&g->config, "agent");
+    bool has_serial = false;
+
+    common_members(w, m, g);
+    jw_kv_int(w, "cpus", guest_cpus(g));
+    if (g->pid)
+        jw_kv_int(w, "pid", g->pid);
+    /* The list has it only when asked for ("full"), as PVE does; the inventory plugin of Ansible reads it from status. */
+    if (is_full) {
+        jw_kv_str(w, "qmpstatus", guest_is_running(g) ? (g->qmp_status[0] ? g->qmp_status : "unknown") : "stopped");
+        if (guest_is_running(g))
+            jw_kv_str(w, "running-machine", g->machine);
+    }
+    for (size_t i = 0; i < g->config.n; i++)
+        has_serial = has_serial || guest_is_index_key(g->config.items[i].key, "serial");
+    if (has_serial)
+        jw_kv_int(w, "serial", 1);
+    if (is_full && agent && (agent[0] == '1' || str_starts(agent, "enabled=1")))
+        jw_kv_int(w, "agent", 1);
+}

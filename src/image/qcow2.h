@@ -1,0 +1,48 @@
+/* qcow2: an empty image is written, a header is read. Both are pure (no file, no global state, no allocation) and
+ * follow QEMU's docs/interop/qcow2.txt ("the specification" below; its sections are named where they are used).
+ *
+ * Not here: the data path, tables, snapshots, repair. A header may come from a stranger (an upload, an image a broken
+ * guest process wrote): the reader is total, looks at QCOW2_HEADER_BYTES at most and follows no offset. */
+#ifndef HOLM_IMAGE_QCOW2_H
+#define HOLM_IMAGE_QCOW2_H
+
+#include "base/err.h"
+
+/* What the reader needs of the file's beginning: header and header extensions (an extension beyond is refused). */
+#define QCOW2_HEADER_BYTES 4096u
+
+#define QCOW2_CLUSTER_BYTES 65536u /* of the images we write */
+/* L1 of 32 MiB, the most that QEMU opens ("Header", note at size): 4 Mi entries of 512 MiB each. */
+#define QCOW2_SIZE_MAX (UINT64_C(1) << 51)
+
+/* Writes n bytes at an offset; 0 or a negative errno with e filled. */
+typedef int (*qcow2_write_fn)(void *arg, uint64_t offset, const void *data, size_t n, struct err *e);
+
+/* Writes an empty version 3 image of exactly size_bytes (a positive multiple of 512, at most QCOW2_SIZE_MAX) through
+ * write_fn. Offsets that are never written must read as zero. -EINVAL "image.size". */
+MUST_CHECK int qcow2_write_empty(uint64_t size_bytes, qcow2_write_fn write_fn, void *arg, struct err *e);
+/* Length of the file that qcow2_write_empty makes; 0 for a size it refuses. */
+uint64_t qcow2_empty_file_bytes(uint64_t size_bytes);
+
+struct qcow2_info {
+    uint64_t size_bytes; /* virtual */
+    unsigned version;
+    unsigned cluster_bits;
+    uint32_t n_snapshots;
+    bool has_backing_file;
+    bool has_data_file;
+    bool is_encrypted;
+    bool is_dirty;
+    bool is_corrupt;
+};
+
+/* p: the first n bytes of the file (QCOW2_HEADER_BYTES, or all of a shorter one); file_bytes: its length. -EINVAL
+ * "image.header" for anything that is not a sound header, -ENOTSUP "image.feature" for an incompatible feature nobody
+ * here knows. */
+MUST_CHECK int qcow2_header_parse(const uint8_t *p, size_t n, uint64_t file_bytes, struct qcow2_info *ret,
+                                  struct err *e);
+/* -EINVAL when the image is not whole by itself: backing file or data file ("image.external"), encryption
+ * ("image.encrypted"), marked corrupt ("image.corrupt"). */
+MUST_CHECK int qcow2_check_standalone(const struct qcow2_info *info, struct err *e);
+
+#endif

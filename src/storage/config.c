@@ -1,0 +1,136 @@
+/* The configuration of a storage: common keys here, the plugin's own keys in the plugin. Unknown keys are refused, so
+ * that a setting nobody acts on is never mistaken for one that works. */
+#include "storage/storage_priv.h"
+
+#include "base/json.h"
+
+static const char *const common_keys[] = {"type", "content", "disable", "shared", "nodes", NULL};
+
+static int bad_value(struct err *e, const char *key, const char *what)
+{
+    return err_set(e, -EINVAL, "storage.config", "storage configuration, '%s': %s", key, what);
+}
+
+int storage_config_str(const json_t *config, const char *key, const char **ret, struct err *e)
+{
+    const json_t *v = json_object_get(config, key);
+
+    if (!v) {
+        *ret = NULL;
+        return 0;
+    }
+    const char *s = json_string_value(v);
+    if (!s || !*s || strlen(s) != json_string_length(v))
+        return bad_value(e, key, "a non-empty string is needed");
+    *ret = s;
+    return 0;
+}
+
+int storage_config_bool(const json_t *config, const char *key, bool *ret, struct err *e)
+{
+    const json_t *v = json_object_get(config, key);
+    const char *s = json_string_value(v);
+
+    if (!v)
+        return 0;
+    if (json_is_true(v) || (json_is_integer(v) && json_integer_value(v) == 1) || (s && streq(s, "1")))
+        *ret = true;
+    else if (json_is_false(v) || (json_is_integer(v) && json_integer_value(v) == 0) || (s && streq(s, "0")))
+        *ret = false;
+    else
+        return bad_value(e, key, "0 or 1 is needed");
+    return 0;
+}
+
+static bool is_in(const char *const *list, const char *word)
+{
+    for (; list && *list; list++)
+        if (streq(*list, word))
+            return true;
+    return false;
+}
+
+static int check_keys(const struct storage *s, json_t *config, struct err *e)
+{
+    for (void *it = json_object_iter(config); it; it = json_object_iter_next(config, it)) {
+        const char *key = json_object_iter_key(it);
+        if (!is_in(common_keys, key) && !is_in(s->ops->keys, key))
+            return err_set(e, -EINVAL, "storage.config", "storage type '%s' has no setting '%.64s'", s->ops->type, key);
+    }
+    return 0;
+}
+
+static int load_contents(struct storage *s, const json_t *config, struct err *e)
+{
+    const char *list;
+    int r = storage_config_str(config, "content", &list, e);
+
+    s->contents = s->ops->default_contents;
+    if (r == 0 && list)
+        r = storage_contents_parse(list, &s->contents, e);
+    if (r == 0 && (s->contents & ~s->ops->contents)) {
+        char names[96];
+        storage_contents_format(s->contents & ~s->ops->contents, names, sizeof(names));
+        r = err_set(e, -EINVAL, "storage.content", "storage type '%s' cannot hold %s", s->ops->type, names);
+    }
+    return r;
+}
+
+/* Node names: letters, digits, '-', separated by commas. */
+static int load_nodes(struct storage *s, const json_t *config, struct err *e)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-,";
+    const char *nodes;
+    int r = storage_config_str(config, "nodes", &nodes, e);
+
+    if (r < 0 || !nodes)
+        return r;
+    if (strlen(nodes) > STORAGE_NODES_MAX || nodes[strspn(nodes, allowed)])
+        return bad_value(e, "nodes", "a comma list of node names is needed");
+    s->nodes = strdup(nodes);
+    return s->nodes ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
+}
+
+static int load_tree(struct storage *s, json_t *config, const char *root_dir, struct err *e)
+{
+    const char *type;
+    int r = storage_config_str(config, "type", &type, e);
+
+    if (r == 0 && !type)
+        r = bad_value(e, "type", "is missing");
+    if (r < 0)
+        return r;
+    s->ops = storage_plugin_find(type);
+    if (!s->ops)
+        return err_set(e, -EINVAL, "storage.type", "unknown storage type '%.32s'", type);
+    r = check_keys(s, config, e);
+    if (r == 0)
+        r = load_contents(s, config, e);
+    if (r == 0)
+        r = load_nodes(s, config, e);
+    if (r == 0)
+        r = storage_config_bool(config, "disable", &s->is_disabled, e);
+    if (r == 0)
+        r = storage_config_bool(config, "shared", &s->is_shared, e);
+    return r < 0 ? r : s->ops->open(s, config, root_dir, e);
+}
+
+int storage_config_load(struct storage *s, const char *json, const char *root_dir, struct err *e)
+{
+    size_t n = strlen(json);
+    json_error_t je;
+
+    if (n > STORAGE_JSON_MAX || json_depth(json, n) > 4)
+        return err_set(e, -EINVAL, "storage.config", "storage configuration too large");
+    s->json = strdup(json);
+    json_t *config = json_loadb(json, n, JSON_REJECT_DUPLICATES, &je);
+    int r = 0;
+    if (!s->json)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    else if (!json_is_object(config))
+        r = err_set(e, -EINVAL, "storage.config", "storage configuration is not a JSON object");
+    if (r == 0)
+        r = load_tree(s, config, root_dir, e);
+    json_decref(config);
+    return r;
+}

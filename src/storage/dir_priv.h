@@ -1,0 +1,66 @@
+/* Shared by the files of the "dir" plugin: where things lie and how they are opened. doc/storage.md shows the layout.
+ * dir.c: configuration, folders, space; dir_read.c: stat, open, list; dir_write.c: create, receive, remove;
+ * dir_temp.c: temporary files and publishing them; dir_sweep.c: what a crash left. */
+#ifndef HOLM_STORAGE_DIR_PRIV_H
+#define HOLM_STORAGE_DIR_PRIV_H
+
+#include <sys/stat.h>
+
+#include "storage/storage_priv.h"
+
+struct dir_storage {
+    char *path; /* absolute */
+    bool is_falloc;
+};
+
+#define DIR_FOLDER_MAX 32u /* "images/999999999", "template/cache" */
+#define DIR_TEMP_MAX   (VOLUME_NAME_MAX + 40u)
+
+/* The root folder, made when it is missing. */
+MUST_CHECK int dir_root_open(const struct storage *s, int *ret_fd, struct err *e);
+/* "images/100", "template/iso", …; "images" for vmid 0. */
+void dir_folder_name(enum storage_content c, uint32_t vmid, char dst[DIR_FOLDER_MAX]);
+/* Opens that folder beneath the root. is_create: missing ones are made, durably; otherwise -ENOENT. */
+MUST_CHECK int dir_folder_open(const struct storage *s, enum storage_content c, uint32_t vmid, bool is_create,
+                               int *ret_fd, struct err *e);
+/* Opens a regular file of a folder; anything else (link, device, folder) is -EINVAL "volume.type". -ENOENT
+ * "volume.missing". */
+MUST_CHECK int dir_file_open(int folder, const char *name, int flags, struct stat *ret_st, int *ret_fd, struct err *e);
+/* Calls fn with each name of a folder, but "." and "..", until it returns negative. */
+typedef int (*dir_name_fn)(void *arg, int folder, const char *name, struct err *e);
+MUST_CHECK int dir_each(int folder, dir_name_fn fn, void *arg, struct err *e);
+/* Turns -ENOSPC, -EDQUOT and -EFBIG into "storage.full" and "volume.size" with numbers; others pass. */
+int dir_explain(int r, const struct storage *s, uint64_t needed_bytes, struct err *e);
+
+/* dir_temp.c */
+struct dir_temp {
+    int fd;
+    char name[DIR_TEMP_MAX]; /* empty: an anonymous file */
+};
+/* A new empty file for v, and the folder that v belongs to, made if missing. */
+MUST_CHECK int dir_temp_open(const struct storage *s, const struct volume_id *v, int *ret_folder, struct dir_temp *ret,
+                             struct err *e);
+/* Finds the temporary name of a descriptor that dir_temp_open made (empty if anonymous). */
+MUST_CHECK int dir_temp_name(int folder, int fd, char *ret_name, struct err *e);
+void dir_temp_remove(int folder, const struct dir_temp *t);
+bool dir_temp_is(const char *name);
+/* Gives a synced temporary file its name, durably. -EEXIST "volume.exists" unless is_replace. fp: fail point after the
+ * name appeared. On failure the temporary name, if any, is gone; so is the new one, unless it replaced another. */
+MUST_CHECK int dir_publish(const struct storage *s, const struct volume_id *v, struct dir_temp *t, int temp_folder,
+                           bool is_replace, const char *fp, struct err *e);
+
+/* hooks */
+int dir_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
+int dir_open_volume(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
+                    struct err *e);
+int dir_list(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
+int dir_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e);
+int dir_remove(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
+int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e);
+int dir_receive_finish(struct storage *s, const struct volume_id *v, int fd, bool is_replace, struct err *e);
+void dir_receive_abort(struct storage *s, const struct volume_id *v, int fd);
+int dir_sweep(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e);
+/* Removes images/VMID if it is empty. */
+void dir_owner_tidy(const struct storage *s, uint32_t vmid);
+
+#endif

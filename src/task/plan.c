@@ -1,0 +1,324 @@
+/* Plans: the journal around the steps of a task that changes durable things.
+ *
+ *     journal written -> step 0 … step n-1 -> one commit: final change + journal removed
+ *
+ * An error undoes the steps in reverse and removes the journal. After a crash the entry is found: an undo plan undoes
+ * every step (they are idempotent and touch only what carries the task's mark), a forward plan runs every step again and
+ * commits. If the journal cannot be removed (disk full), that is tried again until it can: the guest stays locked.
+ * Fail points: TYPE.begin, TYPE.N, TYPE.N.done, TYPE.commit, TYPE.committed, TYPE.undo.N, TYPE.recover. */
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/fp.h"
+#include "base/log.h"
+#include "task/pool.h"
+#include "task/task_priv.h"
+
+#define RETRY_MS 2000u
+
+struct step_run {
+    struct task *task;
+    size_t index;
+    bool is_undo;
+    int r;
+    struct err err;
+};
+
+static void run_step(struct task *t);
+static void undo_step(struct task *t, size_t index);
+static void drop_journal(struct task *t);
+
+static bool plan_fp(const struct task *t, const char *point)
+{
+    char name[64];
+
+    if (!fp_is_armed)
+        return false;
+    snprintf(name, sizeof(name), "%s.%s", t->upid.type, point);
+    return fp_hit(name);
+}
+
+static bool plan_fp_step(const struct task *t, const char *before, size_t index, const char *after)
+{
+    char point[32];
+
+    if (!fp_is_armed)
+        return false;
+    snprintf(point, sizeof(point), "%s%zu%s", before, index, after);
+    return plan_fp(t, point);
+}
+
+const struct task_step_type *plan_step_find(struct task_mgr *m, const char *name)
+{
+    for (size_t i = 0; name && m->step_types && m->step_types[i]; i++)
+        if (streq(m->step_types[i]->name, name))
+            return m->step_types[i];
+    return NULL;
+}
+
+static const char *step_name(json_t *step)
+{
+    return json_string_value(json_object_get(step, "step"));
+}
+
+static void journal_key(const struct task *t, char *dst, size_t cap)
+{
+    snprintf(dst, cap, "local/journal/%s", t->text);
+}
+
+static char *journal_value(const struct task *t)
+{
+    json_t *j = json_pack("{s:i, s:i, s:s, s:O}", "format", 1, "vmid", (int)t->vmid, "direction",
+                          t->direction == PLAN_FORWARD ? "forward" : "undo", "steps", t->steps);
+
+    if (j && t->final_deletes)
+        json_object_set(j, "final-deletes", t->final_deletes);
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    return text;
+}
+
+/* In a pool thread. */
+static void step_in_thread(void *ctx)
+{
+    struct step_run *s = ctx;
+    struct task *t = s->task;
+    json_t *step = json_array_get(t->steps, s->index);
+    const struct task_step_type *type = plan_step_find(t->mgr, step_name(step));
+
+    if (!type)
+        s->r = err_set(&s->err, -EINVAL, "task.step", "unknown step in the journal");
+    else if (s->is_undo && plan_fp_step(t, "undo.", s->index, ""))
+        s->r = err_set(&s->err, -EIO, NULL, "fail point");
+    else if (s->is_undo)
+        s->r = type->undo ? type->undo(t->mgr->step_ctx, json_object_get(step, "args"), t->text, &s->err) : 0;
+    else if (plan_fp_step(t, "", s->index, ""))
+        s->r = err_set(&s->err, -EIO, NULL, "fail point");
+    else
+        s->r = type->run(t->mgr->step_ctx, json_object_get(step, "args"), t->text, &s->err);
+    if (s->r == 0 && !s->is_undo && plan_fp_step(t, "", s->index, ".done"))
+        s->r = err_set(&s->err, -EIO, NULL, "fail point");
+}
+
+static void step_done(void *ctx)
+{
+    struct step_run *s = ctx;
+    struct task *t = s->task;
+    size_t index = s->index;
+    bool is_undo = s->is_undo;
+    int r = s->r;
+
+    if (r < 0 && is_undo)
+        task_warn(t, "undo of step %zu: %s", index, s->err.text);
+    if (r < 0 && !is_undo && t->result == 0) {
+        t->result = r;
+        t->err = s->err;
+    }
+    free(s);
+    if (is_undo)
+        index > 0 ? undo_step(t, index - 1) : drop_journal(t);
+    else if (r == 0)
+        run_step(t);
+    else if (t->direction == PLAN_UNDO)
+        undo_step(t, index);
+    else
+        drop_journal(t); /* forward plans can be repeated by the user: what is done is done */
+}
+
+static void submit(struct task *t, size_t index, bool is_undo)
+{
+    struct err e = ERR_INIT;
+    struct step_run *s = calloc(1, sizeof(*s));
+
+    if (s)
+        *s = (struct step_run){.task = t, .index = index, .is_undo = is_undo};
+    if (s && pool_submit(t->mgr->pool, step_in_thread, step_done, s, &e) == 0)
+        return;
+    free(s);
+    /* Nothing was started: end here, the journal brings the rest at the next start. */
+    err_set(&e, -EAGAIN, "host.busy", "too much work is waiting");
+    task_finish(t, e.num, &e);
+}
+
+static void undo_step(struct task *t, size_t index)
+{
+    submit(t, index, true);
+}
+
+static void on_final(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct task *t = arg;
+
+    if (r == 0) {
+        if (plan_fp(t, "committed"))
+            task_log(t, "fail point after the commit");
+        task_finish(t, 0, &t->err);
+        return;
+    }
+    t->result = r;
+    t->err = *e;
+    if (t->direction == PLAN_UNDO && json_array_size(t->steps) > 0)
+        undo_step(t, json_array_size(t->steps) - 1);
+    else
+        drop_journal(t);
+}
+
+static void commit_final(struct task *t)
+{
+    char key[UPID_MAX + 32];
+    struct state_txn *txn = TAKE_PTR(t->final);
+
+    if (!txn)
+        txn = state_txn_new();
+    journal_key(t, key, sizeof(key));
+    if (txn) {
+        const char *deleted;
+        for (size_t i = 0; (deleted = json_string_value(json_array_get(t->final_deletes, i))); i++)
+            state_txn_delete(txn, deleted);
+        state_txn_delete(txn, key);
+    }
+    if (plan_fp(t, "commit")) {
+        struct err e = ERR_INIT;
+        state_txn_free(txn);
+        on_final(t, err_set(&e, -EIO, NULL, "fail point"), 0, &e);
+        return;
+    }
+    state_commit(t->mgr->state, txn, on_final, t);
+}
+
+static void run_step(struct task *t)
+{
+    if (t->next_step == json_array_size(t->steps)) {
+        commit_final(t);
+        return;
+    }
+    json_t *step = json_array_get(t->steps, t->next_step);
+    autofree char *args = json_dumps(json_object_get(step, "args"), JSON_COMPACT | JSON_SORT_KEYS);
+    task_log(t, "step %zu %s %s", t->next_step, step_name(step), args ? args : "");
+    submit(t, t->next_step++, false);
+}
+
+static void on_journal_written(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct task *t = arg;
+
+    if (r < 0) { /* nothing was begun */
+        task_finish(t, r, e);
+        return;
+    }
+    if (plan_fp(t, "begin")) {
+        t->result = err_set(&t->err, -EIO, NULL, "fail point");
+        drop_journal(t);
+        return;
+    }
+    run_step(t);
+}
+
+void plan_begin(struct task *t)
+{
+    char key[UPID_MAX + 32];
+    autofree char *value = journal_value(t);
+    struct state_txn *txn = value ? state_txn_new() : NULL;
+
+    journal_key(t, key, sizeof(key));
+    if (txn)
+        state_txn_put(txn, key, value);
+    state_commit(t->mgr->state, txn, on_journal_written, t);
+}
+
+static void retry_drop(evutil_socket_t fd, short what, void *arg)
+{
+    drop_journal(arg);
+}
+
+static void on_dropped(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct task *t = arg;
+    struct timeval later = {.tv_sec = RETRY_MS / 1000};
+
+    if (r < 0) {
+        log_err(LOG_WARN, e, "journal entry of %s stays, trying again", t->text);
+        if (event_base_once(t->mgr->base, -1, EV_TIMEOUT, retry_drop, t, &later) == 0)
+            return;
+    }
+    task_finish(t, t->result, &t->err);
+}
+
+/* After an undo, or a forward plan that failed: the entry goes, the task ends with its error. */
+static void drop_journal(struct task *t)
+{
+    char key[UPID_MAX + 32];
+    struct state_txn *txn = state_txn_new();
+
+    journal_key(t, key, sizeof(key));
+    if (txn)
+        state_txn_delete(txn, key);
+    state_commit(t->mgr->state, txn, on_dropped, t);
+}
+
+static void recovered_one(struct task *t, void *arg, int r, const struct err *e)
+{
+    struct task_mgr *m = t->mgr;
+
+    log_note("recovered %s: %s", t->text, r < 0 ? e->text : "finished");
+    if (--m->n_recovering == 0) {
+        m->is_recovering = false;
+        m->recovered(m->recovered_arg);
+    }
+}
+
+/* The entry of the list that load_index made for this UPID becomes the running task again. */
+static struct task *adopt_listed(struct task_mgr *m, const char *upid)
+{
+    LIST_FOREACH(t, &m->finished, struct task, node)
+        if (streq(t->text, upid) && !t->status) {
+            list_remove(&t->node);
+            m->n_finished--;
+            return t;
+        }
+    struct task *t = task_alloc(m);
+    if (t && (upid_parse(upid, &t->upid) < 0 || str_copy(t->text, sizeof(t->text), upid) < 0)) {
+        task_free(t);
+        t = NULL;
+    }
+    return t;
+}
+
+void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json)
+{
+    json_error_t je;
+    json_t *j = json_loads(json, 0, &je);
+    json_t *steps = json_object_get(j, "steps");
+    struct task *t = json_is_array(steps) ? adopt_listed(m, upid) : NULL;
+
+    if (!t) {
+        log_error("journal entry %s cannot be read; it is kept", upid);
+        json_decref(j);
+        return;
+    }
+    t->vmid = (uint32_t)json_integer_value(json_object_get(j, "vmid"));
+    t->steps = json_incref(steps);
+    t->final_deletes = json_incref(json_object_get(j, "final-deletes"));
+    const char *direction = json_string_value(json_object_get(j, "direction"));
+    t->direction = direction && streq(direction, "forward") ? PLAN_FORWARD : PLAN_UNDO;
+    t->is_recovered = true;
+    t->ended = recovered_one;
+    t->phase = TASK_RUNNING;
+    json_decref(j);
+    list_add_tail(&m->active, &t->node);
+    m->n_active++;
+    m->n_recovering++;
+    if (plan_fp(t, "recover"))
+        log_error("fail point in recovery");
+    if (t->direction == PLAN_FORWARD) {
+        task_log(t, "the daemon was restarted: going on");
+        run_step(t);
+        return;
+    }
+    task_log(t, "the daemon was restarted: undoing");
+    t->result = err_set(&t->err, -EINTR, "task.interrupted", "interrupted by a restart of the daemon; undone");
+    if (json_array_size(t->steps) > 0)
+        undo_step(t, json_array_size(t->steps) - 1);
+    else
+        drop_journal(t);
+}

@@ -1,0 +1,128 @@
+/* Tasks: what the API starts and reports with a UPID. A task lives on the loop thread; what blocks runs in pool
+ * threads.
+ *
+ * Two kinds. A plan changes what must not be lost or leaked (volumes, configuration): its steps and their undo are
+ * written to the journal (local/journal/UPID) before the first one runs, the final state change is one transaction with
+ * the end of the journal entry, and after a crash it is undone or finished before anything else starts. A live task
+ * (start, stop, …) changes what is ephemeral and is not journalled: after a crash, reconcile looks at the world.
+ *
+ * Tasks of one guest run one after the other (FIFO); one that overtakes runs at once and aborts what can be aborted.
+ * Every task has a log file DIR/var/tasks/X/UPID, one line per event, ended by TASK OK, TASK WARNINGS: n or TASK ERROR:
+ * text, as Proxmox VE writes it. */
+#ifndef HOLM_TASK_TASK_H
+#define HOLM_TASK_TASK_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "state/state.h"
+
+#define UPID_MAX 256u
+
+struct event_base;
+struct pool;
+struct task_mgr;
+struct task;
+
+/* UPID:NODE:PID:PSTART:START:TYPE:ID:USER: */
+struct upid {
+    char node[64];
+    uint32_t pid;    /* a counter of this daemon's life */
+    uint64_t pstart; /* the daemon's start time in clock ticks since boot */
+    int64_t starttime;
+    char type[32];
+    char id[64];
+    char user[140]; /* user@realm or user@realm!token */
+};
+MUST_CHECK int upid_parse(const char *text, struct upid *ret);
+void upid_format(const struct upid *u, char *dst, size_t cap);
+
+/* A step of a plan. Both functions run in a pool thread, block, and must be idempotent: after a crash run may be
+ * repeated (forward plans) and undo may come without run, or after half of it. mark is the UPID: what run makes carries
+ * it, and undo touches only what carries it. */
+struct task_step_type {
+    const char *name; /* "volume.create" */
+    int (*run)(void *ctx, json_t *args, const char *mark, struct err *e);
+    int (*undo)(void *ctx, json_t *args, const char *mark, struct err *e); /* NULL: nothing to undo */
+};
+
+enum plan_direction {
+    PLAN_UNDO,    /* a crash or error takes everything back (create) */
+    PLAN_FORWARD, /* a crash goes on to the end (delete) */
+};
+
+struct task_spec {
+    const char *type; /* "qmcreate" */
+    const char *id;   /* "100" or "" */
+    const char *user; /* who, as in the UPID */
+    uint32_t vmid;    /* queue; 0 = no queue */
+    bool is_overtaking;
+    /* Plan: steps is an array of {"step":NAME,"args":{…}}, referenced. final is taken. */
+    json_t *steps;
+    enum plan_direction direction;
+    struct state_txn *final;
+    json_t *final_deletes; /* forward plans: the same deletes as keys, for the journal */
+    /* Live: begin runs on the loop when it is this task's turn and ends with task_end. */
+    void (*begin)(struct task *t, void *arg);
+    /* Another task overtakes: give up soon, through task_end. NULL: cannot be aborted. */
+    void (*abort)(struct task *t, void *arg);
+    /* The end, after the log's last line was queued; r and e are the result. Also frees arg. May be NULL. */
+    void (*ended)(struct task *t, void *arg, int r, const struct err *e);
+    void *arg;
+};
+
+MUST_CHECK int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, const char *root_dir,
+                            const char *node, struct task_mgr **ret, struct err *e);
+void task_mgr_free(struct task_mgr *m);
+/* Which steps exist; ctx is handed to them. Before task_mgr_recover. */
+void task_mgr_set_steps(struct task_mgr *m, const struct task_step_type *const *types, void *ctx);
+/* Finishes or undoes what the journal holds; done runs on the loop when the journal is empty. */
+void task_mgr_recover(struct task_mgr *m, void (*done)(void *arg), void *arg);
+bool task_mgr_is_recovering(struct task_mgr *m);
+
+/* Takes spec's final and references; on error too. ret (may be NULL) is valid until the task ends. */
+MUST_CHECK int task_start(struct task_mgr *m, const struct task_spec *spec, struct task **ret, struct err *e);
+const char *task_upid(const struct task *t);
+void *task_arg(const struct task *t);
+uint32_t task_vmid(const struct task *t);
+void task_log(struct task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void task_warn(struct task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void task_progress(struct task *t, const char *phase, uint64_t done_bytes, uint64_t total_bytes);
+/* Ends a live task: r = 0 or the error. */
+void task_end(struct task *t, int r, const struct err *e);
+
+/* Name of the journalled task that holds the guest's configuration now ("create", "destroyed", "config"), or NULL. */
+const char *task_guest_lock(struct task_mgr *m, uint32_t vmid);
+/* Runs fn on the loop as soon as no journalled task holds the guest; after timeout_ms with -EBUSY "guest.locked" and text
+ * "VM is locked (X)". */
+void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,
+                        void (*fn)(void *arg, int r, const struct err *e), void *arg);
+/* A task of this type of this guest is queued or running. */
+bool task_guest_has(struct task_mgr *m, uint32_t vmid, const char *type);
+
+/* What the API shows of a task. */
+struct task_view {
+    struct upid upid;
+    const char *text; /* the UPID */
+    bool is_running;
+    int64_t endtime;
+    const char *status; /* "OK", "WARNINGS: n" or the error; NULL while running */
+    const char *phase;  /* "" */
+    uint64_t done_bytes, total_bytes;
+    const char *error_code, *error_hint;
+    bool is_dropped; /* set by task_each's callback to stop */
+};
+/* Newest first: running ones, then the finished ones that are remembered. fn returns false to stop. */
+void task_each(struct task_mgr *m, bool (*fn)(void *arg, const struct task_view *v), void *arg);
+/* False if unknown. */
+bool task_find(struct task_mgr *m, const char *upid, struct task_view *ret);
+/* Lines of the log from `start` (0-based), at most limit (0 = all); calls done on the loop with the text of those lines
+ * (newline-separated) and the number of lines in the file. Blocks nowhere. */
+MUST_CHECK int task_log_read(struct task_mgr *m, const char *upid, uint64_t start, uint64_t limit,
+                             void (*done)(void *arg, int r, const char *text, size_t n, uint64_t total,
+                                          const struct err *e),
+                             void *arg, struct err *e);
+
+#endif

@@ -1,0 +1,88 @@
+/* Inside the task folder: the manager's and a task's bodies. */
+#ifndef HOLM_TASK_TASK_PRIV_H
+#define HOLM_TASK_TASK_PRIV_H
+
+#include "task/task.h"
+
+#define TASK_FINISHED_KEPT 1000u /* remembered in memory */
+#define TASK_ACTIVE_MAX    4096u /* queued and running */
+
+enum task_phase { TASK_QUEUED, TASK_RUNNING, TASK_ENDED };
+
+struct task {
+    struct list_node node; /* in mgr->active or mgr->finished */
+    struct task_mgr *mgr;
+    struct upid upid;
+    char text[UPID_MAX];
+    enum task_phase phase;
+    uint32_t vmid;
+    bool is_overtaking, is_aborting;
+    int64_t endtime;
+    char *status;
+    char error_code[48];
+    char *error_hint;
+    unsigned n_warnings;
+    char progress_phase[48];
+    uint64_t done_bytes, total_bytes;
+    /* plan */
+    json_t *steps;
+    enum plan_direction direction;
+    struct state_txn *final;
+    json_t *final_deletes;
+    size_t next_step;
+    int result;
+    struct err err;
+    bool is_recovered; /* continued from the journal of an earlier life */
+    /* live */
+    void (*begin)(struct task *t, void *arg);
+    void (*abort)(struct task *t, void *arg);
+    void (*ended)(struct task *t, void *arg, int r, const struct err *e);
+    void *arg;
+};
+
+struct task_log; /* files: log.c */
+
+struct task_mgr {
+    struct event_base *base;
+    struct state *state;
+    struct pool *pool;
+    struct task_log *log;
+    char node[64];
+    uint64_t pstart;
+    uint32_t next_pid;
+    struct list_node active, finished;
+    size_t n_active, n_finished;
+    struct list_node waiters; /* task_when_unlocked */
+    struct event *waiter_timer;
+    const struct task_step_type *const *step_types;
+    void *step_ctx;
+    bool is_recovering;
+    size_t n_recovering;
+    void (*recovered)(void *arg);
+    void *recovered_arg;
+};
+
+/* task.c, for plan.c */
+struct task *task_alloc(struct task_mgr *m);
+void task_free(struct task *t);
+void task_finish(struct task *t, int r, const struct err *e);
+
+/* plan.c */
+void plan_begin(struct task *t);
+void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json);
+const struct task_step_type *plan_step_find(struct task_mgr *m, const char *name);
+
+/* log.c: appends and reads files through a serial queue. */
+int task_log_open(struct event_base *base, const char *root_dir, struct task_log **ret, struct err *e);
+void task_log_close(struct task_log *l);
+void task_log_append(struct task_log *l, const char *upid, const char *line);
+void task_log_index(struct task_log *l, const char *line);
+/* Calls fn for each line of the index; blocking, at start. */
+int task_log_load_index(struct task_log *l, void (*fn)(void *arg, char *line), void *arg, struct err *e);
+int task_log_rewrite_index(struct task_log *l, const struct buf *lines, struct err *e);
+void task_log_remove(struct task_log *l, const char *upid);
+int task_log_lines(struct task_log *l, const char *upid, uint64_t start, uint64_t limit,
+                   void (*done)(void *arg, int r, const char *text, size_t n, uint64_t total, const struct err *e),
+                   void *arg, struct err *e);
+
+#endif

@@ -1,0 +1,252 @@
+/* Runs holm-worker processes from the threads of a pool of its own: spawn, one frame out, one frame in, reap. */
+#include "task/workers.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fp.h"
+#include "base/proc.h"
+#include "link/link.h"
+#include "task/pool.h"
+
+#define WORKER_QUEUE_MAX  256u
+#define WORKER_TIMEOUT_MS 60000u
+
+struct workers {
+    struct pool *pool;
+    char *path;
+    uid_t uid;
+    gid_t gid;
+};
+
+struct work {
+    struct workers *workers;
+    struct buf frame; /* the WORK frame, ready to send */
+    int fds[4];
+    size_t n_fds;
+    uint32_t timeout_ms;
+    struct buf reply; /* payload of WORK_RESULT */
+    int r;
+    struct err err;
+    worker_done_fn done;
+    void *arg;
+};
+
+int workers_new(struct event_base *base, const char *worker_path, uid_t uid, gid_t gid, unsigned max_at_once,
+                struct workers **ret, struct err *e)
+{
+    struct workers *w = calloc(1, sizeof(*w));
+    int r;
+
+    if (!w || !(w->path = strdup(worker_path))) {
+        free(w);
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    }
+    w->uid = uid;
+    w->gid = gid;
+    r = pool_new(base, max_at_once, WORKER_QUEUE_MAX, &w->pool, e);
+    if (r < 0) {
+        free(w->path);
+        free(w);
+        return r;
+    }
+    *ret = w;
+    return 0;
+}
+
+void workers_free(struct workers *w)
+{
+    if (!w)
+        return;
+    pool_free(w->pool);
+    free(w->path);
+    free(w);
+}
+
+static void work_free(struct work *k)
+{
+    for (size_t i = 0; i < k->n_fds; i++)
+        close(k->fds[i]);
+    if (k->frame.data)
+        mem_wipe(k->frame.data, k->frame.len);
+    if (k->reply.data)
+        mem_wipe(k->reply.data, k->reply.len);
+    buf_done(&k->frame);
+    buf_done(&k->reply);
+    free(k);
+}
+
+static int work_new(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg,
+                    struct work **ret, struct err *e)
+{
+    struct work *k = calloc(1, sizeof(*k));
+
+    if (!k)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    k->workers = w;
+    k->done = done;
+    k->arg = arg;
+    k->timeout_ms = q->timeout_ms ? q->timeout_ms : WORKER_TIMEOUT_MS;
+    buf_init(&k->frame, FRAME_PAYLOAD_MAX);
+    buf_init(&k->reply, FRAME_PAYLOAD_MAX);
+    for (size_t i = 0; i < q->n_fds; i++) {
+        int fd = fcntl(q->fds[i], F_DUPFD_CLOEXEC, 3);
+        if (fd < 0) {
+            int r = err_errno(e, errno, "pass a descriptor to a worker");
+            work_free(k);
+            return r;
+        }
+        k->fds[k->n_fds++] = fd;
+    }
+    size_t begin = frame_begin(&k->frame, FRAME_WORK, 1, 0, (uint8_t)k->n_fds);
+    field_str(&k->frame, FIELD_VERB, q->verb);
+    for (size_t i = 0; i < q->n_args; i++)
+        field_str(&k->frame, FIELD_ARG, q->args[i]);
+    if (q->secret)
+        field_bytes(&k->frame, FIELD_SECRET, q->secret, q->secret_len);
+    if (q->total_bytes)
+        field_u64(&k->frame, FIELD_TOTAL_BYTES, q->total_bytes);
+    frame_end(&k->frame, begin);
+    if (k->frame.is_failed) {
+        work_free(k);
+        return err_set(e, -EMSGSIZE, NULL, "request to a worker is too large");
+    }
+    *ret = k;
+    return 0;
+}
+
+/* Reads the answer, skipping progress, until the deadline. */
+static int read_answer(int fd, struct work *k, struct err *e)
+{
+    uint64_t deadline = clock_boot_ms() + k->timeout_ms;
+
+    for (;;) {
+        uint64_t now = clock_boot_ms();
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int n = now < deadline ? poll(&p, 1, (int)(deadline - now)) : 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_set(e, -ETIMEDOUT, "worker.timeout", "a worker did not answer in time");
+        struct frame_header h;
+        size_t n_fds;
+        int r = link_read_frame(fd, &h, &k->reply, NULL, 0, &n_fds, e);
+        if (r < 0)
+            return err_wrap(e, r, "worker");
+        if (h.type == FRAME_WORK_RESULT)
+            return field_get_err(k->reply.data, k->reply.len, e);
+    }
+}
+
+static int run_worker(struct work *k, struct err *e)
+{
+    int pair[2];
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_errno(e, errno, "socketpair");
+    autoclose int ours = pair[0];
+    autoclose int theirs = pair[1];
+    struct timeval limit = {.tv_sec = k->timeout_ms / 1000 + 1};
+    setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    const char *argv[] = {"holm-worker", NULL};
+    struct proc_spawn s = {.path = k->workers->path,
+                           .argv = argv,
+                           .uid = k->workers->uid,
+                           .gid = k->workers->gid,
+                           .dies_with_parent = true,
+                           .fds = {{theirs, 3}},
+                           .n_fds = 1};
+    int r = proc_spawn_start(&s, &pid, NULL, e);
+    if (r < 0)
+        return r;
+    close(TAKE_FD(theirs));
+    if (FP("worker.spawned"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    if (r == 0)
+        r = link_write_frame(ours, &k->frame, k->fds, k->n_fds, e);
+    if (r == 0)
+        r = read_answer(ours, k, e);
+    kill(pid, SIGKILL); /* it has answered, or never will; not reaped yet, so the pid is still its own */
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (r == -EPIPE && WIFSIGNALED(status))
+        err_set(e, r, "worker.died", "a worker was ended by signal %d", WTERMSIG(status));
+    return r;
+}
+
+static void work_in_thread(void *ctx)
+{
+    struct work *k = ctx;
+
+    k->r = run_worker(k, &k->err);
+    for (size_t i = 0; i < k->n_fds; i++) /* a pipe end must not stay open until the loop is reached */
+        close(k->fds[i]);
+    k->n_fds = 0;
+}
+
+static void decode_reply(const struct buf *payload, struct worker_reply *a, char *text, size_t cap)
+{
+    struct field_reader r;
+    struct field f;
+
+    field_reader_init(&r, payload->data, payload->len);
+    while (field_next(&r, &f) == 1) {
+        if (f.tag == FIELD_TEXT && field_get_str(&f, text, cap) == 0)
+            a->text = text;
+        if (f.tag == FIELD_SECRET) {
+            a->secret = f.data;
+            a->secret_len = f.len;
+        }
+        if (f.tag == FIELD_BODY && a->n_bodies < ARRAY_SIZE(a->bodies)) {
+            a->bodies[a->n_bodies] = (const char *)f.data;
+            a->body_len[a->n_bodies++] = f.len;
+        }
+        if (f.tag == FIELD_DONE_BYTES && field_get_u64(&f, &a->done_bytes) < 0)
+            a->done_bytes = 0;
+    }
+}
+
+static void work_done(void *ctx)
+{
+    struct work *k = ctx;
+    struct worker_reply a = {.text = ""};
+    char text[512] = "";
+
+    if (k->r == 0)
+        decode_reply(&k->reply, &a, text, sizeof(text));
+    k->done(k->arg, k->r, &a, &k->err);
+    work_free(k);
+}
+
+int workers_call(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg, struct err *e)
+{
+    struct work *k;
+    int r = work_new(w, q, done, arg, &k, e);
+
+    if (r < 0)
+        return r;
+    r = pool_submit(w->pool, work_in_thread, work_done, k, e);
+    if (r < 0)
+        work_free(k);
+    return r;
+}
+
+int workers_call_blocking(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg,
+                          struct err *e)
+{
+    struct work *k;
+    int r = work_new(w, q, done, arg, &k, e);
+
+    if (r < 0)
+        return r;
+    work_in_thread(k);
+    work_done(k);
+    return 0;
+}

@@ -1,0 +1,132 @@
+"""What Holm's figures are put beside, measured in the same run: a plain TLS server in Python, QEMU started bare."""
+import http.server
+import json
+import os
+import select
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+from lib.proxy import make_certificate
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    body = b'{"data":null}'
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(port, pem, body_file):
+    """The peer program: answers every GET with the same bytes."""
+    with open(body_file, "rb") as f:
+        Handler.body = f.read()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
+
+
+class Peer:
+    """The plain server as a process."""
+
+    def __init__(self, folder, port, body):
+        self.body_file = f"{folder}/peer-body"
+        with open(self.body_file, "wb") as f:
+            f.write(body)
+        self.argv = [sys.executable, os.path.abspath(__file__), str(port), make_certificate(folder), self.body_file]
+        self.process = None
+
+    def launch(self):
+        self.process = subprocess.Popen(self.argv, env={**os.environ})
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def copy_of_fds(pid):
+    """({fd: fd of ours}, other ends of sockets): enough to run the same command line again."""
+    mine, ends = {}, []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        link = os.readlink(f"/proc/{pid}/fd/{name}")
+        if int(name) <= 2:
+            continue
+        if link.startswith("socket:"):
+            a, b = socket.socketpair()
+            mine[int(name)] = os.dup(a.fileno())
+            a.close()
+            ends.append(b)
+        elif link.startswith("/") and os.path.isfile(link.removesuffix(" (deleted)")):
+            mine[int(name)] = os.open(f"/proc/{pid}/fd/{name}", os.O_RDWR)
+    return mine, ends
+
+
+def place_fds(mine):
+    """In the child: our copies to the numbers that the command line names."""
+    def run():
+        high = {number: os.dup2(fd, 500 + i, False) for i, (number, fd) in enumerate(mine.items())}
+        for number, fd in high.items():
+            os.dup2(fd, number, True)
+    return run
+
+
+def bare_qemu(pid):
+    """Starts the command line of a running QEMU again, without Holm; seconds until QMP says that the guest runs."""
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        argv = [a.decode() for a in f.read().split(b"\0")[:-1]]
+    mine, ends = copy_of_fds(pid)
+    began = time.monotonic()
+    process = subprocess.Popen(argv, executable=os.readlink(f"/proc/{pid}/exe"), close_fds=False, preexec_fn=place_fds(mine),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        qmp = wait_greeting(ends, process)
+        for command in ("qmp_capabilities", "cont"):
+            ask(qmp, command)
+        while not ask(qmp, "query-status")["running"]:
+            pass
+        return time.monotonic() - began
+    finally:
+        process.kill()
+        process.communicate()
+        for fd in mine.values():
+            os.close(fd)
+        for end in ends:
+            end.close()
+
+
+def wait_greeting(ends, process):
+    """The socket on which QMP greets."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select(ends, [], [], 1)
+        for end in ready:
+            if b'"QMP"' in end.recv(4096):
+                return end
+        if process.poll() is not None:
+            raise AssertionError(f"bare QEMU ended: {process.stderr.read().decode()}")
+    raise AssertionError("bare QEMU never greeted")
+
+
+def ask(qmp, command):
+    qmp.sendall(json.dumps({"execute": command}).encode() + b"\n")
+    text = b""
+    while True:
+        text += qmp.recv(4096)
+        for line in text.splitlines():
+            if line.startswith(b'{"return"') and line.endswith(b"}"):
+                return json.loads(line)["return"]
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), sys.argv[2], sys.argv[3])

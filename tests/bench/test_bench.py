@@ -1,0 +1,156 @@
+"""The figures Holm promises, each beside its peer in the same run: median, spread, ratio. Written to BUILD/bench.json.
+
+Times on a shared machine mean little by themselves: compare within a line. Nothing fails for being slow.
+"""
+import json
+import os
+import socket
+import ssl
+import statistics
+import time
+
+from bench.peers import Peer, bare_qemu
+from lib import procs
+from lib.holm import Node, build_dir, free_port
+from lib.tap import main, test
+from lib.wait import wait_for
+
+RESULTS = {}
+
+
+def note(name, unit, values, peer_name=None, peer_values=()):
+    """One line of the table."""
+    row = {"unit": unit, "median": round(statistics.median(values), 3), "min": round(min(values), 3),
+           "max": round(max(values), 3), "n": len(values)}
+    line = f"bench {name:<44} {row['median']:>9.2f} {unit:<4} ({row['min']:.2f}-{row['max']:.2f}, n={row['n']})"
+    if peer_values:
+        row["peer"] = {"name": peer_name, "median": round(statistics.median(peer_values), 3), "n": len(peer_values)}
+        line += f"   {peer_name}: {row['peer']['median']:.2f} {unit}"
+    RESULTS[name] = row
+    print(line)
+    with open(f"{build_dir()}/bench.json", "w", encoding="utf-8") as f:
+        json.dump(RESULTS, f, indent=1)
+
+
+class Line:
+    """One keep-alive TLS connection."""
+
+    def __init__(self, port):
+        raw = socket.create_connection(("127.0.0.1", port))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = ssl._create_unverified_context().wrap_socket(raw)
+
+    def get(self, path, headers=""):
+        """(milliseconds, status, body)"""
+        request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode()
+        began = time.perf_counter()
+        self.socket.sendall(request)
+        got = self.socket.recv(65536)
+        while b"\r\n\r\n" not in got:
+            got += self.socket.recv(65536)
+        head, _, body = got.partition(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += self.socket.recv(1 << 20)
+        return (time.perf_counter() - began) * 1000, int(head[9:12]), body
+
+    def close(self):
+        self.socket.close()
+
+
+def until_answered(launch, port, path, headers=""):
+    """Milliseconds from exec to the first answer."""
+    began = time.perf_counter()
+    launch()
+    while True:
+        try:
+            line = Line(port)
+            line.get(path, headers)
+            line.close()
+            return (time.perf_counter() - began) * 1000
+        except OSError:
+            assert time.perf_counter() - began < 20, "no answer"
+            time.sleep(0.0005)
+
+
+def cookie(node):
+    return f"Cookie: PVEAuthCookie={node.api.ticket}\r\n"
+
+
+@test(limit=60)
+def exec_to_first_answer(node):
+    times, peers = [], []
+    peer = Peer(node.base, free_port(), b"{}")
+    headers = cookie(node)
+    for _ in range(7):
+        node.stop()
+        times.append(until_answered(node.launch, node.port, "/api2/json/version", headers))
+        peers.append(until_answered(peer.launch, int(peer.argv[2]), "/"))
+        peer.stop()
+    note("exec to first answered HTTPS request", "ms", times, "Python http.server + TLS", peers)
+
+
+@test(limit=120)
+def two_hundred_guests(node):
+    for vmid in range(1000, 1200):
+        node.create(vmid, name=f"guest-{vmid}", net0="virtio", memory=1024, tags="bench")
+    node.restart()
+    headers = cookie(node)
+    line = Line(node.port)
+    for _ in range(50):
+        _, status, body = line.get("/api2/json/cluster/resources", headers)
+        assert status == 200 and body.count(b'"qemu"') == 200, status
+    times = [line.get("/api2/json/cluster/resources", headers)[0] for _ in range(400)]
+    line.close()
+    peer = Peer(node.base, free_port(), body)
+    port = int(peer.argv[2])
+    until_answered(peer.launch, port, "/")
+    line = Line(port)
+    peers = [line.get("/")[0] for _ in range(400)]
+    line.close()
+    peer.stop()
+    note(f"GET /cluster/resources, 200 guests, {len(body)} bytes", "ms", times, "Python, same bytes", peers)
+    front = node.processes("holm-front")[0]
+    rss = (procs.memory_kib(node.process.pid) + procs.memory_kib(front)) / 1024
+    pss = (procs.memory_kib(node.process.pid, "Pss") + procs.memory_kib(front, "Pss")) / 1024
+    note("idle RSS of holmd + holm-front, 200 guests", "MiB", [rss])
+    note("idle PSS of holmd + holm-front, 200 guests", "MiB", [pss])
+    for vmid in range(1000, 1200):
+        node.api.delete(node.vm(vmid))
+    wait_for(lambda: not node.api.get("/nodes/{node}/qemu"), 60, "all guests removed", step=0.2)
+
+
+@test(limit=120)
+def start_of_a_guest(node):
+    node.create(100, memory=128, serial0="socket", scsi0="local:1", net0="virtio")
+    times, peers, monitors = [], [], []
+    for _ in range(7):
+        began = time.perf_counter()
+        upid = node.api.post(node.vm(100, "/status/start"))
+        while node.api.get(node.vm(100, "/status/current")).get("qmpstatus") != "running":
+            time.sleep(0.002)
+        times.append((time.perf_counter() - began) * 1000)
+        assert node.api.wait_task(upid) == "OK"
+        pid = node.api.get(node.vm(100, "/status/current"))["pid"]
+        monitors.append(procs.memory_kib(node.processes("holm-guest")[0], "Pss"))
+        os.kill(pid, 0)
+        peers.append(bare_qemu(pid) * 1000)
+        node.api.run("POST", node.vm(100, "/status/stop"))
+    note("start request to running", "ms", times, "QEMU alone, same arguments", peers)
+    note("PSS of holm-guest", "KiB", monitors)
+    node.remove(100)
+
+
+@test(limit=60)
+def create_and_delete(node):
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        node.create(100, scsi0="local:1")
+        node.remove(100)
+        times.append((time.perf_counter() - began) * 1000)
+    note("create and delete a guest with a disk", "ms", times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Guests for tests: the demo kernel (tools/demo-guest) and a disk whose boot sector talks on the serial port."""
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+
+from lib import facts
+
+KERNEL, INITRD = "local:boot/vmlinuz", "local:boot/initrd.img"
+DEMO = {"kernel": KERNEL, "initrd": INITRD, "cmdline": "console=ttyS0", "serial0": "socket", "memory": 256}
+
+
+@functools.cache
+def demo_folder():
+    """Folder with vmlinuz and initrd.img; the tool keeps its own cache."""
+    folder = tempfile.mkdtemp(prefix="hd", dir="/tmp")
+    subprocess.run([f"{facts.TOP}/tools/demo-guest", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def install_demo(node):
+    """Puts kernel and initrd into storage local of a node."""
+    target = node.path("var/storage/local/boot")
+    os.makedirs(target, exist_ok=True)
+    for name in ("vmlinuz", "initrd.img"):
+        shutil.copyfile(os.path.join(demo_folder(), name), os.path.join(target, name))
+    shutil.rmtree(demo_folder())
+    demo_folder.cache_clear()
+
+
+@functools.cache
+def boot_sector():
+    """512 bytes: tests/clients/bootdisk.S assembled."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, obj, flat = f"{facts.TOP}/tests/clients/bootdisk.S", f"{folder}/b.o", f"{folder}/b.bin"
+        subprocess.run(["gcc", "-m32", "-c", source, "-o", obj], check=True)
+        subprocess.run(["objcopy", "-O", "binary", "-j", ".text", obj, flat], check=True)
+        with open(flat, "rb") as f:
+            data = f.read()
+    assert len(data) == 512 and data[510:] == b"\x55\xaa"
+    return data
+
+
+def volume_path(node, value):
+    """Path of the volume of a drive's value 'local:100/vm-100-disk-0.raw,size=1G'."""
+    volume = value.split(",")[0].removeprefix("file=").removeprefix("local:")
+    return node.path("var/storage/local/images", volume)
+
+
+def write_boot_sector(node, value):
+    with open(volume_path(node, value), "r+b") as f:
+        f.write(boot_sector())
