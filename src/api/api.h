@@ -27,7 +27,7 @@ struct task_mgr;
 struct pool;
 struct workers;
 struct engine_host;
-struct console_mgr;
+struct idempotency;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -39,6 +39,7 @@ struct api {
     struct storage_mgr *storages;
     struct pool *pool;
     struct workers *workers;
+    struct idempotency *idempotency;
     const struct engine_host *host;
     const char *node;
     const char *root_dir;
@@ -82,7 +83,8 @@ struct api_call {
     bool is_local;    /* came over the local socket */
     bool is_gone;     /* the client went away: finish all the same, nothing is sent */
     bool is_dry_run;
-    const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name;
+    const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
+    char idempotency_state_key[96];
     struct api_raw_param *raw;
     size_t n_raw;
     struct arena arena;

@@ -3,6 +3,7 @@
  * "message":…,"errors":{…}}; the reason phrase is the first line of the message. */
 #include <stdarg.h>
 
+#include "api/idempotency.h"
 #include "api/route.h"
 #include "base/log.h"
 #include "task/pool.h"
@@ -119,6 +120,7 @@ void api_finish(struct api_call *c, int r, const struct err *e)
     }
     if (r < 0 && c->param_errors.len && !streq(c->error.code, "param.invalid"))
         buf_reset(&c->param_errors);
+    idempotency_end(c->api->idempotency, c, r);
     c->status = r < 0 ? status_of(&c->error) : 200;
     if (c->status == 401 && !c->delay_ms)
         c->delay_ms = 3000;
@@ -353,7 +355,11 @@ static int run(struct api_call *c, struct err *e)
     const char *dry = api_raw_get(c, "dry-run");
     c->is_dry_run = dry && api_bool(dry) == 1;
     r = api_perm_check(c, c->route, e);
-    return r < 0 ? r : c->route->call(c, args, e);
+    if (r == 0)
+        r = idempotency_begin(c->api->idempotency, c, e);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return c->route->call(c, args, e);
 }
 
 void api_dispatch(struct api_call *c)

@@ -1,6 +1,8 @@
 /* Virtual machines: list, create, destroy, configuration. PVE: qemu-server, API2/Qemu.pm. */
 #include "api/qemu_change.h"
 
+#include "api/idempotency.h"
+
 #define LOCK_WAIT_MS 3000u
 
 int api_qemu_list(struct api_call *c, const struct api_qemu_list_args *a, struct err *e)
@@ -224,6 +226,7 @@ static int start_creation(struct api_call *c, struct creation *k, struct err *e)
                              .user = k->user,
                              .vmid = ch->vmid,
                              .steps = ch->steps,
+                             .record_key = idempotency_state_key(c),
                              .direction = PLAN_UNDO,
                              .final = final,
                              .ended = created,
@@ -372,6 +375,7 @@ static int finish_delete(struct api_call *c, void *ctx, int r, struct err *e)
                                  .user = api_user(c),
                                  .vmid = d->vmid,
                                  .steps = d->steps,
+                                 .record_key = idempotency_state_key(c),
                                  .direction = PLAN_FORWARD,
                                  .final = final,
                                  .final_deletes = json_pack("[s]", key)};
@@ -455,6 +459,7 @@ static int start_update(struct api_call *c, struct update *u, struct err *e)
                              .user = api_user(c),
                              .vmid = u->vmid,
                              .steps = ch->steps,
+                             .record_key = is_async ? idempotency_state_key(c) : NULL,
                              .direction = ch->n_removes ? PLAN_FORWARD : PLAN_UNDO,
                              .final = change_txn(ch),
                              .ended = update_done,

@@ -33,7 +33,8 @@ struct auth {
     struct state_watch *watches[8];
     size_t n_watches;
     struct auth_set sets[AUTH_N_KINDS];
-    struct auth_set damaged; /* keys of records that could not be read: while there are any, only root may do anything */
+    struct auth_set
+        damaged; /* keys of records that could not be read: while there are any, only root may do anything */
     bool is_out_of_memory;
     struct ticket_key ticket_keys[TICKET_KEYS_MAX];
     size_t n_ticket_keys;

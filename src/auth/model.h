@@ -1,5 +1,5 @@
-/* The objects of auth as the API's handlers see them: read-only copies, fed by watches, valid until the event loop turns
- * (a commit may replace or free them). Also what adds changes of them to a transaction.
+/* The objects of auth as the API's handlers see them: read-only copies, fed by watches, valid until the event loop
+ * turns (a commit may replace or free them). Also what adds changes of them to a transaction.
  *
  * Every object begins with an auth_item: its id, the revision of its key (0 for built-in roles, which have no key), and
  * its place in a set. Sets are iterated in order of the ids. Loop thread only. */
@@ -13,11 +13,11 @@ enum auth_kind {
     AUTH_GROUP,
     AUTH_ROLE,
     AUTH_REALM,
-    AUTH_TOKEN,  /* key: user@realm!id */
-    AUTH_ACL,    /* key: path */
+    AUTH_TOKEN, /* key: user@realm!id */
+    AUTH_ACL,   /* key: path */
     AUTH_POOL,
-    AUTH_MEMBER, /* key: user@realm; in which groups he is */
-    AUTH_GUEST,  /* key: vmid in decimal; in which pool it is (always one) */
+    AUTH_MEMBER,  /* key: user@realm; in which groups he is */
+    AUTH_GUEST,   /* key: vmid in decimal; in which pool it is (always one) */
     AUTH_STORAGE, /* key: storage; in which pools it is */
     AUTH_PASSWORD,
     AUTH_SECRET, /* key: user@realm!id */
@@ -162,7 +162,8 @@ enum auth_groups_param { AUTH_GROUPS_NONE, AUTH_GROUPS_CREATE, AUTH_GROUPS_UPDAT
 MUST_CHECK int auth_check_self(struct auth *a, const struct auth_subject *s, const char *userid, struct err *e);
 MUST_CHECK int auth_check_realm_allocate(struct auth *a, const struct auth_subject *s, const char *userid,
                                          struct err *e);
-/* ["userid-group", privs, groups_param]: any of mask on /access/groups, or through groups; groups is the request's list. */
+/* ["userid-group", privs, groups_param]: any of mask on /access/groups, or through groups; groups is the request's
+ * list. */
 MUST_CHECK int auth_check_userid_group(struct auth *a, const struct auth_subject *s, const char *userid, priv_mask mask,
                                        enum auth_groups_param mode, const char *groups, struct err *e);
 /* ["perm-modify", path]: Permissions.Modify, or the Allocate of a storage, guest or pool on its own path. */

@@ -55,6 +55,7 @@ int fail_from_reply(struct err *e, unsigned status, const char *reason, const js
 /* signals.c: set by SIGINT, SIGTERM and SIGHUP; every wait ends when it is. A second signal kills. */
 void signals_init(void);
 int signals_pending(void); /* signal number or 0 */
+int signals_fd(void);      /* readable from then on; waits poll it */
 MUST_CHECK int signals_error(struct err *e);
 
 #endif

@@ -161,13 +161,16 @@ static int pump(struct client *c, uint64_t until_ms, bool is_sleeping, struct er
     }
     if (!left)
         return is_sleeping ? -ETIME : err_set(e, -ETIMEDOUT, "cli.timeout", "no answer in time");
-    struct pollfd p = {.fd = link_fd(c->link), .events = (short)(POLLIN | (link_wants_write(c->link) ? POLLOUT : 0))};
-    int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
+    struct pollfd p[] = {
+        {.fd = link_fd(c->link), .events = (short)(POLLIN | (link_wants_write(c->link) ? POLLOUT : 0))},
+        {.fd = signals_fd(), .events = POLLIN},
+    };
+    int n = poll(p, ARRAY_SIZE(p), left > 60000 ? 60000 : (int)left);
     if (n < 0 && errno != EINTR)
         return err_errno(e, errno, "poll");
-    if (n > 0 && p.revents & POLLOUT)
+    if (n > 0 && p[0].revents & POLLOUT)
         link_on_writable(c->link);
-    if (n > 0 && p.revents & (POLLIN | POLLHUP | POLLERR) && !link_is_closed(c->link))
+    if (n > 0 && p[0].revents & (POLLIN | POLLHUP | POLLERR) && !link_is_closed(c->link))
         link_on_readable(c->link);
     return 0;
 }

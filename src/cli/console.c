@@ -134,6 +134,7 @@ static int step(struct console *k, int wait_ms, struct err *e)
     struct pollfd p[] = {
         {.fd = k->is_input_over || k->to_guest.len > INPUT_MAX - CHUNK * 2 ? -1 : STDIN_FILENO, .events = POLLIN},
         {.fd = k->fd, .events = (short)(POLLIN | (k->to_guest.len ? POLLOUT : 0))},
+        {.fd = signals_fd(), .events = POLLIN},
     };
     int n = poll(p, ARRAY_SIZE(p), wait_ms), r = 0;
 

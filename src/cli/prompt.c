@@ -1,6 +1,7 @@
 /* Questions to the person at the terminal; see prompt_priv.h. The terminal's echo is restored on every way out: reads
  * end when a signal came. */
 #include <fcntl.h>
+#include <poll.h>
 #include <termios.h>
 
 #include "base/fs.h"
@@ -47,13 +48,17 @@ int prompt_secret_file(const char *file, char **ret_value, struct err *e)
 /* One line from the terminal, byte by byte so that nothing of the next one is swallowed. */
 static int read_line(char *line, size_t cap, struct err *e)
 {
+    struct pollfd p[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
     size_t n = 0;
     char ch;
 
     for (;;) {
-        ssize_t got = read(STDIN_FILENO, &ch, 1);
+        int ready = poll(p, ARRAY_SIZE(p), -1);
         if (signals_pending())
             return signals_error(e);
+        if (ready <= 0 || !p[0].revents)
+            continue;
+        ssize_t got = read(STDIN_FILENO, &ch, 1);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0 || ch == '\n')
@@ -69,14 +74,15 @@ static int ask_hidden(const char *question, char *line, size_t cap, struct err *
 {
     struct termios old, hidden;
 
-    fprintf(stderr, "%s", question);
-    fflush(stderr);
     if (tcgetattr(STDIN_FILENO, &old) < 0)
         return err_errno(e, errno, "terminal");
     hidden = old;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
+    /* Before the question, so that a quick answer is neither shown nor lost. */
     if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) < 0)
         return err_errno(e, errno, "terminal");
+    fprintf(stderr, "%s", question);
+    fflush(stderr);
     int r = read_line(line, cap, e);
     (void)!tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
     fputc('\n', stderr);

@@ -61,14 +61,14 @@ static void show_progress(struct upload *u, bool is_last)
 
 static int wait_writable(const struct upload *u, struct err *e)
 {
-    struct pollfd p = {.fd = u->pipe, .events = POLLOUT};
+    struct pollfd p[] = {{.fd = u->pipe, .events = POLLOUT}, {.fd = signals_fd(), .events = POLLIN}};
     uint64_t now = clock_boot_ms();
 
     if (signals_pending())
         return signals_error(e);
     if (u->c->deadline_ms && now >= u->c->deadline_ms)
         return err_set(e, -ETIMEDOUT, "cli.timeout", "not uploaded in time");
-    (void)!poll(&p, 1, 500);
+    (void)!poll(p, ARRAY_SIZE(p), 500);
     return 0;
 }
 

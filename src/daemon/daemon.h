@@ -43,4 +43,8 @@ MUST_CHECK int instance_get(const char *root, uint32_t *ret, struct err *e);
 MUST_CHECK int certificate_open(struct api *api, const char *root, const char *node, const char *address, int *ret_cert,
                                 int *ret_key, struct err *e);
 
+struct engine_host;
+/* Fills qemu_version. */
+void qemu_version_find(const char *root, struct engine_host *h);
+
 #endif

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "api/idempotency.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -78,6 +79,7 @@ static void serve(void *arg)
     log_note("ready on https://%s:%u, node %s, %s", d->options.address, d->options.port, d->options.node,
              d->host.accel_reason);
     notify_ready();
+    guest_mgr_autostart(d->api.guests);
 }
 
 static void reconcile(void *arg)
@@ -123,6 +125,7 @@ static void on_upkeep(evutil_socket_t fd, short what, void *arg)
 
     if (t)
         state_commit(d->api.state, t, NULL, NULL);
+    idempotency_sweep(d->api.idempotency);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -202,6 +205,8 @@ static int open_all(struct daemon *d, struct err *e)
     if (r == 0)
         r = auth_new(a->state, &a->auth, e);
     if (r == 0)
+        r = idempotency_new(a->state, &a->idempotency, e);
+    if (r == 0)
         r = task_mgr_new(a->base, a->state, a->pool, a->root_dir, a->node, &a->tasks, e);
     if (r == 0)
         r = storage_mgr_new(a->base, a->state, a->pool, a->root_dir, &a->storages, e);
@@ -234,6 +239,7 @@ static void close_all(struct daemon *d)
     task_mgr_free(a->tasks);
     storage_mgr_free(a->storages);
     auth_free(a->auth);
+    idempotency_free(a->idempotency);
     state_close(a->state);
     for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
         if (d->signals[i])
@@ -276,6 +282,8 @@ int main(int argc, char **argv)
     int r = d.api.base ? make_root(&d, &e) : err_set(&e, -ENOMEM, NULL, "no event loop");
     if (r == 0)
         r = add_events(&d, &e);
+    if (r == 0)
+        qemu_version_find(d.options.root, &d.host);
     if (r == 0)
         r = open_all(&d, &e);
     if (r == 0) {

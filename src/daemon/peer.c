@@ -201,6 +201,8 @@ static int take_field(struct peer *p, struct api_call *c, const struct field *f)
         return take_string(c, f, &c->origin);
     case FIELD_HOST:
         return take_string(c, f, &c->host);
+    case FIELD_IDEMPOTENCY_KEY:
+        return take_string(c, f, &c->idempotency_key);
     case FIELD_FILE_NAME:
         return take_string(c, f, &c->file_name);
     case FIELD_PARAM:

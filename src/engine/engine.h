@@ -24,10 +24,10 @@ enum engine_cap {
 
 /* What was found on this host, once at the start of the daemon. */
 struct engine_host {
-    bool has_kvm;             /* /dev/kvm opens AND the CPU shows vmx or svm */
-    char accel_reason[160];   /* "hardware KVM", or why TCG: shown in the task log */
-    int kvm_gid;              /* group of /dev/kvm, -1 */
-    char qemu_path[128];      /* "" when missing */
+    bool has_kvm;           /* /dev/kvm opens AND the CPU shows vmx or svm */
+    char accel_reason[160]; /* "hardware KVM", or why TCG: shown in the task log */
+    int kvm_gid;            /* group of /dev/kvm, -1 */
+    char qemu_path[128];    /* "" when missing */
     char qemu_version[32];
     uint32_t n_cpus;
     uint64_t memory_bytes;
@@ -49,9 +49,9 @@ struct engine_disk {
     enum engine_disk_bus bus;
     unsigned index;
     bool is_cdrom, is_read_only, is_qcow2;
-    int fd;                  /* open; -1 for an empty cdrom drive */
+    int fd; /* open; -1 for an empty cdrom drive */
     uint64_t size_bytes;
-    const char *options;     /* the property string, verbatim */
+    const char *options; /* the property string, verbatim */
     char serial[61];
 };
 
@@ -85,9 +85,9 @@ struct engine_vm {
 };
 
 /* The order for holm-guest: a payload of fields (see doc/formats.md, "launch"): DRIVER, VMID, ARG* (the first is the
- * program's path), ENV*, FD_TARGET* in the order of fds, CHANNEL* ("serial0=11": the monitor makes a socketpair and gives
- * the program one end at descriptor 11) and VERB* (what the driver does once the program answers: "link-down net0",
- * "resume"). */
+ * program's path), ENV*, FD_TARGET* in the order of fds, CHANNEL* ("serial0=11": the monitor makes a socketpair and
+ * gives the program one end at descriptor 11) and VERB* (what the driver does once the program answers: "link-down
+ * net0", "resume"). */
 struct engine_launch {
     struct buf payload;
     int fds[48]; /* not owned: they stay the attachments' */
@@ -102,15 +102,16 @@ struct engine_choice {
 };
 
 struct engine {
-    const char *name;    /* "qemu": value of the key `engine` */
-    const char *driver;  /* name of the monitor driver */
+    const char *name;   /* "qemu": value of the key `engine` */
+    const char *driver; /* name of the monitor driver */
     uint32_t caps;
     /* Can this engine run here at all? 0 or an error with a hint (a missing package). */
     int (*check_host)(const struct engine_host *h, struct err *e);
     /* Resolves what is fixed at creation (machine version) from the configuration. */
     int (*resolve)(const struct engine_host *h, const struct config_item *config, size_t n, struct engine_choice *ret,
                    struct err *e);
-    /* Refuses what this engine cannot do, before anything is made: "param.unsupported" with the key named in the text. */
+    /* Refuses what this engine cannot do, before anything is made: "param.unsupported" with the key named in the text.
+     */
     int (*check_config)(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
     /* Builds the launch order; ret is initialised by the callee and freed with engine_launch_done. */
     int (*launch)(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret, struct err *e);
@@ -120,8 +121,8 @@ struct engine {
 extern const struct engine *const engine_table[];
 const struct engine *engine_find(const char *name);
 /* `auto`, NULL or "" choose by the rules of doc/guide/engines.md. */
-MUST_CHECK int engine_choose(const struct engine_host *h, const char *wanted, const struct config_item *config, size_t n,
-                             const struct engine **ret, struct err *e);
+MUST_CHECK int engine_choose(const struct engine_host *h, const char *wanted, const struct config_item *config,
+                             size_t n, const struct engine **ret, struct err *e);
 void engine_launch_done(struct engine_launch *l);
 const char *config_item_get(const struct config_item *config, size_t n, const char *key);
 

@@ -89,7 +89,7 @@ static size_t read_until(int fd, char *text, size_t n, uint64_t deadline_ms)
 /* "QEMU emulator version 7.2.22 (Debian …)" */
 static int parse_version(const char *text, char *ret, size_t cap)
 {
-    static const char before[] = "version ";
+    static const char before[] = "QEMU emulator version ";
     const char *p = strstr(text, before);
     size_t n = p ? strspn(p + sizeof(before) - 1, "0123456789.") : 0;
 

@@ -12,12 +12,8 @@
 static const struct {
     const char *name, *base, *flags;
 } models[] = {
-    {"x86-64-v2", "qemu64", FLAGS_V2},
-    {"x86-64-v2-AES", "qemu64", FLAGS_V2AES},
-    {"x86-64-v3", "qemu64", FLAGS_V3},
-    {"x86-64-v4", "qemu64", FLAGS_V4},
-    {"kvm64", "kvm64", "+lahf_lm,+sep"},
-    {"kvm32", "kvm32", "+sep"},
+    {"x86-64-v2", "qemu64", FLAGS_V2}, {"x86-64-v2-AES", "qemu64", FLAGS_V2AES}, {"x86-64-v3", "qemu64", FLAGS_V3},
+    {"x86-64-v4", "qemu64", FLAGS_V4}, {"kvm64", "kvm64", "+lahf_lm,+sep"},      {"kvm32", "kvm32", "+sep"},
 };
 
 static bool is_word(const char *s, size_t n)

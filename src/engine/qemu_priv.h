@@ -8,8 +8,8 @@
 
 extern const struct engine engine_qemu;
 
-/* Descriptors of QEMU: channels the monitor makes have fixed numbers, attachments follow. The monitor's own (below 10) and
- * the lock are not named here. */
+/* Descriptors of QEMU: channels the monitor makes have fixed numbers, attachments follow. The monitor's own (below 10)
+ * and the lock are not named here. */
 enum { QEMU_FD_QMP = 10, QEMU_FD_SERIAL = 11, QEMU_FD_AGENT = 15, QEMU_FD_FIRST = 20 };
 #define QEMU_SERIAL_MAX     4u
 #define QEMU_BOOT_ORDER_MAX 64u
@@ -89,7 +89,8 @@ MUST_CHECK int qemu_smbios(const char *value, const char *uuid, struct buf *ret,
 MUST_CHECK int qemu_boot_order(const char *value, struct qemu_build *q, struct err *e);
 const char *qemu_vga_device(const char *type); /* NULL: none that this engine has; "" for no device */
 /* qemu_check.c */
-MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
+MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
+                                 struct err *e);
 /* "virtio" and "virtio12": the number, or -1. */
 int qemu_key_index(const char *key, const char *stem);
 int qemu_unsupported(struct err *e, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);

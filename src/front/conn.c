@@ -22,7 +22,7 @@ void conn_set_phase(struct conn *c, enum conn_phase phase, uint32_t timeout_ms)
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000};
 
     c->phase = phase;
-    c->phase_since_ms = clock_boot_ms();
+    c->phase_since_us = clock_boot_us();
     c->progress = 0;
     if (timeout_ms)
         event_add(&c->timer, &tv);
@@ -209,7 +209,7 @@ void conn_reap(struct front *f)
 
 /* Rank 0 stays. A phase in which the client has work in progress is safe for a second, a reply for five. An upload
  * that holmd granted stays; a client that never sent a request goes before one that waits with its next. */
-static unsigned spare_rank(const struct conn *c, uint64_t age_ms)
+static unsigned spare_rank(const struct conn *c, uint64_t age_us)
 {
     unsigned rank = phase_ranks[c->phase];
 
@@ -217,7 +217,7 @@ static unsigned spare_rank(const struct conn *c, uint64_t age_ms)
         return 0;
     if (!c->had_request && (c->phase == CONN_IDLE || c->phase == CONN_HEAD))
         return phase_ranks[CONN_PEEK];
-    if ((rank == 3 && age_ms < 1000) || (rank == 2 && age_ms < 5000))
+    if ((rank == 3 && age_us < 1000000) || (rank == 2 && age_us < 5000000))
         return 0;
     return rank;
 }
@@ -226,11 +226,11 @@ struct conn *conn_spare(struct front *f)
 {
     struct conn *best = NULL;
     unsigned best_rank = 0;
-    uint64_t now = clock_boot_ms(), best_age = 0;
+    uint64_t now = clock_boot_us(), best_age = 0;
 
     for (uint32_t i = 0; i < f->options.limits.max_connections; i++) {
         struct conn *c = f->slots[i];
-        uint64_t age = c ? now - c->phase_since_ms : 0;
+        uint64_t age = c ? now - c->phase_since_us : 0;
         unsigned rank = c ? spare_rank(c, age) : 0;
         if (rank && (rank > best_rank || (rank == best_rank && age > best_age))) {
             best = c;
@@ -395,9 +395,9 @@ static void check_writing(struct conn *c)
         conn_close(c);
         return;
     }
-    uint64_t since = c->phase_since_ms;
+    uint64_t since = c->phase_since_us;
     conn_set_phase(c, CONN_WRITE, c->front->options.limits.write_timeout_ms);
-    c->phase_since_ms = since;
+    c->phase_since_us = since;
     c->progress = left;
 }
 

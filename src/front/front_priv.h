@@ -99,7 +99,7 @@ struct conn {
     uint32_t slot;
     uint32_t stream; /* of the request at holmd, 0 = none open */
     enum conn_phase phase;
-    uint64_t phase_since_ms;
+    uint64_t phase_since_us; /* fine enough to order a burst */
     int fd;                  /* owned until bev exists */
     struct event *peek;      /* PEEK only */
     struct bufferevent *bev; /* NULL in PEEK */

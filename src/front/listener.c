@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -43,6 +44,20 @@ static bool is_out_of_resources(int num)
     return num == EMFILE || num == ENFILE || num == ENOBUFS || num == ENOMEM;
 }
 
+/* accept reports missing descriptors before it looks for a client: nobody is dropped when there is none. */
+static void on_accept_error(struct front *f, int listen_fd, int num)
+{
+    struct pollfd waiting = {.fd = listen_fd, .events = POLLIN};
+
+    if (!is_out_of_resources(num) || poll(&waiting, 1, 0) != 1)
+        return;
+    struct conn *spare = conn_spare(f);
+    if (spare)
+        conn_close(spare);
+    else
+        pause_accepting(f);
+}
+
 /* False when accepting should stop for now. */
 static bool accept_one(struct front *f, int listen_fd)
 {
@@ -56,11 +71,7 @@ static bool accept_one(struct front *f, int listen_fd)
     int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         int num = errno;
-        struct conn *spare = is_out_of_resources(num) ? conn_spare(f) : NULL;
-        if (spare)
-            conn_close(spare);
-        else if (is_out_of_resources(num))
-            pause_accepting(f);
+        on_accept_error(f, listen_fd, num);
         /* A connection that was reset while it waited is no reason to stop. */
         return num == ECONNABORTED || num == EINTR;
     }

@@ -79,6 +79,8 @@ MUST_CHECK int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret
 void guest_mgr_free(struct guest_mgr *m);
 /* Looks at what runs (run/guest), adopts it or clears it away; writes text copies. done: once, when all is known. */
 void guest_mgr_reconcile(struct guest_mgr *m, void (*done)(void *arg), void *arg);
+/* After reconcile: starts the guests that start with the host, if the host was booted since the last time. */
+void guest_mgr_autostart(struct guest_mgr *m);
 const struct guest_env *guest_env(const struct guest_mgr *m);
 
 struct guest *guest_find(struct guest_mgr *m, uint32_t vmid);

@@ -137,14 +137,41 @@ static void enqueue(struct state *s, struct state_txn *t, bool is_finished)
         return;
 }
 
+static const struct err no_memory = {
+    .num = -ENOMEM, .code = "host.memory", .text = "out of memory for a state transaction"};
+
+struct late_failure {
+    state_done_fn done;
+    void *arg;
+};
+
+static void report_late(evutil_socket_t fd, short what, void *ctx)
+{
+    struct late_failure *l = ctx;
+
+    l->done(l->arg, no_memory.num, 0, &no_memory);
+    free(l);
+}
+
+/* There is no transaction to queue: the answer still comes from the loop, unless not even that can be had. */
+static void fail_without_txn(struct state *s, state_done_fn done, void *arg)
+{
+    struct late_failure *l = done ? malloc(sizeof(*l)) : NULL;
+    struct timeval now = {0};
+
+    if (l)
+        *l = (struct late_failure){.done = done, .arg = arg};
+    if (l && event_base_once(event_get_base(s->wake), -1, EV_TIMEOUT, report_late, l, &now) == 0)
+        return;
+    free(l);
+    if (done)
+        done(arg, no_memory.num, 0, &no_memory);
+}
+
 void state_commit(struct state *s, struct state_txn *t, state_done_fn done, void *arg)
 {
-    static const struct err no_memory = {
-        .num = -ENOMEM, .code = "host.memory", .text = "out of memory for a state transaction"};
-
     if (!t) {
-        if (done)
-            done(arg, -ENOMEM, 0, &no_memory);
+        fail_without_txn(s, done, arg);
         return;
     }
     t->done = done;

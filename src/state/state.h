@@ -51,7 +51,8 @@ void state_txn_set_lease(struct state_txn *t, uint64_t lease);
 void state_txn_merge(struct state_txn *t, struct state_txn *other);
 size_t state_txn_count(const struct state_txn *t);
 
-/* Takes the transaction (NULL fails). done may be NULL. Always answers through done, never before returning. */
+/* Takes the transaction (NULL fails). done may be NULL. Answers through done, from the loop and never before
+ * returning (but for one case: no memory at all). */
 void state_commit(struct state *s, struct state_txn *t, state_done_fn done, void *arg);
 
 /* Leases: keys bound to one are deleted ttl_ms after the last keepalive (CLOCK_BOOTTIME), and at the next start. */

@@ -223,6 +223,11 @@ void plan_begin(struct task *t)
     journal_key(t, key, sizeof(key));
     if (txn)
         state_txn_put(txn, key, value);
+    if (txn && t->record_key[0]) {
+        char record[UPID_MAX + 80];
+        snprintf(record, sizeof(record), "{\"at\":%lld,\"data\":\"%s\"}", (long long)t->upid.starttime, t->text);
+        state_txn_put(txn, t->record_key, record);
+    }
     state_commit(t->mgr->state, txn, on_journal_written, t);
 }
 

@@ -64,6 +64,7 @@ struct task_spec {
     enum plan_direction direction;
     struct state_txn *final;
     json_t *final_deletes; /* forward plans: the same deletes as keys, for the journal */
+    const char *record_key; /* plan, may be NULL or "": this key gets {"at","data":UPID} with the journal entry */
     /* Live: begin runs on the loop when it is this task's turn and ends with task_end. */
     void (*begin)(struct task *t, void *arg);
     /* Another task overtakes: give up soon, through task_end. NULL: cannot be aborted. */

@@ -29,6 +29,7 @@ struct task {
     enum plan_direction direction;
     struct state_txn *final;
     json_t *final_deletes;
+    char record_key[96];
     size_t next_step;
     int result;
     struct err err;

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import queue
+import resource
 import select
 import socket
 import ssl
@@ -137,7 +138,7 @@ class FakeHolmd:
 class Front:
     """holm-front with its fake holmd."""
 
-    def __init__(self, build, certs, web=None, **limits):
+    def __init__(self, build, certs, web=None, descriptors=None, **limits):
         self.listen = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listen.getsockname()[1]
         ours, theirs = socket.socketpair()
@@ -158,6 +159,8 @@ class Front:
             as_user = {"user": 65534, "group": 65534, "extra_groups": [], "env": {"ASAN_OPTIONS": "detect_leaks=1"}}
         elif os.getuid() == 0:
             args += ["--chroot", self.empty.name, "--uid", "65534", "--gid", "65534"]
+        if descriptors:
+            as_user["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
         self.process = subprocess.Popen(args, pass_fds=fds.values(), **as_user)
         for name in fds:
             if name not in ("listen", "link"):
@@ -812,14 +815,14 @@ def test_unread_input_does_not_spin(t):
     front.holmd.handlers["/never"] = lambda r: None
     sock = front.connect()
     sock.settimeout(0.3)
-    flood = b"GET /api2/json/never HTTP/1.1\r\nHost: h\r\n\r\n" * 20000
+    flood = b"GET /api2/json/never HTTP/1.1\r\nHost: h\r\n\r\n" * 700000
     sink = Sink(front, pause=2)
     upload = front.connect()
     upload.settimeout(0.3)
     console, ours, _ = open_ws(t, front)
     console.settimeout(0.3)
-    for s, data in ((sock, flood), (console, ws_frame(2, b"x" * 100000) * 100),
-                    (upload, ("POST %s HTTP/1.1\r\nHost: h\r\n%s\r\nContent-Length: 9000000\r\n\r\n"
+    for s, data in ((sock, flood), (console, ws_frame(2, b"x" * 100000) * 300),
+                    (upload, ("POST %s HTTP/1.1\r\nHost: h\r\n%s\r\nContent-Length: 33000000\r\n\r\n"
                               % (UPLOAD, MULTI)).encode() + PART + FILE + b"x" * 8000000)):
         try:
             s.sendall(data)
@@ -1011,6 +1014,39 @@ def test_all_busy(t):
     waiting.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert Answer(waiting).status == 301
     for sock in busy + [waiting]:
+        sock.close()
+
+
+def test_out_of_descriptors(t):
+    """Without descriptors for new clients the idle ones go; with none to spare, accepting pauses."""
+    front = t.new_front(descriptors=20)
+    front.holmd.handlers["/never"] = lambda r: None
+    busy = []
+    idle = [socket.create_connection(("127.0.0.1", front.port), 5) for _ in range(40)]
+    for _ in range(3):
+        assert once(front, "GET", "/api2/json/x").status == 200
+    front.holmd.forget()
+    for _ in range(30):
+        raw = socket.create_connection(("127.0.0.1", front.port), 5)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        raw.settimeout(0.5)
+        try:
+            sock = context.wrap_socket(raw)
+        except (socket.timeout, TimeoutError):
+            break  # not accepted: all descriptors are busy
+        busy.append(sock)
+        sock.sendall(b"GET /api2/json/never HTTP/1.1\r\nHost: h\r\n\r\n")
+        front.holmd.requests.get(timeout=3)
+    assert 4 <= len(busy) < 20, len(busy)
+    waiting = socket.create_connection(("127.0.0.1", front.port), 5)
+    ticks = cpu_ticks(front)
+    time.sleep(0.6)
+    assert cpu_ticks(front) - ticks <= 10, "accepting spins"
+    busy.pop().close()
+    waiting.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert Answer(waiting).status == 301
+    for sock in idle + busy + [waiting]:
         sock.close()
 
 

@@ -1,0 +1,183 @@
+/* What the qemu engine refuses before anything is made: one row per key that it looks at. What the API's key table lets
+ * through and is not named here has no effect on the machine. Pure. */
+#include <ctype.h>
+
+#include "engine/qemu_priv.h"
+
+int qemu_unsupported(struct err *e, const char *key, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return err_set(e, -EINVAL, "param.unsupported", "%s: the engine qemu cannot do this: %s", key, text);
+}
+
+int qemu_key_index(const char *key, const char *stem)
+{
+    size_t n = strlen(stem);
+    uint64_t index;
+
+    if (!str_starts(key, stem) || !isdigit((unsigned char)key[n]) || strlen(key + n) > 3 ||
+        str_to_u64(key + n, &index) < 0)
+        return -1;
+    return (int)index;
+}
+
+static int check_disk(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    static const struct {
+        const char *stem;
+        int count;
+    } buses[] = {{"virtio", 16}, {"scsi", 31}, {"sata", 6}, {"ide", 4}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(buses); i++)
+        if (qemu_key_index(key, buses[i].stem) >= buses[i].count)
+            return qemu_unsupported(e, key, "there are %d of them", buses[i].count);
+    return qemu_check_disk(key, value, e);
+}
+
+static int check_net(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    if (qemu_key_index(key, "net") >= 32)
+        return qemu_unsupported(e, key, "there are 32 of them");
+    return qemu_check_net(key, value, e);
+}
+
+static int check_cpu(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    autobuf struct buf ignored;
+
+    buf_init(&ignored, 8192);
+    return qemu_cpu(h->has_kvm, value, &ignored, e);
+}
+
+static int check_vga(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    struct propstr p;
+    int r = propstr_parse(value, "type", &p, e);
+
+    if (r < 0)
+        return err_wrap(e, r, "vga");
+    const char *type = propstr_get(&p, "type");
+    if (type && !qemu_vga_device(type))
+        return qemu_unsupported(e, key, "%.32s", type);
+    if (propstr_get(&p, "clipboard"))
+        return qemu_unsupported(e, key, "clipboard: there is no graphical console");
+    return 0;
+}
+
+static int check_machine(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    struct engine_choice ignored;
+    struct config_item item = {key, value};
+    struct propstr p;
+    int r = propstr_parse(value, "type", &p, e);
+
+    for (size_t i = 0; r == 0 && i < p.n; i++)
+        if (!streq(p.items[i].key, "type"))
+            r = qemu_unsupported(e, key, "%s", p.items[i].key);
+    return r < 0 ? r : engine_qemu.resolve(h, &item, 1, &ignored, e);
+}
+
+static int check_serial(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    if (qemu_key_index(key, "serial") >= (int)QEMU_SERIAL_MAX)
+        return qemu_unsupported(e, key, "there are %u of them", QEMU_SERIAL_MAX);
+    return streq(value, "socket") ? 0 : qemu_unsupported(e, key, "a device of the host; use socket");
+}
+
+static int check_bios(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return streq(value, "seabios") ? 0 : qemu_unsupported(e, key, "%.32s", value);
+}
+
+static int check_scsihw(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    static const char *const known[] = {"lsi",     "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single",
+                                        "megasas", "pvscsi"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (streq(known[i], value))
+            return 0;
+    return qemu_unsupported(e, key, "%.32s", value);
+}
+
+static int check_smbios(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    autobuf struct buf ignored;
+
+    buf_init(&ignored, 8192);
+    return qemu_smbios(value, "", &ignored, e);
+}
+
+static int check_rng(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    struct propstr p;
+    uint64_t number;
+    int r = propstr_parse(value, "source", &p, e);
+
+    if (r < 0)
+        return err_wrap(e, r, "rng0");
+    const char *source = propstr_get(&p, "source");
+    if (!source || (!streq(source, "/dev/urandom") && !streq(source, "/dev/random")))
+        return qemu_unsupported(e, key, "source %.32s", source ? source : "is missing");
+    r = propstr_get_u64(&p, "max_bytes", 0, &number, e);
+    return r < 0 ? r : propstr_get_u64(&p, "period", 0, &number, e);
+}
+
+static int check_boot(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    const struct engine_vm no_vm = {0};
+    struct qemu_build q = {.vm = &no_vm};
+
+    return qemu_boot_order(value, &q, e);
+}
+
+static int check_agent(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    struct propstr p;
+    bool ignored;
+    int r = propstr_parse(value, "enabled", &p, e);
+
+    return r < 0 ? err_wrap(e, r, "agent") : propstr_get_bool(&p, "enabled", false, &ignored, e);
+}
+
+/* "2006-06-17T16:01:21", "2006-06-17" or "now": it goes into an option as it is. */
+static int check_startdate(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    if (streq(value, "now") || (*value && strlen(value) <= 19 && strspn(value, "0123456789-:T") == strlen(value)))
+        return 0;
+    return err_set(e, -EINVAL, "param.invalid", "startdate: '%.32s'", value);
+}
+
+static const struct key_check {
+    const char *key;
+    bool is_indexed;
+    int (*check)(const struct engine_host *h, const char *key, const char *value, struct err *e);
+} key_checks[] = {
+    {"virtio", true, check_disk},      {"scsi", true, check_disk},
+    {"sata", true, check_disk},        {"ide", true, check_disk},
+    {"net", true, check_net},          {"serial", true, check_serial},
+    {"cpu", false, check_cpu},         {"vga", false, check_vga},
+    {"machine", false, check_machine}, {"bios", false, check_bios},
+    {"scsihw", false, check_scsihw},   {"smbios1", false, check_smbios},
+    {"rng0", false, check_rng},        {"boot", false, check_boot},
+    {"agent", false, check_agent},     {"startdate", false, check_startdate},
+};
+
+int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < ARRAY_SIZE(key_checks); k++) {
+            const struct key_check *c = &key_checks[k];
+            if (c->is_indexed ? qemu_key_index(config[i].key, c->key) < 0 : !streq(config[i].key, c->key))
+                continue;
+            int r = c->check(h, config[i].key, config[i].value, e);
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}

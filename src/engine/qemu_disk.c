@@ -1,0 +1,450 @@
+/* Drives of the qemu engine: for each one a protocol node on a passed descriptor, a format node, perhaps a throttle,
+ * and a device. QEMU opens no path: the file is /dev/fdset/N, and "backing": null keeps it from following what an image
+ * names. The format is the one the configuration tells; nothing is probed. Pure. */
+#include <fcntl.h>
+
+#include "engine/qemu_priv.h"
+
+#define DISK_FDSET_BASE 1
+
+/* Limits of one drive: our key, QEMU's name in ThrottleLimits, bytes per unit of the value. */
+static const struct limit {
+    const char *key, *name;
+    unsigned scale;
+} limits[] = {
+    {"bps", "bps-total", 1},
+    {"bps_rd", "bps-read", 1},
+    {"bps_wr", "bps-write", 1},
+    {"mbps", "bps-total", 1 << 20},
+    {"mbps_rd", "bps-read", 1 << 20},
+    {"mbps_wr", "bps-write", 1 << 20},
+    {"mbps_max", "bps-total-max", 1 << 20},
+    {"mbps_rd_max", "bps-read-max", 1 << 20},
+    {"mbps_wr_max", "bps-write-max", 1 << 20},
+    {"bps_max_length", "bps-total-max-length", 1},
+    {"bps_rd_max_length", "bps-read-max-length", 1},
+    {"bps_wr_max_length", "bps-write-max-length", 1},
+    {"iops", "iops-total", 1},
+    {"iops_rd", "iops-read", 1},
+    {"iops_wr", "iops-write", 1},
+    {"iops_max", "iops-total-max", 1},
+    {"iops_rd_max", "iops-read-max", 1},
+    {"iops_wr_max", "iops-write-max", 1},
+    {"iops_max_length", "iops-total-max-length", 1},
+    {"iops_rd_max_length", "iops-read-max-length", 1},
+    {"iops_wr_max_length", "iops-write-max-length", 1},
+};
+
+/* Keys that are acted on here, or that say something to other parts of Holm only. */
+static const char *const known_keys[] = {"file",   "volume",        "size",   "format", "media",    "cache", "aio",
+                                         "ro",     "discard",       "ssd",    "serial", "iothread", "wwn",   "rerror",
+                                         "werror", "detect_zeroes", "backup", "shared", "replicate"};
+
+static const struct cache_mode {
+    const char *name;
+    bool is_direct, is_no_flush, is_writethrough;
+} cache_modes[] = {
+    {"none", true, false, false},   {"writethrough", false, false, true}, {"writeback", false, false, false},
+    {"unsafe", false, true, false}, {"directsync", true, false, true},
+};
+
+static const struct limit *limit_find(const char *key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        if (streq(limits[i].key, key))
+            return &limits[i];
+    return NULL;
+}
+
+static bool is_one_of(const char *s, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (streq(s, list[i]))
+            return true;
+    return false;
+}
+
+/* "1.5" with a scale of a mebibyte; more than three decimals are cut off. */
+static int parse_limit(const char *s, unsigned scale, uint64_t *ret)
+{
+    char whole[24];
+    uint64_t n, thousandths = 0, weight = 100;
+    size_t len = strcspn(s, ".");
+
+    if (len == 0 || len >= sizeof(whole))
+        return -EINVAL;
+    memcpy(whole, s, len);
+    whole[len] = 0;
+    if (str_to_u64(whole, &n) < 0 || n > UINT32_MAX)
+        return -EINVAL;
+    for (const char *p = s[len] ? s + len + 1 : ""; *p; p++, weight /= 10) {
+        if (*p < '0' || *p > '9')
+            return -EINVAL;
+        thousandths += (uint64_t)(*p - '0') * weight;
+    }
+    *ret = n * scale + thousandths * scale / 1000;
+    return 0;
+}
+
+static const struct cache_mode *cache_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(cache_modes); i++)
+        if (streq(cache_modes[i].name, name))
+            return &cache_modes[i];
+    return NULL;
+}
+
+static int check_values(const char *key, const struct propstr *p, struct err *e)
+{
+    static const char *const aio[] = {"threads", "native", "io_uring"}, *const discard[] = {"on", "ignore"},
+                             *const on_error[] = {"ignore", "report", "stop", "enospc"};
+    const struct {
+        const char *key;
+        const char *const *values;
+        size_t n;
+    } enums[] = {{"aio", aio, 3}, {"discard", discard, 2}, {"rerror", on_error, 3}, {"werror", on_error, 4}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(enums); i++) {
+        const char *value = propstr_get(p, enums[i].key);
+        if (value && !is_one_of(value, enums[i].values, enums[i].n))
+            return err_set(e, -EINVAL, "param.invalid", "%s: %s=%.32s", key, enums[i].key, value);
+    }
+    const char *cache = propstr_get(p, "cache"), *io = propstr_get(p, "aio"), *wwn = propstr_get(p, "wwn");
+    if (wwn && (!str_starts(wwn, "0x") || strlen(wwn) > 18 || !wwn[2] ||
+                strspn(wwn + 2, "0123456789abcdefABCDEF") != strlen(wwn + 2)))
+        return err_set(e, -EINVAL, "param.invalid", "%s: wwn=%.32s", key, wwn);
+    if (cache && !cache_find(cache))
+        return err_set(e, -EINVAL, "param.invalid", "%s: cache=%.32s", key, cache);
+    if (io && streq(io, "native") && cache && !cache_find(cache)->is_direct)
+        return qemu_unsupported(e, key, "aio=native with cache=%s", cache);
+    return 0;
+}
+
+int qemu_check_disk(const char *key, const char *value, struct err *e)
+{
+    struct propstr p;
+    uint64_t number;
+    bool is_ro = false;
+    int r = propstr_parse(value, "file", &p, e);
+
+    if (r < 0)
+        return err_wrap(e, r, "%s", key);
+    for (size_t i = 0; i < p.n; i++) {
+        const struct limit *limit = limit_find(p.items[i].key);
+        if (limit && parse_limit(p.items[i].value, limit->scale, &number) < 0)
+            return err_set(e, -EINVAL, "param.invalid", "%s: %s=%.32s", key, p.items[i].key, p.items[i].value);
+        if (!limit && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)))
+            return qemu_unsupported(e, key, "%s", p.items[i].key);
+    }
+    const char *media = propstr_get(&p, "media");
+    bool is_cdrom = media && streq(media, "cdrom");
+    r = propstr_get_bool(&p, "ro", false, &is_ro, e);
+    if (r == 0 && is_ro && !is_cdrom && (str_starts(key, "ide") || str_starts(key, "sata")))
+        r = qemu_unsupported(e, key, "a read-only disk; use scsi or virtio");
+    if (r == 0 && is_cdrom && str_starts(key, "virtio") &&
+        streq(propstr_get(&p, "file") ? propstr_get(&p, "file") : "", "none"))
+        r = qemu_unsupported(e, key, "an empty drive; use ide, sata or scsi");
+    return r < 0 ? r : check_values(key, &p, e);
+}
+
+/* Without a wish: past the host's cache where the file system can, as Proxmox VE does. O_DIRECT is tried on the very
+ * descriptor and taken back, which costs no I/O. */
+static const struct cache_mode *cache_of(const struct engine_disk *d, const struct propstr *p)
+{
+    const char *name = propstr_get(p, "cache");
+    int flags = fcntl(d->fd, F_GETFL);
+
+    if (name && cache_find(name))
+        return cache_find(name);
+    if (flags < 0 || fcntl(d->fd, F_SETFL, flags | O_DIRECT) < 0)
+        return cache_find("writeback");
+    if (fcntl(d->fd, F_SETFL, flags) < 0)
+        return cache_find("writeback");
+    return cache_find("none");
+}
+
+static void put_cache(struct jw *w, const struct cache_mode *c)
+{
+    jw_key(w, "cache");
+    jw_object(w);
+    jw_key(w, "direct");
+    jw_bool(w, c->is_direct);
+    jw_key(w, "no-flush");
+    jw_bool(w, c->is_no_flush);
+    jw_object_end(w);
+}
+
+/* The file node, as the value of "file". */
+static void put_file(struct jw *w, const struct engine_disk *d, const struct propstr *p, const struct cache_mode *c,
+                     int set)
+{
+    const char *aio = propstr_get(p, "aio");
+    char name[32], path[40];
+
+    snprintf(name, sizeof(name), "file-%s", d->key);
+    snprintf(path, sizeof(path), "/dev/fdset/%d", set);
+    jw_key(w, "file");
+    jw_object(w);
+    jw_kv_str(w, "driver", "file");
+    jw_kv_str(w, "node-name", name);
+    jw_kv_str(w, "filename", path);
+    jw_kv_str(w, "locking", "auto");
+    jw_kv_str(w, "aio", aio ? aio : "threads");
+    jw_kv_str(w, "discard", "unmap");
+    jw_key(w, "read-only");
+    jw_bool(w, d->is_read_only);
+    put_cache(w, c);
+    jw_object_end(w);
+}
+
+static void put_format(struct jw *w, const struct engine_disk *d, const struct propstr *p, const struct cache_mode *c,
+                       const char *node, int set)
+{
+    const char *discard = propstr_get(p, "discard"), *zeroes = propstr_get(p, "detect_zeroes");
+    bool is_discard = discard && streq(discard, "on"), is_zeroes = true;
+
+    if (zeroes && propstr_bool(zeroes, &is_zeroes) < 0)
+        is_zeroes = true;
+    jw_kv_str(w, "driver", d->is_qcow2 ? "qcow2" : "raw");
+    jw_kv_str(w, "node-name", node);
+    jw_key(w, "read-only");
+    jw_bool(w, d->is_read_only);
+    jw_kv_str(w, "discard", is_discard ? "unmap" : "ignore");
+    jw_kv_str(w, "detect-zeroes", d->is_read_only || !is_zeroes ? "off" : is_discard ? "unmap" : "on");
+    put_cache(w, c);
+    if (d->is_qcow2) {
+        jw_key(w, "backing");
+        jw_null(w);
+    }
+    put_file(w, d, p, c, set);
+}
+
+static bool has_limits(const struct propstr *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (limit_find(p->items[i].key))
+            return true;
+    return false;
+}
+
+static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p)
+{
+    struct qemu_json group, node;
+    char id[32], inner[32];
+
+    snprintf(id, sizeof(id), "throttle-%s", d->key);
+    snprintf(inner, sizeof(inner), "format-%s", d->key);
+    qemu_json_begin(&group);
+    jw_kv_str(&group.w, "qom-type", "throttle-group");
+    jw_kv_str(&group.w, "id", id);
+    jw_key(&group.w, "limits");
+    jw_object(&group.w);
+    for (size_t i = 0; i < p->n; i++) {
+        const struct limit *limit = limit_find(p->items[i].key);
+        uint64_t value;
+        if (limit && parse_limit(p->items[i].value, limit->scale, &value) == 0)
+            jw_kv_u64(&group.w, limit->name, value);
+    }
+    jw_object_end(&group.w);
+    qemu_json_end(q, "-object", &group);
+    qemu_json_begin(&node);
+    jw_kv_str(&node.w, "driver", "throttle");
+    jw_kv_str(&node.w, "node-name", d->key);
+    jw_kv_str(&node.w, "throttle-group", id);
+    jw_kv_str(&node.w, "file", inner);
+    qemu_json_end(q, "-blockdev", &node);
+}
+
+/* Nodes of a drive with a medium; the topmost is named after the key. */
+static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p, bool *ret_writethrough,
+                     struct err *e)
+{
+    const struct cache_mode *cache = cache_of(d, p);
+    bool is_limited = has_limits(p);
+    struct qemu_json node;
+    char name[32];
+    int number;
+    int r = qemu_add_fd(q, d->fd, &number, e);
+
+    if (r < 0)
+        return r;
+    int set = DISK_FDSET_BASE + (int)(d - q->vm->disks);
+    qemu_arg(q, "-add-fd");
+    qemu_argf(q, "fd=%d,set=%d", number, set);
+    snprintf(name, sizeof(name), "%s%s", is_limited ? "format-" : "", d->key);
+    qemu_json_begin(&node);
+    put_format(&node.w, d, p, cache, name, set);
+    qemu_json_end(q, "-blockdev", &node);
+    if (is_limited)
+        add_throttle(q, d, p);
+    *ret_writethrough = cache->is_writethrough;
+    return 0;
+}
+
+/* ---- controllers and devices ---- */
+
+static const char *scsi_model(const struct qemu_build *q)
+{
+    const char *value = qemu_config(q, "scsihw");
+
+    return value ? value : "lsi";
+}
+
+/* Which controller scsiN hangs on, and its number there. */
+static void scsi_place(const struct qemu_build *q, unsigned index, unsigned *ret_controller, unsigned *ret_id)
+{
+    unsigned per = str_starts(scsi_model(q), "lsi") ? 7 : streq(scsi_model(q), "virtio-scsi-single") ? 1 : 256;
+
+    *ret_controller = index / per;
+    *ret_id = index % per;
+}
+
+static void add_iothread(struct qemu_build *q, struct qemu_json *d, const char *key)
+{
+    char id[40];
+    struct qemu_json thread;
+
+    snprintf(id, sizeof(id), "iothread-%s", key);
+    qemu_json_begin(&thread);
+    jw_kv_str(&thread.w, "qom-type", "iothread");
+    jw_kv_str(&thread.w, "id", id);
+    qemu_json_end(q, "-object", &thread);
+    jw_kv_str(&d->w, "iothread", id);
+}
+
+static int add_scsi_controller(struct qemu_build *q, unsigned number, const struct engine_disk *disk, bool is_iothread,
+                               struct err *e)
+{
+    const char *model = scsi_model(q);
+    bool is_single = streq(model, "virtio-scsi-single");
+    struct qemu_json d;
+    char id[24];
+
+    if (q->scsi_controllers & (1u << number))
+        return 0;
+    q->scsi_controllers |= 1u << number;
+    snprintf(id, sizeof(id), "scsihw%u", number);
+    qemu_device_begin(&d, is_single ? "virtio-scsi-pci" : streq(model, "lsi") ? "lsi53c895a" : model, id);
+    if (is_single && is_iothread)
+        add_iothread(q, &d, disk->key);
+    int r = qemu_device_at(q, &d, is_single ? QEMU_SCSI_SINGLE : QEMU_SCSI, number, e);
+    qemu_device_end(q, &d);
+    return r;
+}
+
+static int add_sata_controller(struct qemu_build *q, struct err *e)
+{
+    struct qemu_json d;
+
+    if (q->has_sata)
+        return 0;
+    q->has_sata = true;
+    qemu_device_begin(&d, "ich9-ahci", "ahci0");
+    int r = qemu_device_at(q, &d, QEMU_SATA, 0, e);
+    qemu_device_end(q, &d);
+    return r;
+}
+
+/* Where the device hangs; may write a controller first. */
+static int put_place(struct qemu_build *q, struct qemu_json *dev, const struct engine_disk *d, bool is_iothread,
+                     struct err *e)
+{
+    unsigned controller, id;
+    char bus[24];
+    int r = 0;
+
+    switch (d->bus) {
+    case DISK_VIRTIO:
+        if (is_iothread)
+            add_iothread(q, dev, d->key);
+        return qemu_device_at(q, dev, QEMU_VIRTIO, d->index, e);
+    case DISK_SCSI:
+        scsi_place(q, d->index, &controller, &id);
+        r = add_scsi_controller(q, controller, d, is_iothread, e);
+        snprintf(bus, sizeof(bus), "scsihw%u.0", controller);
+        jw_kv_u64(&dev->w, "channel", 0);
+        jw_kv_u64(&dev->w, "scsi-id", id);
+        jw_kv_u64(&dev->w, "lun", 0);
+        break;
+    case DISK_SATA:
+        r = add_sata_controller(q, e);
+        snprintf(bus, sizeof(bus), "ahci0.%u", d->index);
+        break;
+    case DISK_IDE:
+        /* q35: a port of the chipset's AHCI each; i440fx: two IDE channels with two drives. */
+        snprintf(bus, sizeof(bus), "ide.%u", q->is_q35 ? d->index : d->index / 2);
+        if (!q->is_q35)
+            jw_kv_u64(&dev->w, "unit", d->index % 2);
+        break;
+    }
+    jw_kv_str(&dev->w, "bus", bus);
+    return r;
+}
+
+static const char *device_driver(const struct engine_disk *d)
+{
+    switch (d->bus) {
+    case DISK_VIRTIO:
+        return "virtio-blk-pci";
+    case DISK_SCSI:
+        return d->is_cdrom ? "scsi-cd" : "scsi-hd";
+    case DISK_SATA:
+    case DISK_IDE:
+        return d->is_cdrom ? "ide-cd" : "ide-hd";
+    }
+    return NULL;
+}
+
+static bool flag_of(const struct propstr *p, const char *key)
+{
+    const char *value = propstr_get(p, key);
+    bool v = false;
+
+    return value && propstr_bool(value, &v) == 0 && v;
+}
+
+static int add_device(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p, bool is_writethrough,
+                      struct err *e)
+{
+    const char *rerror = propstr_get(p, "rerror"), *werror = propstr_get(p, "werror"), *wwn = propstr_get(p, "wwn");
+    unsigned boot = qemu_boot_index(q, d->key);
+    struct qemu_json dev;
+
+    qemu_device_begin(&dev, device_driver(d), d->key);
+    int r = put_place(q, &dev, d, flag_of(p, "iothread"), e);
+    if (d->fd >= 0)
+        jw_kv_str(&dev.w, "drive", d->key);
+    if (d->fd >= 0 && !d->is_cdrom)
+        jw_kv_str(&dev.w, "write-cache", is_writethrough ? "off" : "on");
+    if (boot)
+        jw_kv_u64(&dev.w, "bootindex", boot);
+    if (d->serial[0])
+        jw_kv_str(&dev.w, "serial", d->serial);
+    if (rerror && d->fd >= 0)
+        jw_kv_str(&dev.w, "rerror", rerror);
+    if (werror && d->fd >= 0)
+        jw_kv_str(&dev.w, "werror", werror);
+    if (wwn && d->bus != DISK_VIRTIO)
+        jw_kv_u64(&dev.w, "wwn", strtoull(wwn, NULL, 16));
+    if (flag_of(p, "ssd") && d->bus != DISK_VIRTIO && !d->is_cdrom)
+        jw_kv_u64(&dev.w, "rotation_rate", 1);
+    qemu_device_end(q, &dev);
+    return r;
+}
+
+int qemu_add_disks(struct qemu_build *q, struct err *e)
+{
+    for (size_t i = 0; i < q->vm->n_disks; i++) {
+        const struct engine_disk *d = &q->vm->disks[i];
+        struct propstr p;
+        bool is_writethrough = false;
+        int r = propstr_parse(d->options ? d->options : "", "file", &p, e);
+        if (r == 0 && d->fd >= 0)
+            r = add_nodes(q, d, &p, &is_writethrough, e);
+        if (r == 0)
+            r = add_device(q, d, &p, is_writethrough, e);
+        if (r < 0)
+            return err_wrap(e, r, "%s", d->key);
+    }
+    return 0;
+}

@@ -1,0 +1,97 @@
+/* Network interfaces of the qemu engine: user mode (slirp, nothing forwarded from the host) or a passed tap descriptor.
+ * Pure. */
+#include "engine/qemu_priv.h"
+
+static const struct {
+    const char *model, *driver;
+} models[] = {
+    {"virtio", "virtio-net-pci"}, {"e1000", "e1000"},
+    {"e1000e", "e1000e"},         {"e1000-82540em", "e1000-82540em"},
+    {"vmxnet3", "vmxnet3"},       {"e1000-82544gc", "e1000-82544gc"},
+    {"rtl8139", "rtl8139"},       {"e1000-82545em", "e1000-82545em"},
+    {"pcnet", "pcnet"},           {"ne2k_pci", "ne2k_pci"},
+    {"i82551", "i82551"},         {"i82557b", "i82557b"},
+    {"i82559er", "i82559er"},
+};
+
+static const char *driver_of(const char *model)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(models); i++)
+        if (streq(models[i].model, model))
+            return models[i].driver;
+    return NULL;
+}
+
+/* bridge, tag and firewall are the host's side: not of this engine. */
+int qemu_check_net(const char *key, const char *value, struct err *e)
+{
+    static const char *const refused[] = {"queues", "rate", "trunks", "ne2k_isa"};
+    struct propstr p;
+    uint64_t mtu;
+    int r = propstr_parse(value, "model", &p, e);
+
+    if (r < 0)
+        return err_wrap(e, r, "%s", key);
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        if (propstr_get(&p, refused[i]))
+            return qemu_unsupported(e, key, "%s", refused[i]);
+    const char *model = propstr_get(&p, "model");
+    if (model && !driver_of(model))
+        return qemu_unsupported(e, key, "model %.32s", model);
+    r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
+    if (r == 0 && mtu > 65520)
+        r = err_set(e, -EINVAL, "param.invalid", "%s: mtu is at most 65520", key);
+    return r;
+}
+
+static int add_backend(struct qemu_build *q, const struct engine_net *n, struct err *e)
+{
+    int number, r;
+
+    qemu_arg(q, "-netdev");
+    if (n->tap_fd < 0) {
+        qemu_argf(q, "user,id=%s", n->key);
+        return 0;
+    }
+    r = qemu_add_fd(q, n->tap_fd, &number, e);
+    if (r == 0)
+        qemu_argf(q, "tap,id=%s,fd=%d", n->key, number);
+    return r;
+}
+
+static int add_net(struct qemu_build *q, const struct engine_net *n, struct err *e)
+{
+    const char *driver = driver_of(n->model);
+    unsigned boot = qemu_boot_index(q, n->key);
+    struct qemu_json d;
+
+    if (!driver)
+        return qemu_unsupported(e, n->key, "model %.32s", n->model);
+    int r = add_backend(q, n, e);
+    if (r < 0)
+        return r;
+    qemu_device_begin(&d, driver, n->key);
+    jw_kv_str(&d.w, "netdev", n->key);
+    jw_kv_str(&d.w, "mac", n->mac);
+    r = qemu_device_at(q, &d, QEMU_NET, n->index, e);
+    /* The boot ROM is of use only to what boots from it, and is not installed everywhere. */
+    if (boot)
+        jw_kv_u64(&d.w, "bootindex", boot);
+    else
+        jw_kv_str(&d.w, "romfile", "");
+    /* 1 means "as the bridge", which the tap has already. */
+    if (n->mtu > 1 && streq(n->model, "virtio"))
+        jw_kv_u64(&d.w, "host_mtu", n->mtu);
+    qemu_device_end(q, &d);
+    return r;
+}
+
+int qemu_add_nets(struct qemu_build *q, struct err *e)
+{
+    for (size_t i = 0; i < q->vm->n_nets; i++) {
+        int r = add_net(q, &q->vm->nets[i], e);
+        if (r < 0)
+            return err_wrap(e, r, "%s", q->vm->nets[i].key);
+    }
+    return 0;
+}

@@ -1,0 +1,433 @@
+/* Tasks over a real store: UPIDs, queues, plans that succeed, fail, and are found again after a crash. */
+#include <event2/event.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "task/pool.h"
+#include "task/task.h"
+
+struct fixture {
+    char dir[32], state_dir[48];
+    struct event_base *base;
+    struct state *state;
+    struct pool *pool;
+    struct task_mgr *mgr;
+    char trace[2000]; /* what the steps did */
+    unsigned n_ended;
+    char status[300];
+    bool is_recovered;
+    int pipe[2];
+};
+
+static void note(struct fixture *f, const char *what, json_t *args)
+{
+    size_t n = strlen(f->trace);
+
+    snprintf(f->trace + n, sizeof(f->trace) - n, "%s%s ", what, json_string_value(json_object_get(args, "x")));
+}
+
+static int run_good(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    assert_true(str_starts(mark, "UPID:"));
+    note(ctx, "+", args);
+    return 0;
+}
+
+static int undo_good(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    note(ctx, "-", args);
+    return 0;
+}
+
+static int run_bad(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    note(ctx, "!", args);
+    return err_set(e, -ENOSPC, "storage.full", "no room");
+}
+
+/* Waits for a byte: the test decides when the step ends. */
+static int run_wait(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct fixture *f = ctx;
+    char c;
+
+    return read(f->pipe[0], &c, 1) == 1 ? 0 : err_set(e, -EIO, NULL, "pipe");
+}
+
+static const struct task_step_type waiting = {"wait", run_wait, NULL};
+static const struct task_step_type good = {"good", run_good, undo_good}, bad = {"bad", run_bad, undo_good};
+static const struct task_step_type *const types[] = {&good, &bad, &waiting, NULL};
+
+static void on_recovered(void *arg)
+{
+    struct fixture *f = arg;
+
+    f->is_recovered = true;
+    event_base_loopbreak(f->base);
+}
+
+static void open_all(struct fixture *f)
+{
+    struct err e = ERR_INIT;
+
+    assert_int_equal(state_open_sqlite(f->base, f->state_dir, &f->state, &e), 0);
+    assert_int_equal(pool_new(f->base, 2, 100, &f->pool, &e), 0);
+    assert_int_equal(task_mgr_new(f->base, f->state, f->pool, f->dir, "n1", &f->mgr, &e), 0);
+    task_mgr_set_steps(f->mgr, types, f);
+    f->is_recovered = false;
+    task_mgr_recover(f->mgr, on_recovered, f);
+    if (!f->is_recovered)
+        event_base_dispatch(f->base);
+    assert_true(f->is_recovered);
+}
+
+static void close_all(struct fixture *f)
+{
+    pool_free(f->pool);
+    task_mgr_free(f->mgr);
+    state_close(f->state);
+}
+
+static int setup(void **arg)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct err e = ERR_INIT;
+
+    log_init("test", LOG_ERROR);
+    snprintf(f->dir, sizeof(f->dir), "/tmp/holm-task-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    snprintf(f->state_dir, sizeof(f->state_dir), "%s/state", f->dir);
+    assert_int_equal(fs_mkdirs(AT_FDCWD, f->state_dir, 0700, &e), 0);
+    f->base = event_base_new();
+    open_all(f);
+    *arg = f;
+    return 0;
+}
+
+static int teardown(void **arg)
+{
+    struct fixture *f = *arg;
+    struct err e = ERR_INIT;
+
+    close_all(f);
+    event_base_free(f->base);
+    int r = fs_remove_tree(AT_FDCWD, f->dir, &e);
+    free(f);
+    return r;
+}
+
+static void on_ended(struct task *t, void *arg, int r, const struct err *e)
+{
+    struct fixture *f = arg;
+
+    snprintf(f->status, sizeof(f->status), "%s", r < 0 ? e->text : "OK");
+    f->n_ended++;
+    event_base_loopbreak(f->base);
+}
+
+static void run_until(struct fixture *f, unsigned n_ended)
+{
+    while (f->n_ended < n_ended)
+        event_base_dispatch(f->base);
+}
+
+static int start_plan(struct fixture *f, const char *steps, enum plan_direction direction, struct state_txn *final,
+                      json_t *final_deletes)
+{
+    json_error_t je;
+    json_t *j = json_loads(steps, 0, &je);
+    struct err e = ERR_INIT;
+    struct task_spec spec = {.type = "qmcreate",
+                             .id = "100",
+                             .user = "root@pam",
+                             .vmid = 100,
+                             .steps = j,
+                             .direction = direction,
+                             .final = final,
+                             .final_deletes = final_deletes,
+                             .ended = on_ended,
+                             .arg = f};
+    int r = task_start(f->mgr, &spec, NULL, &e);
+
+    json_decref(j);
+    return r;
+}
+
+#define STEP(name, x) "{\"step\":\"" name "\",\"args\":{\"x\":\"" x "\"}}"
+
+static struct state_txn *final_put(void)
+{
+    struct state_txn *t = state_txn_new();
+
+    state_txn_put(t, "shared/guest/100", "{}");
+    return t;
+}
+
+static unsigned count_keys(struct fixture *f, const char *prefix);
+static void count_one(void *arg, const char *key, const char *value, uint64_t revision)
+{
+    ++*(unsigned *)arg;
+}
+
+static unsigned count_keys(struct fixture *f, const char *prefix)
+{
+    struct err e = ERR_INIT;
+    struct state_watch *w;
+    unsigned n = 0;
+
+    assert_int_equal(state_watch(f->state, prefix, count_one, &n, &w, &e), 0);
+    state_unwatch(w);
+    return n;
+}
+
+static void test_plan_ok(void **arg)
+{
+    struct fixture *f = *arg;
+
+    assert_int_equal(start_plan(f, "[" STEP("good", "a") "," STEP("good", "b") "]", PLAN_UNDO, final_put(), NULL), 0);
+    assert_string_equal(task_guest_lock(f->mgr, 100), "create");
+    run_until(f, 1);
+    assert_string_equal(f->trace, "+a +b ");
+    assert_string_equal(f->status, "OK");
+    assert_null(task_guest_lock(f->mgr, 100));
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+    assert_int_equal(count_keys(f, "shared/guest/100"), 1);
+}
+
+static void test_plan_fails(void **arg)
+{
+    struct fixture *f = *arg;
+
+    assert_int_equal(start_plan(f, "[" STEP("good", "a") "," STEP("bad", "b") "," STEP("good", "c") "]", PLAN_UNDO,
+                                final_put(), NULL),
+                     0);
+    run_until(f, 1);
+    assert_string_equal(f->trace, "+a !b -b -a ");
+    assert_string_equal(f->status, "no room");
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+    assert_int_equal(count_keys(f, "shared/guest/100"), 0);
+}
+
+/* An entry as a crash leaves it behind. */
+static void plant(struct fixture *f, const char *upid, const char *direction, const char *deletes)
+{
+    struct state_txn *t = state_txn_new();
+    char key[300], value[600];
+
+    snprintf(key, sizeof(key), "local/journal/%s", upid);
+    snprintf(value, sizeof(value),
+             "{\"format\":1,\"vmid\":100,\"direction\":\"%s\",\"steps\":[" STEP("good", "a") "," STEP("good", "b") "]%s}",
+             direction, deletes);
+    state_txn_put(t, key, value);
+    state_txn_put(t, "shared/guest/100", "{}");
+    state_commit(f->state, t, NULL, NULL);
+    close_all(f);
+    f->trace[0] = 0;
+    open_all(f);
+}
+
+#define OLD_UPID "UPID:n1:00000001:00000001:6B000000:qmdestroy:100:root@pam:"
+
+static void test_recover_undo(void **arg)
+{
+    struct fixture *f = *arg;
+    struct task_view v;
+
+    plant(f, OLD_UPID, "undo", "");
+    assert_string_equal(f->trace, "-b -a ");
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+    assert_int_equal(count_keys(f, "shared/guest/100"), 1);
+    assert_true(task_find(f->mgr, OLD_UPID, &v));
+    assert_false(v.is_running);
+    assert_string_equal(v.error_code, "task.interrupted");
+}
+
+static void test_recover_forward(void **arg)
+{
+    struct fixture *f = *arg;
+    struct task_view v;
+
+    plant(f, OLD_UPID, "forward", ",\"final-deletes\":[\"shared/guest/100\"]");
+    assert_string_equal(f->trace, "+a +b ");
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+    assert_int_equal(count_keys(f, "shared/guest/100"), 0);
+    assert_true(task_find(f->mgr, OLD_UPID, &v));
+    assert_string_equal(v.status, "OK");
+}
+
+struct live {
+    struct fixture *f;
+    const char *name;
+    struct task *task;
+    bool is_aborted;
+};
+
+static void live_begin(struct task *t, void *arg)
+{
+    struct live *l = arg;
+    size_t n = strlen(l->f->trace);
+
+    l->task = t;
+    snprintf(l->f->trace + n, sizeof(l->f->trace) - n, "%s ", l->name);
+    event_base_loopbreak(l->f->base);
+}
+
+static void live_abort(struct task *t, void *arg)
+{
+    struct live *l = arg;
+    struct err e = ERR_INIT;
+
+    l->is_aborted = true;
+    task_end(t, err_set(&e, -ECANCELED, "task.aborted", "aborted"), &e);
+}
+
+static void start_live(struct fixture *f, struct live *l, const char *name, bool is_overtaking)
+{
+    struct err e = ERR_INIT;
+    struct task_spec spec = {.type = name,
+                             .id = "100",
+                             .user = "u@pve!t",
+                             .vmid = 100,
+                             .is_overtaking = is_overtaking,
+                             .begin = live_begin,
+                             .abort = live_abort,
+                             .arg = l};
+
+    *l = (struct live){.f = f, .name = name};
+    assert_int_equal(task_start(f->mgr, &spec, NULL, &e), 0);
+    assert_null(l->task); /* nothing happens before the caller has the UPID */
+}
+
+static void test_queue(void **arg)
+{
+    struct fixture *f = *arg;
+    struct live first, second, stop;
+
+    start_live(f, &first, "first", false);
+    start_live(f, &second, "second", false);
+    while (!first.task)
+        event_base_dispatch(f->base);
+    event_base_loop(f->base, EVLOOP_NONBLOCK);
+    assert_null(second.task); /* waits for the first */
+    start_live(f, &stop, "stop", true);
+    while (!stop.task)
+        event_base_dispatch(f->base);
+    assert_true(first.is_aborted);
+    task_end(stop.task, 0, NULL);
+    while (!second.task)
+        event_base_dispatch(f->base);
+    task_warn(second.task, "look");
+    task_end(second.task, 0, NULL);
+    struct task_view v;
+    assert_true(task_find(f->mgr, task_upid(second.task), &v));
+    assert_string_equal(v.status, "WARNINGS: 1");
+    assert_string_equal(v.upid.user, "u@pve!t");
+}
+
+static void on_unlocked(void *arg, int r, const struct err *e)
+{
+    struct fixture *f = arg;
+
+    snprintf(f->status, sizeof(f->status), "%s", r < 0 ? e->text : "free");
+    event_base_loopbreak(f->base);
+}
+
+static void test_unlock(void **arg)
+{
+    struct fixture *f = *arg;
+
+    assert_int_equal(pipe(f->pipe), 0);
+    assert_int_equal(start_plan(f, "[" STEP("wait", "a") "]", PLAN_UNDO, final_put(), NULL), 0);
+    task_when_unlocked(f->mgr, 100, 0, on_unlocked, f);
+    while (!f->status[0])
+        event_base_dispatch(f->base);
+    assert_string_equal(f->status, "VM is locked (create)");
+    assert_int_equal(write(f->pipe[1], "x", 1), 1);
+    run_until(f, 1);
+    close(f->pipe[0]);
+    close(f->pipe[1]);
+    f->status[0] = 0;
+    task_when_unlocked(f->mgr, 100, 0, on_unlocked, f);
+    assert_string_equal(f->status, "free");
+}
+
+struct log_result {
+    struct fixture *f;
+    char text[400];
+    uint64_t total;
+    bool is_done;
+};
+
+static void on_log(void *arg, int r, const char *text, size_t n, uint64_t total, const struct err *e)
+{
+    struct log_result *l = arg;
+
+    assert_int_equal(r, 0);
+    snprintf(l->text, sizeof(l->text), "%.*s", (int)n, text);
+    l->total = total;
+    l->is_done = true;
+    event_base_loopbreak(l->f->base);
+}
+
+static void test_log(void **arg)
+{
+    struct fixture *f = *arg;
+    struct log_result l = {.f = f};
+    struct err e = ERR_INIT;
+    struct live live;
+
+    start_live(f, &live, "imgcopy", false);
+    while (!live.task)
+        event_base_dispatch(f->base);
+    for (int i = 0; i < 5; i++)
+        task_log(live.task, "line %d\nforged", i);
+    task_end(live.task, err_set(&e, -EIO, "x", "broke"), &e);
+    assert_int_equal(task_log_read(f->mgr, task_upid(live.task), 1, 2, on_log, &l, &e), 0);
+    while (!l.is_done)
+        event_base_dispatch(f->base);
+    assert_string_equal(l.text, "line 1 forged\nline 2 forged\n");
+    assert_int_equal(l.total, 6);
+}
+
+static void test_upid(void **arg)
+{
+    static const char *const wrong[] = {"",
+                                      "UPID:",
+                                      "UPID:n1:00000001:00000001:6B000000:t:1:u@p",
+                                      "UPID:n1:0000001:00000001:6B000000:t:1:u@p:",
+                                      "UPID:n1:0000000G:00000001:6B000000:t:1:u@p:",
+                                      "UPID:n/1:00000001:00000001:6B000000:t:1:u@p:",
+                                      "UPID:n1:00000001:00000001:6B000000:t:../1:u@p:",
+                                      "UPID:n1:00000001:00000001:6B000000::1:u@p:",
+                                      "UPID:n1:00000001:00000001:6B000000:t:1:u@p:x"};
+    struct upid u;
+    char text[UPID_MAX];
+
+    assert_int_equal(upid_parse(OLD_UPID, &u), 0);
+    upid_format(&u, text, sizeof(text));
+    assert_string_equal(text, OLD_UPID);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+        assert_int_equal(upid_parse(wrong[i], &u), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_plan_ok, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plan_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_recover_undo, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_recover_forward, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unlock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log, setup, teardown),
+        cmocka_unit_test(test_upid),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
