@@ -394,6 +394,7 @@ int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct er
         return err_set(e, -ENOMEM, NULL, "out of memory");
     m->env = *env;
     m->text_dirfd = m->run_dirfd = -EBADF;
+    m->is_reconciling = true; /* until guest_mgr_reconcile is done */
     list_init(&m->waiters);
     m->uid_slots = calloc(1, GUEST_SLOTS / 8);
     m->sampler = event_new(env->base, -1, EV_PERSIST, guest_sampler_tick, m);

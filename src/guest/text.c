@@ -49,6 +49,11 @@ static void submit(struct text_job *j)
 {
     struct err e = ERR_INIT;
 
+    if (j->mgr->is_reconciling) { /* nobody is served yet, and whoever is then may rely on the copies */
+        text_in_thread(j);
+        text_done(j);
+        return;
+    }
     if (pool_submit(j->mgr->text_queue, text_in_thread, text_done, j, &e) < 0) {
         j->r = e.num;
         j->err = e;

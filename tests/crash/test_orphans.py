@@ -21,8 +21,8 @@ class Tree:
         self.write("etc/nodes/n1/qemu-server/100.conf", CONFIG)
         self.write("var/storage/local/images/100/vm-100-disk-0.raw", "")
         os.makedirs(self.path("run/guest"))
-        self.sql("CREATE TABLE kv(key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL);"
-                 "INSERT INTO kv VALUES('local/instance','7',1);")
+        self.write("var/instance", "7\n")
+        self.sql("CREATE TABLE kv(key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL)")
         return self
 
     def __exit__(self, *_):
