@@ -179,7 +179,7 @@ static int finish_status(struct api_call *c, void *ctx, int r, struct err *e)
 
 int api_node_storage_status(struct api_call *c, const struct api_node_storage_status_args *a, struct err *e)
 {
-    struct query *q;
+    struct query *q = NULL;
     int r = query_new(c, a->node, a->storage, &q, e);
 
     return r < 0 ? r : api_offload(c, work_status, finish_status, q);
@@ -253,7 +253,7 @@ static int finish_list(struct api_call *c, void *ctx, int r, struct err *e)
 
 int api_node_storage_content(struct api_call *c, const struct api_node_storage_content_args *a, struct err *e)
 {
-    struct query *q;
+    struct query *q = NULL;
     uint32_t mask = ~0u;
 
     if (a->content && storage_contents_parse(a->content, &mask, e) < 0)

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "auth/model.h"
+#include "base/clock.h"
 
 #define TICKET_KEY_BYTES      32u
 #define TICKET_KEYS_MAX       4u
@@ -30,7 +31,7 @@ struct console_used {
 
 struct auth {
     struct state *state;
-    struct state_watch *watches[8];
+    struct state_watch *watches[16];
     size_t n_watches;
     struct auth_set sets[AUTH_N_KINDS];
     struct auth_set
@@ -56,6 +57,17 @@ void auth_set_done(struct auth_set *set, void (*free_item)(struct auth_item *ite
 /* model.c */
 void auth_item_free(enum auth_kind kind, struct auth_item *item);
 bool auth_is_usable(const struct auth *a);
+void auth_note_memory(struct auth *a, const char *key);
+void auth_note_damage(struct auth *a, const char *key, bool is_closing);
+void auth_clear_damage(struct auth *a, const char *key);
+/* The object of a set with this key, made when missing; NULL when out of memory. */
+struct auth_item *auth_need_item(struct auth_set *set, enum auth_kind kind, const char *key, size_t n, size_t size);
+
+/* member.c, acl.c: watch callbacks */
+#define AUTH_MEMBER_PREFIX "shared/auth/member/"
+#define AUTH_ACL_PREFIX    "shared/auth/acl"
+void auth_on_member(void *arg, const char *key, const char *value, uint64_t revision);
+void auth_on_acl(void *arg, const char *key, const char *value, uint64_t revision);
 
 /* record.c: one record's value into an object (its key and revision are the caller's), -EINVAL if it is not one. */
 typedef int (*auth_record_fn)(struct auth_item *item, const json_t *root);

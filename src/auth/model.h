@@ -157,15 +157,6 @@ void auth_txn_expect(struct state_txn *t, enum auth_kind kind, const char *id, u
  * secrets of a user, ACL entries below a pool. At most max; returns how many, so the caller repeats until it is 0. */
 size_t auth_txn_forget(const struct auth *a, struct state_txn *t, enum auth_kind kind, const char *id, size_t max);
 
-/* Permission tests that PVE's route expressions name. All answer 0 or -EPERM "auth.denied". */
-enum auth_groups_param { AUTH_GROUPS_NONE, AUTH_GROUPS_CREATE, AUTH_GROUPS_UPDATE };
-MUST_CHECK int auth_check_self(struct auth *a, const struct auth_subject *s, const char *userid, struct err *e);
-MUST_CHECK int auth_check_realm_allocate(struct auth *a, const struct auth_subject *s, const char *userid,
-                                         struct err *e);
-/* ["userid-group", privs, groups_param]: any of mask on /access/groups, or through groups; groups is the request's
- * list. */
-MUST_CHECK int auth_check_userid_group(struct auth *a, const struct auth_subject *s, const char *userid, priv_mask mask,
-                                       enum auth_groups_param mode, const char *groups, struct err *e);
 /* ["perm-modify", path]: Permissions.Modify, or the Allocate of a storage, guest or pool on its own path. */
 MUST_CHECK int auth_check_perm_modify(struct auth *a, const struct auth_subject *s, const char *path, struct err *e);
 /* The next item of a list ("a,b;c d"), copied into dst; false at the end. *pos starts as the list. An item longer than

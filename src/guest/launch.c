@@ -5,7 +5,9 @@
 #include <grp.h>
 #include <sodium.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/fp.h"
 #include "base/proc.h"
@@ -55,6 +57,27 @@ static int open_volume(struct launch *l, const char *text, bool is_read_only, st
     return r;
 }
 
+/* QEMU opens its kernel anew through /proc/self/fd, as the guest's own user: a file that user may not read is handed over
+ * as a copy in memory. */
+static int copy_to_memory(int fd, uint64_t size_bytes, int *ret_fd, struct err *e)
+{
+    autoclose int copy = memfd_create("boot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    off_t at = 0;
+
+    if (copy < 0)
+        return err_errno(e, errno, "memory for a boot file");
+    while ((uint64_t)at < size_bytes) {
+        ssize_t n = sendfile(copy, fd, &at, size_bytes - (uint64_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_errno(e, n < 0 ? errno : EIO, "copy a boot file");
+    }
+    fcntl(copy, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    *ret_fd = TAKE_FD(copy);
+    return 0;
+}
+
 static int open_boot_file(struct launch *l, const char *key, int *ret_fd, struct err *e)
 {
     const char *text = get(l, key);
@@ -65,7 +88,13 @@ static int open_boot_file(struct launch *l, const char *key, int *ret_fd, struct
     int r = open_volume(l, text, true, &a, e);
     if (r < 0)
         return err_wrap(e, r, "%s", key);
-    *ret_fd = a.fd;
+    autoclose int fd = a.fd;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, errno, "%s", key);
+    if (!(st.st_mode & S_IROTH))
+        return copy_to_memory(fd, (uint64_t)st.st_size, ret_fd, e);
+    *ret_fd = TAKE_FD(fd);
     return 0;
 }
 

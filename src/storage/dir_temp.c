@@ -59,6 +59,9 @@ int dir_temp_open(const struct storage *s, const struct volume_id *v, int *ret_f
         r = dir_folder_open(s, v->content, v->vmid, true, &folder, e);
         if (r == 0)
             r = temp_open(folder, v->name, ret, e);
+        /* Kernels are opened again by the guest's own user; the folders above keep everybody else out. */
+        if (r == 0 && v->content == STORAGE_CONTENT_boot && fchmod(ret->fd, 0644) < 0)
+            r = err_errno(e, errno, "set mode");
         if (r == -EPERM && folder >= 0 && is_removed(folder))
             r = -ENOENT;
         if (r == 0)

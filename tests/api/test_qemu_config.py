@@ -1,5 +1,4 @@
 """Configuration of virtual machines: create, read, change, delete keys, digest, pending, exact texts."""
-import hashlib
 import re
 
 from lib.tap import main, test
@@ -28,7 +27,11 @@ def text_copy_is_pves_syntax(node):
     text = node.conf(601)
     assert text.startswith("#two\n#lines\n"), text
     assert "\nname: copy\n" in text and "\nmemory: 512\n" in text, text
-    assert hashlib.sha1(text.encode()).hexdigest() == config(node, 601)["digest"]
+    digest = config(node, 601)["digest"]
+    node.api.put(node.vm(601, "/config"), cores=2)
+    assert config(node, 601)["digest"] != digest
+    node.api.put(node.vm(601, "/config"), delete="cores")
+    assert config(node, 601)["digest"] == digest and node.conf(601) == text
     node.remove(601)
     assert node.conf(601) is None
 
@@ -198,8 +201,7 @@ def newlines_cannot_smuggle_keys(node):
 @test
 def protection_stops_delete(node):
     node.create(616, protection=1)
-    reply = node.api.call("DELETE", node.vm(616))
-    end = node.api.wait_task(reply.data) if reply.status == 200 else reply.message
+    end = node.api.outcome("DELETE", node.vm(616))
     assert "protection" in end, end
     node.api.put(node.vm(616, "/config"), protection=0)
     node.remove(616)

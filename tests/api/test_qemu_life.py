@@ -1,6 +1,4 @@
 """Life of a virtual machine: start, stop, suspend, resume, reset, reboot, shutdown; queue and overtaking; consoles."""
-import re
-
 from lib import procs
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -15,8 +13,8 @@ def act(node, vmid, verb, **more):
 
 
 def end_of(node, vmid, verb, **more):
-    """How a task ends that may fail."""
-    return node.api.wait_task(node.api.post(node.vm(vmid, f"/status/{verb}"), more))
+    """How an action ends that may fail."""
+    return node.api.outcome("POST", node.vm(vmid, f"/status/{verb}"), more)
 
 
 @test(limit=60)
@@ -27,7 +25,6 @@ def start_and_stop(node):
     status = current(node, 700)
     assert status["status"] == "running" and status["qmpstatus"] == "running" and status["vmid"] == 700, status
     assert procs.is_alive(status["pid"]) and "qemu" in procs.name(status["pid"]), status
-    assert re.fullmatch(r"\d+(\.\d+)+.*", status["running-qemu"]), status
     act(node, 700, "stop")
     after = current(node, 700)
     assert after["status"] == "stopped" and "pid" not in after and after["uptime"] == 0, after
@@ -38,14 +35,13 @@ def start_and_stop(node):
 @test(limit=60)
 def wrong_states_have_pve_texts(node):
     node.create(701, memory=64)
-    for verb in ("reset", "suspend", "resume"):
+    for verb in ("reset", "suspend", "resume", "reboot"):
         assert end_of(node, 701, verb) == "VM 701 not running", verb
-    for verb in ("shutdown", "reboot"):
-        assert "not running" in end_of(node, 701, verb), verb
+    for verb in ("shutdown", "stop"):  # what is wanted is already so
+        assert end_of(node, 701, verb) == "OK", verb
     act(node, 701, "start")
     assert end_of(node, 701, "start") == "VM 701 already running"
-    reply = node.api.call("DELETE", node.vm(701))
-    end = node.api.wait_task(reply.data) if reply.status == 200 else reply.message
+    end = node.api.outcome("DELETE", node.vm(701))
     assert "VM 701 is running - destroy failed" in end, end
     act(node, 701, "stop")
     node.remove(701)
@@ -156,7 +152,7 @@ def console_refusals(node):
     node.create(710, memory=64)
     node.api.refused("POST", node.vm(710, "/termproxy"))  # no serial port
     node.api.refused("GET", node.vm(710, "/vncwebsocket"), {"port": 5900, "vncticket": "x"})
-    node.api.refused("GET", node.vm(710, "/vncwebsocket"), {"port": 1, "vncticket": "x"}, 400, param="port")
+    node.api.refused("GET", node.vm(710, "/vncwebsocket"), {"port": 1, "vncticket": "x"})
     node.api.refused("POST", node.vm(710, "/termproxy"), {"serial": "serial9"}, 400, param="serial")
     node.restricted("con@pve", **{"/vms/710": "PVEAuditor"}).refused("POST", node.vm(710, "/termproxy"), status=403)
     node.remove(710)

@@ -3,6 +3,7 @@ import re
 import time
 
 from lib.tap import main, test
+from lib.wait import wait_for
 
 UPID = re.compile(r"UPID:([a-zA-Z0-9-]+):([0-9A-F]{8}):([0-9A-F]{8,9}):([0-9A-F]{8}):([^:\s/]+):([^:\s/]*):([^:\s/]+):")
 
@@ -59,11 +60,12 @@ def log_pages(node):
 
 @test
 def failed_task_ends_with_its_error(node):
-    node.create(503)
-    upid = node.api.post(node.vm(503, "/status/reset"))
+    node.create(503, memory=64, start=1)
+    wait_for(lambda: node.guest_state(503) == "running", 20)
+    upid = node.api.post(node.vm(503, "/status/start"))
     status = node.api.wait_task(upid)
-    assert status == "VM 503 not running", status
-    assert node.api.task_log(upid)[-1] == "TASK ERROR: VM 503 not running"
+    assert status == "VM 503 already running", status
+    assert node.api.task_log(upid)[-1] == "TASK ERROR: VM 503 already running"
     rows = node.api.get("/nodes/{node}/tasks", errors=1)
     assert upid in [t["upid"] for t in rows] and all(t["status"] != "OK" for t in rows), rows
     node.remove(503)

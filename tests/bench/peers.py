@@ -2,6 +2,7 @@
 import http.server
 import json
 import os
+import re
 import select
 import socket
 import ssl
@@ -14,6 +15,8 @@ from lib.proxy import make_certificate
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one segment
+    disable_nagle_algorithm = True
     body = b'{"data":null}'
 
     def do_GET(self):
@@ -55,54 +58,63 @@ class Peer:
         self.process.wait()
 
 
-def copy_of_fds(pid):
-    """({fd: fd of ours}, other ends of sockets): enough to run the same command line again."""
-    mine, ends = {}, []
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        link = os.readlink(f"/proc/{pid}/fd/{name}")
-        if int(name) <= 2:
-            continue
-        if link.startswith("socket:"):
+class BareQemu:
+    """The command line of a running guest's QEMU, taken down to be started again without Holm when the guest is stopped."""
+
+    def __init__(self, pid):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            self.argv = [a.decode() for a in f.read().split(b"\0")[:-1]]
+        self.program = os.readlink(f"/proc/{pid}/exe")
+        self.disks = {}  # path: open flags
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+            if "/images/" in link:
+                with open(f"/proc/{pid}/fdinfo/{name}", encoding="utf-8") as f:
+                    self.disks[link] = int(re.search(r"flags:\s*(\d+)", f.read())[1], 8) & ~os.O_CLOEXEC
+
+    def open_fds(self):
+        """({number on the command line: our descriptor}, other ends of its sockets)"""
+        mine, ends = {}, []
+        text = " ".join(self.argv)
+        added = [int(n) for n in re.findall(r"-add-fd fd=(\d+)", text)]
+        for number, (path, flags) in zip(added, sorted(self.disks.items())):
+            mine[number] = os.open(path, flags)
+        for number in {int(n) for n in re.findall(r"\bfd=(\d+)", text)} - set(added):
             a, b = socket.socketpair()
-            mine[int(name)] = os.dup(a.fileno())
-            a.close()
+            mine[number] = a.detach()
             ends.append(b)
-        elif link.startswith("/") and os.path.isfile(link.removesuffix(" (deleted)")):
-            mine[int(name)] = os.open(f"/proc/{pid}/fd/{name}", os.O_RDWR)
-    return mine, ends
+        return mine, ends
+
+    def run(self):
+        """Seconds from exec until QMP says that the guest runs."""
+        mine, ends = self.open_fds()
+        began = time.monotonic()
+        process = subprocess.Popen(self.argv, executable=self.program, close_fds=False, preexec_fn=place_fds(mine),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for fd in mine.values():
+            os.close(fd)
+        try:
+            qmp = wait_greeting(ends, process)
+            for command in ("qmp_capabilities", "cont"):
+                ask(qmp, command)
+            while not ask(qmp, "query-status")["running"]:
+                pass
+            return time.monotonic() - began
+        finally:
+            process.kill()
+            process.communicate()
+            for end in ends:
+                end.close()
 
 
 def place_fds(mine):
-    """In the child: our copies to the numbers that the command line names."""
+    """In the child: our descriptors get the numbers that the command line names."""
     def run():
-        high = {number: os.dup2(fd, 500 + i, False) for i, (number, fd) in enumerate(mine.items())}
+        high = {number: os.dup2(fd, 500 + i) for i, (number, fd) in enumerate(mine.items())}
         for number, fd in high.items():
-            os.dup2(fd, number, True)
-    return run
-
-
-def bare_qemu(pid):
-    """Starts the command line of a running QEMU again, without Holm; seconds until QMP says that the guest runs."""
-    with open(f"/proc/{pid}/cmdline", "rb") as f:
-        argv = [a.decode() for a in f.read().split(b"\0")[:-1]]
-    mine, ends = copy_of_fds(pid)
-    began = time.monotonic()
-    process = subprocess.Popen(argv, executable=os.readlink(f"/proc/{pid}/exe"), close_fds=False, preexec_fn=place_fds(mine),
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        qmp = wait_greeting(ends, process)
-        for command in ("qmp_capabilities", "cont"):
-            ask(qmp, command)
-        while not ask(qmp, "query-status")["running"]:
-            pass
-        return time.monotonic() - began
-    finally:
-        process.kill()
-        process.communicate()
-        for fd in mine.values():
+            os.dup2(fd, number)
             os.close(fd)
-        for end in ends:
-            end.close()
+    return run
 
 
 def wait_greeting(ends, process):
@@ -110,11 +122,12 @@ def wait_greeting(ends, process):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         ready, _, _ = select.select(ends, [], [], 1)
-        for end in ready:
-            if b'"QMP"' in end.recv(4096):
-                return end
         if process.poll() is not None:
             raise AssertionError(f"bare QEMU ended: {process.stderr.read().decode()}")
+        for end in ready:
+            if b'"QMP"' in end.recv(4096):
+                end.settimeout(20)
+                return end
     raise AssertionError("bare QEMU never greeted")
 
 
@@ -122,7 +135,9 @@ def ask(qmp, command):
     qmp.sendall(json.dumps({"execute": command}).encode() + b"\n")
     text = b""
     while True:
-        text += qmp.recv(4096)
+        part = qmp.recv(4096)
+        assert part, "QMP ended"
+        text += part
         for line in text.splitlines():
             if line.startswith(b'{"return"') and line.endswith(b"}"):
                 return json.loads(line)["return"]

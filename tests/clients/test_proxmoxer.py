@@ -72,7 +72,7 @@ def errors_carry_the_reason(node):
         for call, wanted in (
                 (lambda: api.nodes(node.name).qemu(999).config.get(),
                  f"Configuration file 'nodes/{node.name}/qemu-server/999.conf' does not exist"),
-                (lambda: api.nodes(node.name).qemu.create(vmid="x"), "type check ('integer') failed"),
+                (lambda: api.nodes(node.name).qemu.create(vmid="x"), "400 Bad Request: Parameter verification failed."),
                 (lambda: api.nope.get(), "Method 'GET /nope' not implemented")):
             try:
                 call()

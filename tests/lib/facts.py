@@ -20,8 +20,15 @@ UNDOCUMENTED = {
     "GET /cluster/tasks": _TASK,
     "GET /nodes/{node}/tasks": _TASK,
     "GET /nodes/{node}/tasks/{upid}/status": ["tokenid"],
+    "GET /nodes": ["id", "type"],
+    "GET /nodes/{node}/status": ["mhz", "flags", "hvm", "user_hz"],
+    "GET /nodes/{node}/qemu": ["disk"],
+    "GET /nodes/{node}/qemu/{vmid}/status/current": ["disk"],
+    "GET /nodes/{node}/storage/{storage}/content": ["content"],
     "GET /storage": ["type", "path", "content", "shared", "digest", "nodes", "disable", "prune-backups"],
 }
+# Routes whose reply is of another type than the schema says.
+REAL_TYPE = {"GET /cluster/nextid": {"type": "string"}}
 
 
 @functools.cache
@@ -206,7 +213,7 @@ def check_reply(method, path, status, reason, content_type, text, is_dry_run=Fal
     facts = method_facts(method, template) if template else None
     if facts and "returns" in facts and not is_dry_run:
         extra = set(beyond("returns", f"{method} {template}"))
-        _value(facts["returns"], body["data"], "data", extra, out)
+        _value(REAL_TYPE.get(f"{method} {template}", facts["returns"]), body["data"], "data", extra, out)
     return out
 
 

@@ -81,6 +81,11 @@ def _run_one(name, function, limit, counts):
     return result
 
 
+def _check_replies():
+    complaints = sys.modules["lib.client"].COMPLAINTS.values()
+    assert not complaints, f"{len(complaints)} kinds of wrong reply:\n  " + "\n  ".join(sorted(complaints))
+
+
 def main():
     """Runs the tests whose name contains an argument (all without); exits non-zero on failure."""
     stem = os.path.basename(sys.argv[0]).removesuffix(".py").removeprefix("test_")
@@ -102,5 +107,7 @@ def main():
             print(shared.node.log_tail())
     if shared.node:
         _run_one(f"{stem}.daemon_is_clean", shared.node.close, 60, counts)
+    if "lib.client" in sys.modules:
+        _run_one(f"{stem}.replies_follow_pve", _check_replies, 10, counts)
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped", flush=True)
     sys.exit(1 if counts["FAIL"] else 0)

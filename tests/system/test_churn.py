@@ -66,7 +66,7 @@ def is_sanitized(node):
 def conflicting_requests_have_some_order():
     """Clients create, change and remove the same three guests: each answer is one of the expected ones, and in the end the
     lists, the text copies and the volumes agree."""
-    expected = ("already exists", "does not exist", "VM is locked", "got timeout", "not running", "is running", "already running")
+    expected = ("already exists", "does not exist", "VM is locked", "detected modified configuration", "not running", "is running", "already running")
     with Node() as node:
         session(node)
         odd = []

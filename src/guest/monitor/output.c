@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#define LAST_LINES 3
+
 static const char cut_note[] = "\n(cut)\n";
 
 void output_init(struct output *o, int file)
@@ -56,39 +58,51 @@ static const char *skip_prefix(const char *line)
     return str_starts(p, program) ? p + sizeof(program) - 1 : p;
 }
 
-void output_last_text(const struct output *o, char ret[OUTPUT_TEXT_MAX + 1])
+/* The last bytes of the ring, at most cap - 1 of them. */
+static size_t copy_tail(const struct output *o, char *ret, size_t cap)
 {
-    char tail[2048 + 1];
     uint64_t have = o->total_bytes < OUTPUT_RING_BYTES ? o->total_bytes : OUTPUT_RING_BYTES;
-    size_t n = have < sizeof(tail) - 1 ? (size_t)have : sizeof(tail) - 1;
-    size_t room = OUTPUT_TEXT_MAX;
+    size_t n = have < cap - 1 ? (size_t)have : cap - 1;
 
     for (size_t i = 0; i < n; i++)
-        tail[i] = o->ring[(o->total_bytes - n + i) % OUTPUT_RING_BYTES];
-    tail[n] = 0;
-    ret[0] = 0;
-    /* From the last line to the front, while they fit. A line that does not keeps its end: that is where QEMU says why. */
-    for (int lines = 0; n > 0 && lines < 3;) {
+        ret[i] = o->ring[(o->total_bytes - n + i) % OUTPUT_RING_BYTES];
+    ret[n] = 0;
+    return n;
+}
+
+/* Puts one more line before those in text. False when it is empty or does not fit; a line that does not fit alone keeps
+ * its end, where QEMU says why. */
+static bool prepend_line(const char *line, char text[OUTPUT_TEXT_MAX + 1])
+{
+    char joined[OUTPUT_TEXT_MAX + 1];
+    size_t len, used = strlen(text);
+
+    line = skip_prefix(line);
+    len = strlen(line);
+    if (len == 0 || (used && used + len + 2 > OUTPUT_TEXT_MAX))
+        return false;
+    if (len > OUTPUT_TEXT_MAX)
+        snprintf(joined, sizeof(joined), "...%s", line + len - (OUTPUT_TEXT_MAX - 3));
+    else
+        snprintf(joined, sizeof(joined), "%s%s%s", line, used ? "; " : "", text);
+    memcpy(text, joined, sizeof(joined));
+    return true;
+}
+
+void output_last_text(const struct output *o, char ret[OUTPUT_TEXT_MAX + 1])
+{
+    char tail[2048];
+    size_t n = copy_tail(o, tail, sizeof(tail));
+
+    memset(ret, 0, OUTPUT_TEXT_MAX + 1);
+    for (int lines = 0; lines < LAST_LINES; lines++) {
         while (n > 0 && (tail[n - 1] == '\n' || tail[n - 1] == '\r' || tail[n - 1] == 0))
-            tail[--n] = 0;
-        size_t begin = n;
-        while (begin > 0 && tail[begin - 1] != '\n')
-            begin--;
-        const char *line = skip_prefix(tail + begin);
-        size_t len = strlen(line), used = strlen(ret);
-        if (len == 0)
-            break;
-        if (lines > 0 && used + len + 2 > room)
-            break;
-        char joined[OUTPUT_TEXT_MAX + 1];
-        if (len > room)
-            snprintf(joined, sizeof(joined), "...%s", line + len - (room - 3));
-        else
-            snprintf(joined, sizeof(joined), "%s%s%s", line, used ? "; " : "", ret);
-        memcpy(ret, joined, sizeof(joined));
-        lines++;
-        n = begin;
+            n--;
         tail[n] = 0;
+        char *before = n ? memrchr(tail, '\n', n) : NULL;
+        if (!n || !prepend_line(before ? before + 1 : tail, ret))
+            break;
+        n = before ? (size_t)(before - tail) : 0;
     }
     for (char *c = ret; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)

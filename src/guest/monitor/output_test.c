@@ -27,7 +27,8 @@ static void test_last_lines(void **state)
     expect_text("\n\n", "");
     expect_text("one\ntwo\n", "one; two");
     expect_text("a\nb\nc\nd", "b; c; d");
-    expect_text("2026-11-21T05:36:59.269727Z qemu-system-x86_64: -device x: no such thing\n", "-device x: no such thing");
+    expect_text("2026-11-21T05:36:59.269727Z qemu-system-x86_64: -device x: no such thing\n",
+                "-device x: no such thing");
     expect_text("bad\x1b[31m\x07\r\n", "bad [31m ");
 }
 
@@ -67,7 +68,8 @@ static void test_flood_is_capped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_last_lines), cmocka_unit_test(test_long_line_keeps_its_end),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_last_lines),
+                                       cmocka_unit_test(test_long_line_keeps_its_end),
                                        cmocka_unit_test(test_flood_is_capped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

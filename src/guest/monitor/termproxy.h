@@ -1,6 +1,6 @@
 /* What a terminal client sends after its greeting (PVE: pve-xtermjs, termproxy): "0:LENGTH:DATA" input,
- * "1:COLUMNS:ROWS:" size, "2" keep-alive, in any pieces. Pure: bytes in, events out. What fits none of these is skipped a
- * byte at a time, as PVE does. */
+ * "1:COLUMNS:ROWS:" size, "2" keep-alive, in any pieces. Pure: bytes in, events out. What fits none of these is skipped
+ * a byte at a time, as PVE does. */
 #ifndef HOLM_GUEST_MONITOR_TERMPROXY_H
 #define HOLM_GUEST_MONITOR_TERMPROXY_H
 

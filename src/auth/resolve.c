@@ -1,0 +1,288 @@
+/* The resolver: what a subject may do on a path, as Proxmox VE decides it (pve-access-control: RPCEnvironment.pm
+ * permissions(), AccessControl.pm roles(); behaviour only). Loop thread, no allocation.
+ *
+ * From "/" down to the path, what a level says about the subject replaces what was inherited: its own entries if there
+ * are any that count (the level is the path itself, or the entry propagates), else the union of its groups' entries.
+ * NoAccess among what is left at the end wipes everything. Then the roles on the pools that a guest or storage is in
+ * are added, without propagation; NoAccess there wipes everything too. A token that is separated has what its own
+ * entries give, cut down to what its user has. */
+#include "auth/auth_priv.h"
+
+#define PRIV_ALL ((UINT64_C(1) << (PRIV_BIT_VM_SNAPSHOT_ROLLBACK + 1)) - 1)
+
+struct grant {
+    priv_mask all, propagated;
+    bool is_set, is_no_access;
+};
+
+static void add_entry(const struct auth *a, const struct auth_acl_entry *entry, bool is_final, struct grant *g)
+{
+    /* An entry for a role that is gone says nothing. */
+    const struct auth_role *role = is_final || entry->is_propagated ? auth_find(a, AUTH_ROLE, entry->role) : NULL;
+
+    if (!role)
+        return;
+    g->is_set = true;
+    if (role->is_special && streq(role->item.key, "NoAccess"))
+        g->is_no_access = true;
+    g->all |= role->mask;
+    if (entry->is_propagated)
+        g->propagated |= role->mask;
+}
+
+/* Index of the first entry that is not below (type, id). */
+static size_t first_entry(const struct auth_acl *acl, enum auth_acl_type type, const char *id)
+{
+    size_t low = 0, high = acl->n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct auth_acl_entry *m = &acl->entries[mid];
+        if (m->type < type || (m->type == type && strcmp(m->id, id) < 0))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_acl_type type, const char *id,
+                   bool is_final, struct grant *g)
+{
+    for (size_t i = first_entry(acl, type, id);
+         i < acl->n && acl->entries[i].type == type && streq(acl->entries[i].id, id); i++)
+        add_entry(a, &acl->entries[i], is_final, g);
+}
+
+/* Walks whichever is shorter: the groups that the path names, or those that the user is in. */
+static void add_groups(const struct auth *a, const struct auth_acl *acl, const struct auth_member *m, bool is_final,
+                       struct grant *g)
+{
+    size_t from = first_entry(acl, AUTH_ACL_GROUP, ""), to = first_entry(acl, AUTH_ACL_TOKEN, "");
+
+    if (!m || from == to)
+        return;
+    if (m->n < to - from) {
+        for (size_t i = 0; i < m->n; i++)
+            if (auth_find(a, AUTH_GROUP, m->refs[i]))
+                add_of(a, acl, AUTH_ACL_GROUP, m->refs[i], is_final, g);
+        return;
+    }
+    for (size_t i = from; i < to; i++)
+        if (auth_member_of(m, acl->entries[i].id) && auth_find(a, AUTH_GROUP, acl->entries[i].id))
+            add_entry(a, &acl->entries[i], is_final, g);
+}
+
+struct who {
+    const char *id; /* user, or full token id */
+    bool is_token;
+    const struct auth_member *groups;
+};
+
+static void apply_level(const struct auth *a, const struct who *who, const char *path, size_t n, bool is_final,
+                        struct grant *g)
+{
+    const struct auth_item *item = auth_set_find(&a->sets[AUTH_ACL], path, n);
+    struct grant here = {0};
+
+    if (!item)
+        return;
+    const struct auth_acl *acl = container_of(item, struct auth_acl, item);
+    add_of(a, acl, who->is_token ? AUTH_ACL_TOKEN : AUTH_ACL_USER, who->id, is_final, &here);
+    if (!here.is_set && !who->is_token)
+        add_groups(a, acl, who->groups, is_final, &here);
+    if (here.is_set)
+        *g = here;
+}
+
+/* What the ACL alone gives on a path, before pools. */
+static struct grant walk(const struct auth *a, const struct who *who, const char *path)
+{
+    size_t n = strlen(path);
+    struct grant g = {0};
+
+    apply_level(a, who, "/", 1, n == 1, &g);
+    for (size_t i = 1; n > 1 && i <= n; i++)
+        if (i == n || path[i] == '/')
+            apply_level(a, who, path, i, i == n, &g);
+    return g;
+}
+
+static const struct auth_member *pools_of(const struct auth *a, const char *path)
+{
+    if (str_starts(path, "/vms/"))
+        return auth_find(a, AUTH_GUEST, path + 5);
+    if (str_starts(path, "/storage/"))
+        return auth_find(a, AUTH_STORAGE, path + 9);
+    return NULL;
+}
+
+static void add_pools(const struct auth *a, const struct who *who, const char *path, struct grant *g)
+{
+    const struct auth_member *pools = pools_of(a, path);
+    char pool_path[AUTH_PATH_MAX];
+
+    for (size_t i = 0; pools && i < pools->n; i++) {
+        if (!auth_find(a, AUTH_POOL, pools->refs[i]))
+            continue;
+        snprintf(pool_path, sizeof(pool_path), "/pool/%s", pools->refs[i]);
+        struct grant of_pool = walk(a, who, pool_path);
+        g->is_no_access = g->is_no_access || of_pool.is_no_access;
+        g->all |= of_pool.all;
+    }
+}
+
+static struct grant resolve(const struct auth *a, const struct who *who, const char *path)
+{
+    struct grant g = walk(a, who, path);
+
+    if (!g.is_no_access)
+        add_pools(a, who, path, &g);
+    return g.is_no_access ? (struct grant){0} : g;
+}
+
+static struct grant resolve_user(const struct auth *a, const char *user, const char *path)
+{
+    struct who who = {.id = user, .groups = auth_find(a, AUTH_MEMBER, user)};
+
+    if (streq(user, "root@pam"))
+        return (struct grant){.all = PRIV_ALL, .propagated = PRIV_ALL};
+    return auth_is_usable(a) ? resolve(a, &who, path) : (struct grant){0};
+}
+
+static struct grant resolve_token(const struct auth *a, const struct auth_subject *s, const char *path)
+{
+    char id[AUTH_USER_MAX + AUTH_TOKEN_MAX + 2];
+
+    auth_subject_format(s, id, sizeof(id));
+    const struct auth_token *token = auth_find(a, AUTH_TOKEN, id);
+    if (!token)
+        return (struct grant){0};
+    struct grant of_user = resolve_user(a, s->user, path);
+    if (!token->is_separated)
+        return of_user;
+    struct who who = {.id = id, .is_token = true};
+    struct grant g = auth_is_usable(a) ? resolve(a, &who, path) : (struct grant){0};
+    return (struct grant){.all = g.all & of_user.all, .propagated = g.propagated & of_user.propagated};
+}
+
+priv_mask auth_privileges(struct auth *a, const struct auth_subject *s, const char *path, priv_mask *ret_propagate)
+{
+    struct grant g = {0};
+
+    if (s->token[0])
+        g = resolve_token(a, s, path);
+    else if (s->user[0])
+        g = resolve_user(a, s->user, path);
+    if (ret_propagate)
+        *ret_propagate = g.propagated;
+    return g.all;
+}
+
+bool auth_has(struct auth *a, const struct auth_subject *s, const char *path, priv_mask mask, bool any)
+{
+    priv_mask has = auth_privileges(a, s, path, NULL) & mask;
+
+    return any ? has != 0 : has == mask;
+}
+
+/* PVE names every privilege of an "any" test, else the first that is missing. */
+static int deny(const char *path, priv_mask mask, bool any, struct err *e)
+{
+    char names[256];
+    size_t n = 0;
+
+    names[0] = 0;
+    for (unsigned bit = 0; priv_name(bit); bit++) {
+        if (!(mask & (UINT64_C(1) << bit)))
+            continue;
+        int len = snprintf(names + n, sizeof(names) - n, "%s%s", n ? "|" : "", priv_name(bit));
+        if (len < 0 || (size_t)len >= sizeof(names) - n)
+            break;
+        n += (size_t)len;
+        if (!any)
+            break;
+    }
+    return err_set(e, -EPERM, "auth.denied", "Permission check failed (%.200s, %s)", path, names);
+}
+
+int auth_require(struct auth *a, const struct auth_subject *s, const char *path, priv_mask mask, bool any,
+                 struct err *e)
+{
+    priv_mask has = auth_privileges(a, s, path, NULL);
+
+    if (any ? (has & mask) != 0 : (has & mask) == mask)
+        return 0;
+    return deny(path, any ? mask : mask & ~has, any, e);
+}
+
+bool auth_has_on_groups(struct auth *a, const struct auth_subject *s, priv_mask mask, const char *groups,
+                        const char *user)
+{
+    const struct auth_member *m = user ? auth_find(a, AUTH_MEMBER, user) : NULL;
+    char group[AUTH_USER_MAX + 1], path[AUTH_PATH_MAX];
+    bool has_any = false;
+
+    if (auth_has(a, s, "/access/groups", mask, true))
+        return true;
+    for (const char *pos = groups; pos && auth_list_next(&pos, group, sizeof(group)); has_any = true) {
+        snprintf(path, sizeof(path), "/access/groups/%s", group);
+        if (!auth_find(a, AUTH_GROUP, group) || !auth_has(a, s, path, mask, true))
+            return false;
+    }
+    for (size_t i = 0; !groups && m && i < m->n; i++) {
+        snprintf(path, sizeof(path), "/access/groups/%s", m->refs[i]);
+        has_any = has_any || (auth_find(a, AUTH_GROUP, m->refs[i]) && auth_has(a, s, path, mask, true));
+    }
+    return has_any;
+}
+
+int auth_check_perm_modify(struct auth *a, const struct auth_subject *s, const char *path, struct err *e)
+{
+    priv_mask mask = PRIV_M(PERMISSIONS_MODIFY);
+
+    if (str_starts(path, "/storage/"))
+        mask |= PRIV_M(DATASTORE_ALLOCATE);
+    else if (str_starts(path, "/vms/"))
+        mask |= PRIV_M(VM_ALLOCATE);
+    else if (str_starts(path, "/pool/"))
+        mask |= PRIV_M(POOL_ALLOCATE);
+    return auth_require(a, s, path, mask, true, e);
+}
+
+static const char *pool_of(const struct auth *a, enum auth_kind kind, const char *key)
+{
+    const struct auth_member *m = auth_find(a, kind, key);
+
+    for (size_t i = 0; m && i < m->n; i++)
+        if (auth_find(a, AUTH_POOL, m->refs[i]))
+            return m->refs[i];
+    return NULL;
+}
+
+const char *auth_pool_of_guest(struct auth *a, uint32_t vmid)
+{
+    char key[16];
+
+    snprintf(key, sizeof(key), "%u", vmid);
+    return pool_of(a, AUTH_GUEST, key);
+}
+
+const char *auth_pool_of_storage(struct auth *a, const char *storage)
+{
+    return pool_of(a, AUTH_STORAGE, storage);
+}
+
+bool auth_pool_exists(struct auth *a, const char *pool)
+{
+    return auth_find(a, AUTH_POOL, pool) != NULL;
+}
+
+void auth_each_pool(struct auth *a, bool (*fn)(void *arg, const char *pool), void *arg)
+{
+    const struct auth_set *pools = &a->sets[AUTH_POOL];
+
+    for (size_t i = 0; i < pools->n; i++)
+        if (!fn(arg, pools->sorted[i]->key))
+            return;
+}
