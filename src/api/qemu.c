@@ -423,7 +423,17 @@ struct update {
     struct change *change;
     uint32_t vmid;
     bool is_async;
+    struct task_hold *hold; /* from planning to commit nobody else changes the configuration */
 };
+
+static void update_abandon(struct update *u)
+{
+    struct task_hold *hold = u->hold;
+
+    change_free(u->change);
+    free(u);
+    task_hold_release(hold); /* last: the next one in line runs inside */
+}
 
 static void update_done(struct task *t, void *arg, int r, const struct err *e)
 {
@@ -431,14 +441,16 @@ static void update_done(struct task *t, void *arg, int r, const struct err *e)
 
     if (!u->is_async)
         api_finish(u->call, r, e);
-    change_free(u->change);
-    free(u);
+    update_abandon(u);
 }
 
-static void update_abandon(struct update *u)
+static void update_committed(void *arg, int r, uint64_t revision, const struct err *e)
 {
-    change_free(u->change);
-    free(u);
+    struct update *u = arg;
+    struct api_call *c = u->call;
+
+    update_abandon(u);
+    api_finish(c, r, e);
 }
 
 static int start_update(struct api_call *c, struct update *u, struct err *e)
@@ -449,9 +461,8 @@ static int start_update(struct api_call *c, struct update *u, struct err *e)
     char id[16];
 
     if (!is_async && json_array_size(ch->steps) == 0) { /* nothing but text: one commit, no task */
-        struct state_txn *txn = change_txn(ch);
-        update_abandon(u);
-        return api_commit(c, txn);
+        state_commit(c->api->state, change_txn(ch), update_committed, u);
+        return API_LATER;
     }
     snprintf(id, sizeof(id), "%u", u->vmid);
     struct task_spec spec = {.type = "qmconfig",
@@ -504,6 +515,8 @@ static void update_unlocked(void *arg, int r, const struct err *lock_err)
     struct guest *g = NULL;
     struct config wanted = {0};
 
+    if (r == 0 && !(u->hold = task_hold(c->api->tasks, u->vmid, "config")))
+        r = err_set(&e, -ENOMEM, NULL, "out of memory");
     if (r == 0)
         r = guest_get(c->api->guests, u->vmid, &g, &e);
     if (r == 0 && !(u->change = change_new(c, u->vmid)))

@@ -199,6 +199,27 @@ static int load_current(struct change *ch, const struct guest *g, const struct c
     return 0;
 }
 
+/* Every device of "order=…" is one that the guest will have. */
+static int check_boot(struct change *ch, struct err *e)
+{
+    const char *boot = config_get(&ch->set, "boot"), *p;
+    char device[32], deleted[40];
+
+    if (!boot || !str_starts(boot, "order="))
+        return 0;
+    for (p = boot + 6; *p; p += p[strcspn(p, ";")] ? strcspn(p, ";") + 1 : strcspn(p, ";")) {
+        snprintf(device, sizeof(device), "%.*s", (int)strcspn(p, ";"), p);
+        snprintf(deleted, sizeof(deleted), "!%s", device);
+        bool is_there = config_get(&ch->set, device) || config_get(&ch->pending, device) ||
+                        (config_get(&ch->config, device) && !config_get(&ch->pending, deleted));
+        for (size_t i = 0; i < ch->n_deleted; i++)
+            is_there = is_there && !streq(ch->deleted[i], device);
+        if (!is_there || (!guest_is_drive_key(device) && !guest_is_index_key(device, "net")))
+            return api_param_error(ch->call, e, "boot", "invalid bootorder: device '%s' does not exist", device);
+    }
+    return 0;
+}
+
 int change_init(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e)
 {
     int r = 0;
@@ -215,7 +236,7 @@ int change_init(struct change *ch, const struct guest *g, const struct change_re
         r = add_deletes(ch, q->deleted, e);
     if (r == 0)
         r = revert(ch, q->reverted, e);
-    return r;
+    return r < 0 ? r : check_boot(ch, e);
 }
 
 /* ---- planning: pool thread ---- */

@@ -179,8 +179,9 @@ static int judge(const struct follow *f, const json_t *status, struct err *e)
     if (exitstatus && streq(exitstatus, "OK"))
         return 0;
     buf_init(&b, 4096);
-    text_append_clean(&b, exitstatus ? exitstatus : "the task ended without a result",
-                      strnlen(exitstatus ? exitstatus : "the task ended without a result", 1000));
+    const char *text = exitstatus ? exitstatus : "the task ended without a result";
+    size_t n = strlen(text);
+    text_append_clean(&b, text, n < 1000 ? n : 1000);
     if (exitstatus && str_starts(exitstatus, "WARNINGS")) {
         if (!f->c->is_quiet)
             fprintf(stderr, "warning: the task ended with %s\n", buf_str(&b));

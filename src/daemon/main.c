@@ -232,7 +232,13 @@ static void close_all(struct daemon *d)
 
     local_free(d->local);
     front_free(d->front);
-    /* The pools are emptied before what their jobs use goes. */
+    /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
+     * Every chain is short; the bound is against a bug, not a wait. */
+    for (int i = 0; i < 1000; i++) {
+        bool any = workers_drain(a->workers);
+        if (!pool_drain(a->pool) && !any)
+            break;
+    }
     workers_free(a->workers);
     pool_free(a->pool);
     guest_mgr_free(a->guests);

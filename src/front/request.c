@@ -221,10 +221,10 @@ static void start_websocket(struct conn *c)
     if (!http1_head_has_token(h, "upgrade", "websocket", NULL) ||
         !http1_head_has_token(h, "connection", "upgrade", NULL)) {
         buf_append_str(&x->headers, "Upgrade: websocket\r\n");
-        reply_error(c, 426, "Upgrade Required", "this path needs a WebSocket");
+        reply_error(c, 426, "this path needs a WebSocket", NULL);
     } else if (!version || !streq(version, "13")) {
         buf_append_str(&x->headers, "Sec-WebSocket-Version: 13\r\n");
-        reply_error(c, 426, "Upgrade Required", "WebSocket version 13 is needed");
+        reply_error(c, 426, "WebSocket version 13 is needed", NULL);
     } else if (!key || !websocket_key_is_valid(key) || h->is_http10) {
         reply_error(c, 400, "malformed WebSocket handshake", NULL);
     } else {

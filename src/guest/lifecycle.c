@@ -14,6 +14,7 @@
 
 #define START_TIMEOUT_S    60u
 #define SHUTDOWN_TIMEOUT_S 60u
+#define LOCK_WAIT_MS       3000u
 #define QUIT_TIMEOUT_S     5u
 #define KILL_TIMEOUT_S     10u
 
@@ -43,6 +44,7 @@ struct op {
     bool is_ended;
     uint32_t uid_slot; /* start: taken until a monitor has it */
     struct launch_job *job;
+    struct task_hold *hold; /* while pending changes are written */
 };
 
 static void op_release(struct op *o)
@@ -235,6 +237,8 @@ static void on_pending_applied(void *arg, int r, uint64_t revision, const struct
 {
     struct op *o = arg;
 
+    struct task_hold *hold = TAKE_PTR(o->hold);
+
     o->has_command = false;
     if (o->is_ended)
         op_release(o);
@@ -242,9 +246,19 @@ static void on_pending_applied(void *arg, int r, uint64_t revision, const struct
         op_end(o, r, e);
     else
         start_launch(o);
+    task_hold_release(hold);
 }
 
+static void start_unlocked(void *arg, int r, const struct err *e);
+
+/* A change of the configuration that is under way comes first. */
 static void start_begin(struct op *o)
+{
+    o->has_command = true;
+    task_when_unlocked(o->mgr->env.tasks, o->args.vmid, LOCK_WAIT_MS, start_unlocked, o);
+}
+
+static void start_configured(struct op *o)
 {
     struct guest *g = op_guest(o);
     const char *lock = g ? config_get(&g->config, "lock") : NULL;
@@ -280,7 +294,21 @@ static void start_begin(struct op *o)
     }
     config_done(&wanted);
     o->has_command = true;
+    o->hold = task_hold(o->mgr->env.tasks, g->vmid, "config");
     state_commit(o->mgr->env.state, value ? t : (state_txn_free(t), NULL), on_pending_applied, o);
+}
+
+static void start_unlocked(void *arg, int r, const struct err *e)
+{
+    struct op *o = arg;
+
+    o->has_command = false;
+    if (o->is_ended)
+        op_release(o);
+    else if (r < 0)
+        op_end(o, r, e);
+    else
+        start_configured(o);
 }
 
 static void start_changed(struct op *o, struct guest *g, const char *event, const char *text)

@@ -17,7 +17,7 @@ struct job {
 
 struct pool {
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, finished_one;
     struct job *queue, **queue_tail;
     struct job *finished, **finished_tail;
     size_t n_queued, max_queued, n_running;
@@ -55,6 +55,7 @@ static void *pool_thread(void *arg)
         j->next = NULL;
         *p->finished_tail = j;
         p->finished_tail = &j->next;
+        pthread_cond_broadcast(&p->finished_one);
         if (write(p->event_fd, &one, sizeof(one)) < 0)
             continue; /* the counter is full: the loop is awake anyway */
     }
@@ -100,6 +101,7 @@ int pool_new(struct event_base *base, unsigned max_threads, size_t max_queued, s
     p->finished_tail = &p->finished;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->finished_one, NULL);
     p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->event = p->event_fd >= 0 ? event_new(base, p->event_fd, EV_READ | EV_PERSIST, on_event, p) : NULL;
     if (!p->event || event_add(p->event, NULL) < 0) {
@@ -157,6 +159,21 @@ size_t pool_pending(struct pool *p)
     return n;
 }
 
+bool pool_drain(struct pool *p)
+{
+    bool any = false;
+
+    if (!p)
+        return false;
+    pthread_mutex_lock(&p->lock);
+    while (p->n_queued || p->n_running)
+        pthread_cond_wait(&p->finished_one, &p->lock);
+    any = p->finished != NULL;
+    pthread_mutex_unlock(&p->lock);
+    run_finished(p);
+    return any;
+}
+
 void pool_free(struct pool *p)
 {
     if (!p)
@@ -175,5 +192,6 @@ void pool_free(struct pool *p)
         close(p->event_fd);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->wake);
+    pthread_cond_destroy(&p->finished_one);
     free(p);
 }

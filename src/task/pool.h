@@ -16,5 +16,7 @@ void pool_free(struct pool *p);
 /* done may be NULL. -EAGAIN "host.busy" when max_queued jobs wait; ctx stays the caller's then. */
 MUST_CHECK int pool_submit(struct pool *p, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx, struct err *e);
 size_t pool_pending(struct pool *p);
+/* Waits until no work is queued or running and makes the done calls; true if there were any. For shutting down. */
+bool pool_drain(struct pool *p);
 
 #endif

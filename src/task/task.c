@@ -280,8 +280,41 @@ int task_start(struct task_mgr *m, const struct task_spec *spec, struct task **r
     return 0;
 }
 
+struct task_hold {
+    struct list_node node;
+    struct task_mgr *mgr;
+    uint32_t vmid;
+    char name[16];
+};
+
+struct task_hold *task_hold(struct task_mgr *m, uint32_t vmid, const char *name)
+{
+    struct task_hold *h = calloc(1, sizeof(*h));
+
+    if (!h)
+        return NULL;
+    h->mgr = m;
+    h->vmid = vmid;
+    snprintf(h->name, sizeof(h->name), "%s", name);
+    list_add_tail(&m->holds, &h->node);
+    return h;
+}
+
+void task_hold_release(struct task_hold *h)
+{
+    if (!h)
+        return;
+    struct task_mgr *m = h->mgr;
+    list_remove(&h->node);
+    free(h);
+    check_waiters(m);
+}
+
 const char *task_guest_lock(struct task_mgr *m, uint32_t vmid)
 {
+    LIST_FOREACH(h, &m->holds, struct task_hold, node)
+        if (h->vmid == vmid)
+            return h->name;
     LIST_FOREACH(t, &m->active, struct task, node)
         if (t->vmid == vmid && t->steps)
             return streq(t->upid.type, "qmcreate") ? "create" : streq(t->upid.type, "qmdestroy") ? "destroyed" : "config";
@@ -497,6 +530,7 @@ int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, co
     list_init(&m->active);
     list_init(&m->finished);
     list_init(&m->waiters);
+    list_init(&m->holds);
     m->waiter_timer = evtimer_new(base, on_waiter_timer, m);
     if (!m->waiter_timer || str_copy(m->node, sizeof(m->node), node) < 0 || proc_start_time(getpid(), &m->pstart) < 0)
         r = err_set(e, -EINVAL, NULL, "cannot start the task manager");
@@ -525,6 +559,8 @@ void task_mgr_free(struct task_mgr *m)
         task_free(t);
     LIST_FOREACH_SAFE(w, &m->waiters, struct waiter, node)
         free(w);
+    LIST_FOREACH_SAFE(h, &m->holds, struct task_hold, node)
+        free(h);
     if (m->waiter_timer)
         event_free(m->waiter_timer);
     free(m);

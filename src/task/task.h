@@ -94,8 +94,13 @@ void task_progress(struct task *t, const char *phase, uint64_t done_bytes, uint6
 /* Ends a live task: r = 0 or the error. */
 void task_end(struct task *t, int r, const struct err *e);
 
-/* Name of the journalled task that holds the guest's configuration now ("create", "destroyed", "config"), or NULL. */
+/* Name of the journalled task or hold that has the guest's configuration now ("create", "destroyed", "config"), or NULL. */
 const char *task_guest_lock(struct task_mgr *m, uint32_t vmid);
+/* Keeps everybody else from the guest's configuration between planning a change and committing it: task_guest_lock shows
+ * it, task_when_unlocked waits for its release. Only when nothing holds the guest now; NULL when out of memory. */
+struct task_hold;
+struct task_hold *task_hold(struct task_mgr *m, uint32_t vmid, const char *name);
+void task_hold_release(struct task_hold *h);
 /* Runs fn on the loop as soon as no journalled task holds the guest; after timeout_ms with -EBUSY "guest.locked" and text
  * "VM is locked (X)". */
 void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,

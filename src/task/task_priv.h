@@ -54,6 +54,7 @@ struct task_mgr {
     struct list_node active, finished;
     size_t n_active, n_finished;
     struct list_node waiters; /* task_when_unlocked */
+    struct list_node holds;
     struct event *waiter_timer;
     const struct task_step_type *const *step_types;
     void *step_ctx;

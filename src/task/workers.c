@@ -67,6 +67,11 @@ void workers_free(struct workers *w)
     free(w);
 }
 
+bool workers_drain(struct workers *w)
+{
+    return w && pool_drain(w->pool);
+}
+
 static void work_free(struct work *k)
 {
     for (size_t i = 0; i < k->n_fds; i++)

@@ -35,6 +35,7 @@ struct worker_reply {
 
 MUST_CHECK int workers_new(struct event_base *base, const char *worker_path, uid_t uid, gid_t gid, unsigned max_at_once,
                            struct workers **ret, struct err *e);
+bool workers_drain(struct workers *w); /* as pool_drain */
 /* Waits for running workers (bounded by their timeouts). */
 void workers_free(struct workers *w);
 

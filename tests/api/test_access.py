@@ -62,7 +62,7 @@ def token_works_without_csrf(node):
     names = [t["tokenid"] for t in node.api.get("/access/users/admin@pve/token")]
     assert "t1" in names, names
     assert node.api.get("/access/users/admin@pve/token/t1")["comment"] == "for tests"
-    node.api.refused("POST", "/access/users/admin@pve/token/t1", {"privsep": 0}, text="already exists")
+    node.api.refused("POST", "/access/users/admin@pve/token/t1", {"privsep": 0}, text="already exists", param="tokenid")
     node.api.delete("/access/users/admin@pve/token/t1")
     client.refused("GET", "/version", status=401)
     node.api.refused("GET", "/access/users/admin@pve/token/t1", text="no such token")
@@ -125,11 +125,18 @@ def user_refusals(node):
 def password_life(node):
     node.api.post("/access/users", userid="pw@pve", password="first password")
     first = node.client("pw@pve", "first password")
-    assert node.api.call("PUT", "/access/password", {"userid": "pw@pve", "password": "second password"}).status == 200
+    change = {"userid": "pw@pve", "password": "second password"}
+    node.api.refused("PUT", "/access/password", change, 400, param="confirmation-password")
+    wrong = node.api.refused("PUT", "/access/password", {**change, "confirmation-password": "not mine at all"})
+    assert wrong.status in (400, 401, 403), wrong.text
+    node.api.put("/access/password", {**change, "confirmation-password": PASSWORD})
     node.client("pw@pve", "second password")
     node.nobody().refused("POST", "/access/ticket", {"username": "pw@pve", "password": "first password"}, 401)
-    first.refused("PUT", "/access/password", {"userid": "admin@pve", "password": "stolen it now"})
-    node.api.refused("PUT", "/access/password", {"userid": "none@pve", "password": "long enough"})
+    own = {"confirmation-password": "second password"}
+    first.refused("PUT", "/access/password", {"userid": "admin@pve", "password": "stolen it now", **own}, 403)
+    first.put("/access/password", {"userid": "pw@pve", "password": "third password", **own})
+    node.api.refused("PUT", "/access/password", {"userid": "none@pve", "password": "long enough",
+                                                 "confirmation-password": PASSWORD})
     node.api.refused("PUT", "/access/password", {"userid": "pw@pve", "password": "x"}, 400, param="password")
     node.api.delete("/access/users/pw@pve")
 

@@ -21,7 +21,7 @@ def acl_refusals(node):
     node.api.refused("PUT", "/access/acl", {"path": "/vms/100", "roles": "NoSuchRole", "users": "admin@pve"},
                      text="does not exist")
     node.api.refused("PUT", "/access/acl", {"path": "/nonsense", "roles": "PVEAuditor", "users": "admin@pve"},
-                     text="invalid ACL path")
+                     text="invalid ACL path", param="path")
     node.api.refused("PUT", "/access/acl", {"path": "/", "roles": "PVEAuditor"})
     node.api.refused("PUT", "/access/acl", {"path": "/", "roles": "PVEAuditor", "users": "none@pve"})
     node.nobody().refused("GET", "/access/acl", status=401)

@@ -2,6 +2,7 @@
 import re
 
 from lib.tap import main, test
+from lib.wait import wait_for
 
 
 def config(node, vmid):
@@ -31,9 +32,10 @@ def text_copy_is_pves_syntax(node):
     node.api.put(node.vm(601, "/config"), cores=2)
     assert config(node, 601)["digest"] != digest
     node.api.put(node.vm(601, "/config"), delete="cores")
-    assert config(node, 601)["digest"] == digest and node.conf(601) == text
+    assert config(node, 601)["digest"] == digest
+    wait_for(lambda: node.conf(601) == text, 5, "the text copy to follow")
     node.remove(601)
-    assert node.conf(601) is None
+    wait_for(lambda: node.conf(601) is None, 5, "the text copy to go")
 
 
 @test

@@ -71,12 +71,13 @@ class Client:
     def url(self, path):
         return f"{self.base}/api2/json{path.replace('{node}', self.node)}"
 
-    def call(self, method, path, params=None, body_json=None, headers=None, is_checked=True):
+    def call(self, method, path, params=None, body_json=None, headers=None, files=None):
         """One request; what breaks PVE's contract in the reply is noted."""
         path = path.replace("{node}", self.node)
         in_query = method in ("GET", "DELETE")
         response = self.http.request(method, self.url(path), params=params if in_query else None,
-                                     data=None if in_query else params, json=body_json, headers=headers, timeout=30)
+                                     data=None if in_query else params, json=body_json, headers=headers, files=files,
+                                     timeout=30)
         if "Content-Length" in response.headers and len(response.content) < int(response.headers["Content-Length"]) and \
                 "Content-Encoding" not in response.headers:
             raise requests.ConnectionError("the reply was cut off")
@@ -85,8 +86,7 @@ class Client:
                                        response.headers.get("Content-Type"), response.text, is_dry_run)
         if not is_dry_run:
             facts.record(method, path, response.status_code, complaints)
-        if is_checked:
-            note_complaints(method, path, response.status_code, complaints)
+        note_complaints(method, path, response.status_code, complaints)
         return Reply(response)
 
     def _data(self, method, path, params):

@@ -17,6 +17,7 @@ _TASK = ["node", "pid", "pstart", "starttime", "endtime", "type", "id", "user", 
 # What PVE answers though its schema does not say so: seen in its sources and relied on by its clients.
 UNDOCUMENTED = {
     "POST /access/ticket": ["cap", "NeedTFA"],
+    "GET /access/domains": ["default"],
     "GET /cluster/tasks": _TASK,
     "GET /nodes/{node}/tasks": _TASK,
     "GET /nodes/{node}/tasks/{upid}/status": ["tokenid"],
