@@ -250,8 +250,7 @@ static int check_change(struct api_call *c, const char *userid, struct err *e)
     return r;
 }
 
-/* PVE 9 asks everybody but root for his own password again; older clients do not know that parameter, so it is checked
- * when it is there. */
+/* Everybody but root@pam confirms with his own password, so that a stolen ticket is not enough (PVE 9). */
 int api_access_password_update(struct api_call *c, const struct api_access_password_update_args *a, struct err *e)
 {
     struct change *ch = arena_alloc(&c->arena, sizeof(*ch));
@@ -263,8 +262,10 @@ int api_access_password_update(struct api_call *c, const struct api_access_passw
     int r = check_change(c, a->userid, e);
     if (r < 0)
         return r;
-    if (!a->confirmation_password || c->who.is_root)
+    if (c->who.is_root)
         return access_password(c, a->password, NULL, on_hashed, ch, e);
+    if (!a->confirmation_password)
+        return api_param_error(c, e, "confirmation-password", "password is required to modify user");
     if (!own)
         return refuse(c, c->who.user, "no password to confirm", e);
     return access_password(c, a->confirmation_password, own, on_confirmed, ch, e);

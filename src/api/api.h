@@ -1,5 +1,5 @@
-/* The API: routes generated from the files in api, one dispatcher, one handler per method. Runs on the loop thread; nothing
- * here blocks (storage and files are asked in pool threads through api_offload).
+/* The API: routes generated from the files in api, one dispatcher, one handler per method. Runs on the loop thread;
+ * nothing here blocks (storage and files are asked in pool threads through api_offload).
  *
  * A handler is
  *     int api_NAME(struct api_call *c, const struct api_NAME_args *a, struct err *e)
@@ -8,8 +8,8 @@
  *     0          c->out holds exactly one JSON value (nothing written = null): the reply
  *     API_LATER  somebody calls api_finish(c, …) later, exactly once, on the loop
  *     negative   the error in e
- * Error codes decide the HTTP status: param.* 400, auth.failed/auth.expired/auth.csrf 401, auth.denied 403, route.* 501,
- * anything else 500. The text is what PVE's clients match; see doc/guide/api.md. */
+ * Error codes decide the HTTP status: param.* 400, auth.failed/auth.expired/auth.csrf 401, auth.denied 403, route.*
+ * 501, anything else 500. The text is what PVE's clients match; see doc/guide/api.md. */
 #ifndef HOLM_API_API_H
 #define HOLM_API_API_H
 
@@ -80,8 +80,8 @@ struct api_call {
     char method[8];
     const char *path; /* after /api2/FORMAT */
     bool is_extjs;
-    bool is_local;    /* came over the local socket */
-    bool is_gone;     /* the client went away: finish all the same, nothing is sent */
+    bool is_local; /* came over the local socket */
+    bool is_gone;  /* the client went away: finish all the same, nothing is sent */
     bool is_dry_run;
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
@@ -100,13 +100,15 @@ struct api_call {
     void *on_upload_arg;
 };
 
-/* Records a parameter error; returns -EINVAL with code param.invalid in e, so a handler may collect several and return. */
+/* Records a parameter error; returns -EINVAL with code param.invalid in e, so a handler may collect several and return.
+ */
 int api_param_error(struct api_call *c, struct err *e, const char *param, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* Ends a call that answered API_LATER (or any call, by the dispatcher). */
 void api_finish(struct api_call *c, int r, const struct err *e);
 
-/* Commits a transaction and ends the call: data null, or what the handler already wrote to c->out. Returns API_LATER. */
+/* Commits a transaction and ends the call: data null, or what the handler already wrote to c->out. Returns API_LATER.
+ */
 int api_commit(struct api_call *c, struct state_txn *t);
 
 /* Runs work in a pool thread, then finish on the loop; finish writes c->out and returns like a handler. ctx comes from

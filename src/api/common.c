@@ -56,8 +56,7 @@ bool api_may_see_storage(struct api_call *c, const char *storage)
     char path[AUTH_PATH_MAX];
 
     snprintf(path, sizeof(path), "/storage/%s", storage);
-    return auth_has(c->api->auth, &c->who, path,
-                    PRIV_M(DATASTORE_AUDIT) | PRIV_M(DATASTORE_ALLOCATESPACE), true);
+    return auth_has(c->api->auth, &c->who, path, PRIV_M(DATASTORE_AUDIT) | PRIV_M(DATASTORE_ALLOCATESPACE), true);
 }
 
 bool api_may_see_pool(struct api_call *c, const char *pool)

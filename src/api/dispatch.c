@@ -130,7 +130,6 @@ void api_finish(struct api_call *c, int r, const struct err *e)
     c->ops->reply(c);
 }
 
-
 static void on_committed(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct api_call *c = arg;
@@ -270,7 +269,8 @@ static int add_path_params(struct api_call *c, const struct api_route *route, ch
             char *name = arena_strndup(&c->arena, p + 1, len - 2);
             const char *given = name ? api_raw_get(c, name) : NULL;
             if (given && !streq(given, segments[i]))
-                return api_param_error(c, e, name, "duplicate parameter (already defined in URI) with conflicting values!");
+                return api_param_error(c, e, name,
+                                       "duplicate parameter (already defined in URI) with conflicting values!");
             raw[n++] = (struct api_raw_param){.kind = 's', .key = name ? name : "", .value = segments[i]};
         }
         i += len > 0;
@@ -336,7 +336,8 @@ static int run(struct api_call *c, struct err *e)
     void *args;
     int n = split_path(c, c->path, segments);
 
-    if (!streq(c->method, "GET") && !streq(c->method, "POST") && !streq(c->method, "PUT") && !streq(c->method, "DELETE"))
+    if (!streq(c->method, "GET") && !streq(c->method, "POST") && !streq(c->method, "PUT") &&
+        !streq(c->method, "DELETE"))
         return err_set(e, -ENOSYS, "route.method", "method '%s' not implemented", c->method);
     c->route = n < 0 ? NULL : find_route(c->method, segments, n);
     int r = authenticate(c, e);

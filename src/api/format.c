@@ -1,6 +1,6 @@
-/* Named formats of the schemas (pve-common JSONSchema.pm; pve-conventions 6.3, 6.4): pure checks of one value. A name that
- * ends in "-list" is a list of the format before it, separated by comma, semicolon, blank or NUL; one that ends in "-opt"
- * may be empty. */
+/* Named formats of the schemas (pve-common JSONSchema.pm; pve-conventions 6.3, 6.4): pure checks of one value. A name
+ * that ends in "-list" is a list of the format before it, separated by comma, semicolon, blank or NUL; one that ends in
+ * "-opt" may be empty. */
 #include "api/route.h"
 
 #include <arpa/inet.h>

@@ -14,8 +14,8 @@ struct host_cpu {
     double mhz;
 };
 void host_memory_get(struct host_memory *ret);
-void host_cpu_get(struct host_cpu *ret);      /* cached after the first call */
-double host_cpu_usage(double *ret_iowait);    /* fraction since the last call at least one second ago */
+void host_cpu_get(struct host_cpu *ret);   /* cached after the first call */
+double host_cpu_usage(double *ret_iowait); /* fraction since the last call at least one second ago */
 uint64_t host_uptime_s(void);
 void host_loadavg(char ret[3][16]);
 

@@ -30,8 +30,8 @@ struct idempotency {
 static struct record *find(struct idempotency *i, const char *hash)
 {
     LIST_FOREACH(r, &i->records, struct record, node)
-        if (streq(r->hash, hash))
-            return r;
+    if (streq(r->hash, hash))
+        return r;
     return NULL;
 }
 
@@ -101,7 +101,7 @@ void idempotency_free(struct idempotency *i)
         return;
     state_unwatch(i->watch);
     LIST_FOREACH_SAFE(r, &i->records, struct record, node)
-        drop(i, r);
+    drop(i, r);
     free(i);
 }
 

@@ -153,10 +153,16 @@ static void created(struct task *t, void *arg, int r, const struct err *e)
 static int check_create(struct api_call *c, const struct api_qemu_create_args *a, struct err *e)
 {
     char path[AUTH_PATH_MAX];
-    struct { const char *name; bool is_set; } refused[] = {
-        {"archive", a->archive != NULL}, {"import-working-storage", a->import_working_storage != NULL},
-        {"bwlimit", a->has_bwlimit}, {"ha-managed", a->has_ha_managed && a->ha_managed},
-        {"live-restore", a->has_live_restore && a->live_restore}, {"unique", a->has_unique && a->unique},
+    struct {
+        const char *name;
+        bool is_set;
+    } refused[] = {
+        {"archive", a->archive != NULL},
+        {"import-working-storage", a->import_working_storage != NULL},
+        {"bwlimit", a->has_bwlimit},
+        {"ha-managed", a->has_ha_managed && a->ha_managed},
+        {"live-restore", a->has_live_restore && a->live_restore},
+        {"unique", a->has_unique && a->unique},
         {"force", a->has_force && a->force},
     };
 
@@ -315,7 +321,8 @@ static void destruction_free(struct destruction *d)
 static bool has_step(const struct destruction *d, const char *id)
 {
     for (size_t i = 0; i < json_array_size(d->steps); i++)
-        if (streq(json_string_value(json_object_get(json_object_get(json_array_get(d->steps, i), "args"), "volume")), id))
+        if (streq(json_string_value(json_object_get(json_object_get(json_array_get(d->steps, i), "args"), "volume")),
+                  id))
             return true;
     return false;
 }
@@ -472,9 +479,10 @@ static int start_update(struct api_call *c, struct update *u, struct err *e)
                              .steps = ch->steps,
                              .record_key = is_async ? idempotency_state_key(c) : NULL,
                              .direction = ch->n_removes ? PLAN_FORWARD : PLAN_UNDO,
-                             .final = change_txn(ch),
                              .ended = update_done,
                              .arg = u};
+    /* Volumes are destroyed after the configuration stopped naming them, and made before it names them. */
+    *(ch->n_removes ? &spec.initial : &spec.final) = change_txn(ch);
     int r = task_start(c->api->tasks, &spec, &t, e);
     if (r < 0) {
         update_abandon(u);

@@ -416,8 +416,9 @@ int change_plan(void *arg, struct err *e)
 
 static bool takes_effect_at_once(const char *key)
 {
-    static const char *const keys[] = {"name",       "description", "tags", "onboot", "startup",        "protection",
-                                       "lock",       "autostart",   "hotplug", "migrate_speed", "migrate_downtime"};
+    static const char *const keys[] = {
+        "name", "description", "tags",    "onboot",        "startup",         "protection",
+        "lock", "autostart",   "hotplug", "migrate_speed", "migrate_downtime"};
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         if (streq(keys[i], key))

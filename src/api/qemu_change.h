@@ -43,7 +43,8 @@ struct change *change_new(struct api_call *c, uint32_t vmid);
 void change_free(struct change *ch);
 MUST_CHECK int change_init(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e);
 int change_plan(void *ch, struct err *e);
-/* Applies to config/pending: a stopped guest (or a key that a running one takes at once) changes now, the rest waits. */
+/* Applies to config/pending: a stopped guest (or a key that a running one takes at once) changes now, the rest waits.
+ */
 MUST_CHECK int change_apply(struct change *ch, struct err *e);
 /* A transaction with the new value; NULL when out of memory. */
 struct state_txn *change_txn(struct change *ch);

@@ -94,7 +94,8 @@ static int check_boot_file(struct change *ch, const char *value, struct err *e)
         r = volume_id_parse(value, &v, e);
     if (r == 0 && v.content != STORAGE_CONTENT_boot)
         return err_set(e, -EINVAL, "param.invalid", "not a volume of content 'boot'");
-    return r < 0 ? r : require_storage(ch, v.storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
+    return r < 0 ? r
+                 : require_storage(ch, v.storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
 }
 
 int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value, struct err *e)

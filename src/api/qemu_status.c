@@ -12,8 +12,8 @@ static int find(struct api_call *c, const char *node, int64_t vmid, struct guest
 
 int api_qemu_status_index(struct api_call *c, const struct api_qemu_status_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"current", "reboot", "reset", "resume", "shutdown", "start", "stop", "suspend",
-                                        NULL};
+    static const char *const names[] = {"current", "reboot", "reset",   "resume", "shutdown",
+                                        "start",   "stop",   "suspend", NULL};
     struct guest *g;
     int r = find(c, a->node, a->vmid, &g, e);
 
@@ -39,7 +39,8 @@ int api_qemu_status_current(struct api_call *c, const struct api_qemu_status_cur
 
 typedef int (*operation)(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 
-/* Common to all: the guest exists, skiplock is for root, a lock refuses. must_run: PVE refuses at once, not in the task. */
+/* Common to all: the guest exists, skiplock is for root, a lock refuses. must_run: PVE refuses at once, not in the
+ * task. */
 static int operate(struct api_call *c, const char *node, int64_t vmid, bool is_lock_skipped, bool must_run,
                    const struct guest_op *more, operation fn, struct err *e)
 {
@@ -72,8 +73,9 @@ static int refuse(struct api_call *c, struct err *e, const char *name, bool is_s
 int api_qemu_start(struct api_call *c, const struct api_qemu_start_args *a, struct err *e)
 {
     struct guest_op op = {.timeout_s = a->has_timeout ? (uint32_t)a->timeout : 0};
-    const char *const refused[] = {"machine", "migratedfrom", "migration_network", "migration_type", "stateuri",
-                                   "targetstorage", "force-cpu", "with-conntrack-state", "nets-host-mtu"};
+    const char *const refused[] = {"machine",      "migratedfrom",  "migration_network", "migration_type",
+                                   "stateuri",     "targetstorage", "force-cpu",         "with-conntrack-state",
+                                   "nets-host-mtu"};
 
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (refuse(c, e, refused[i], api_raw_get(c, refused[i]) != NULL) < 0)

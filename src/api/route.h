@@ -8,7 +8,7 @@ enum api_kind { API_STRING, API_INTEGER, API_NUMBER, API_BOOLEAN, API_ARRAY };
 enum api_key_class { API_KEY_ACTED, API_KEY_ADVISORY, API_KEY_REFUSED };
 
 struct api_param {
-    const char *name; /* NULL ends a table; an indexed one ("scsi[n]") without its brackets */
+    const char *name;  /* NULL ends a table; an indexed one ("scsi[n]") without its brackets */
     const char *alias; /* inside property strings: another name of this key */
     enum api_kind kind;
     bool is_optional, is_config, is_default_key, default_true, has_default, has_min, has_max;
@@ -69,7 +69,8 @@ const struct api_param *api_route_param(const struct api_route *route, const cha
 
 /* Checks one value against its schema: 0 or -EINVAL with PVE's text in e. Pure. */
 MUST_CHECK int api_value_check(const struct api_param *p, char kind, const char *value, struct err *e);
-/* Named formats: 0 or -EINVAL with the text that follows "invalid format - ". Unknown names are a bug (test walks all). */
+/* Named formats: 0 or -EINVAL with the text that follows "invalid format - ". Unknown names are a bug (test walks all).
+ */
 MUST_CHECK int api_format_check(const char *format, const char *value, struct err *e);
 bool api_format_is_known(const char *format);
 /* "1", "on", "yes", "true" and their opposites: 1, 0, or -1. */

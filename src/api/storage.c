@@ -1,4 +1,5 @@
-/* /storage and /nodes/N/storage. PVE: pve-storage, API2/Storage. Everything that touches a storage runs in a pool thread. */
+/* /storage and /nodes/N/storage. PVE: pve-storage, API2/Storage. Everything that touches a storage runs in a pool
+ * thread. */
 #include <jansson.h>
 
 #include "api/common.h"
@@ -197,7 +198,10 @@ static const char *format_of(const struct volume_info *v)
         return "snippet";
     case STORAGE_CONTENT_vztmpl:
     case STORAGE_CONTENT_backup:
-        return str_ends(v->id.name, ".tar.gz") ? "tgz" : str_ends(v->id.name, ".tar.xz") ? "txz" : dot ? dot + 1 : "tar";
+        return str_ends(v->id.name, ".tar.gz")   ? "tgz"
+               : str_ends(v->id.name, ".tar.xz") ? "txz"
+               : dot                             ? dot + 1
+                                                 : "tar";
     case STORAGE_CONTENT_images:
     case STORAGE_CONTENT_rootdir:
     case STORAGE_CONTENT_import:
@@ -372,7 +376,11 @@ static void on_sent(struct api_call *c, int result, void *arg)
 
 static int begin_receive(struct upload *u, int pipe_fds[2], struct err *e)
 {
-    struct worker_request q = {.verb = "receive", .fds = {-1, u->file_fd}, .n_fds = 2, .total_bytes = UPLOAD_MAX_BYTES, .timeout_ms = 24u * 3600u * 1000u};
+    struct worker_request q = {.verb = "receive",
+                               .fds = {-1, u->file_fd},
+                               .n_fds = 2,
+                               .total_bytes = UPLOAD_MAX_BYTES,
+                               .timeout_ms = 24u * 3600u * 1000u};
 
     if (u->checksum[0])
         q.args[q.n_args++] = u->checksum;

@@ -70,18 +70,21 @@ static void test_values(void **state)
         {"serial0", "socket", NULL},
         {"serial0", "x", "value does not match the regex pattern"},
         {"scsi0", "local:4,format=qcow2,discard=on,ssd=1", NULL},
-        {"scsi0", "file=local:vm-100-disk-0,iothread=false", "invalid format - format error\nfile: invalid format - "
-                                                              "unable to parse volume ID"},
+        {"scsi0", "file=local:vm-100-disk-0,iothread=false",
+         "invalid format - format error\nfile: invalid format - "
+         "unable to parse volume ID"},
         {"scsi0", "local:4,nonsense=1",
          "invalid format - format error\nnonsense: property is not defined in schema and the schema does not allow "
          "additional properties"},
-        {"scsi0", "local:4,cache=fast", "invalid format - format error\ncache: value 'fast' does not have a value in the "
-                                        "enumeration 'none, writethrough, writeback, unsafe, directsync'"},
+        {"scsi0", "local:4,cache=fast",
+         "invalid format - format error\ncache: value 'fast' does not have a value in the "
+         "enumeration 'none, writethrough, writeback, unsafe, directsync'"},
         {"net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1", NULL},
         {"net0", "virtio", NULL},
         {"net0", "model=e1000,macaddr=02:00:00:00:00:01", NULL},
-        {"net0", "virtio=01:00:00:00:00:01", "invalid format - format error\nvirtio: invalid format - value does not look "
-                                             "like a valid unicast MAC address"},
+        {"net0", "virtio=01:00:00:00:00:01",
+         "invalid format - format error\nvirtio: invalid format - value does not look "
+         "like a valid unicast MAC address"},
         {"boot", "order=scsi0;net0", NULL},
         {"boot", "cdn", NULL},
         {"boot", "zz", "invalid format - invalid boot order"},
@@ -105,7 +108,8 @@ static void test_values(void **state)
 static void test_indexed(void **state)
 {
     assert_non_null(param("qemu_create", "scsi30"));
-    for (const char *const *bad = (const char *[]){"scsi31", "scsi", "scsi01", "scsi-1", "scsi1x", "scsi99999999999", NULL};
+    for (const char *const *bad =
+             (const char *[]){"scsi31", "scsi", "scsi01", "scsi-1", "scsi1x", "scsi99999999999", NULL};
          *bad; bad++)
         assert_null(param("qemu_create", *bad));
 }

@@ -61,7 +61,11 @@ struct list_ctx {
 
 static bool has_status(const char *filter, const struct task_view *v)
 {
-    const char *kind = v->is_running ? "" : is_ok(v) ? "ok" : is_warning(v) ? "warning" : v->status ? "error" : "unknown";
+    const char *kind = v->is_running   ? ""
+                       : is_ok(v)      ? "ok"
+                       : is_warning(v) ? "warning"
+                       : v->status     ? "error"
+                                       : "unknown";
     const char *at = *kind ? strstr(filter, kind) : NULL;
 
     return at != NULL;

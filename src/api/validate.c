@@ -116,8 +116,8 @@ static const struct api_param *default_prop(const struct api_param *props)
     return NULL;
 }
 
-/* net0's model may be a key of its own: "virtio=MAC" means model=virtio,macaddr=MAC; the table knows it as an alias or as
- * a row of its own, so nothing special is needed here. */
+/* net0's model may be a key of its own: "virtio=MAC" means model=virtio,macaddr=MAC; the table knows it as an alias or
+ * as a row of its own, so nothing special is needed here. */
 static int check_props(const struct api_param *p, const char *value, struct err *e)
 {
     const struct api_param *fallback = default_prop(p->props);

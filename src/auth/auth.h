@@ -4,8 +4,8 @@
  * Keys: shared/auth/user/USERID, …/group/ID, …/role/ID, …/realm/ID, …/token/USERID!ID, …/pool/ID, one key per ACL entry
  * (…/acl + PATH + " TYPE ID ROLE"), one per membership (…/member/group/GROUP/USERID, …/member/guest/VMID,
  * …/member/storage/STORAGE/POOL), and shared/secret/password/USERID, …/secret/token/USERID!ID, …/secret/ticket (signing
- * keys). Values are JSON, described in doc/access.md. model.h gives the objects to the handlers that list and change them.
- * The resolver is Proxmox VE's (pve-access-control, roles()): pve roles, NoAccess, propagation, pools, privilege
+ * keys). Values are JSON, described in doc/access.md. model.h gives the objects to the handlers that list and change
+ * them. The resolver is Proxmox VE's (pve-access-control, roles()): pve roles, NoAccess, propagation, pools, privilege
  * separation of tokens. */
 #ifndef HOLM_AUTH_AUTH_H
 #define HOLM_AUTH_AUTH_H
@@ -44,8 +44,8 @@ void auth_subject_format(const struct auth_subject *s, char *dst, size_t cap);
 MUST_CHECK int auth_new(struct state *s, struct auth **ret, struct err *e);
 void auth_free(struct auth *a);
 /* Makes what a fresh system needs (realms pam and pve, root@pam, first signing key) where it is missing, as a
- * transaction for the caller to commit; NULL if nothing is missing. Also called once an hour: a new signing key each 24 h,
- * the old one stays valid for the life of its tickets. */
+ * transaction for the caller to commit; NULL if nothing is missing. Also called once an hour: a new signing key each 24
+ * h, the old one stays valid for the life of its tickets. */
 struct state_txn *auth_upkeep(struct auth *a);
 
 /* Proofs. All answer 0, or -EACCES "auth.failed" / "auth.expired" with PVE's texts; comparisons in constant time. */

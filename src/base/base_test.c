@@ -102,8 +102,8 @@ static void test_names(void **state)
     struct err e = ERR_INIT;
 
     assert_int_equal(path_name_check("debian-12.iso", 100, &e), 0);
-    for (const char *const *bad = (const char *[]){"", ".", "..", ".x", "-x", "a/b", "a\\b", "a b", "x.", "\xc3\xa9",
-                                                    "a\nb", NULL};
+    for (const char *const *bad =
+             (const char *[]){"", ".", "..", ".x", "-x", "a/b", "a\\b", "a b", "x.", "\xc3\xa9", "a\nb", NULL};
          *bad; bad++)
         assert_int_equal(path_name_check(*bad, 100, &e), -EINVAL);
     assert_int_equal(path_name_check("12345", 4, &e), -EINVAL);
@@ -185,9 +185,9 @@ static void test_spawn_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_json_strings),
         cmocka_unit_test(test_json_structure), cmocka_unit_test(test_names),     cmocka_unit_test(test_files),
-        cmocka_unit_test(test_arena_cap),     cmocka_unit_test(test_processes), cmocka_unit_test(test_spawn_failure),
+        cmocka_unit_test(test_arena_cap),      cmocka_unit_test(test_processes), cmocka_unit_test(test_spawn_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,8 @@ int path_name_check(const char *name, size_t max, struct err *e)
     if (n == 0 || n > max)
         return err_set(e, -EINVAL, "name.invalid", "a name has 1 to %zu characters", max);
     if (name[0] == '.' || name[0] == '-' || name[n - 1] == '.' || name[n - 1] == ' ')
-        return err_set(e, -EINVAL, "name.invalid", "a name does not begin with '.' or '-', nor end with '.' or a blank");
+        return err_set(e, -EINVAL, "name.invalid",
+                       "a name does not begin with '.' or '-', nor end with '.' or a blank");
     for (size_t i = 0; i < n; i++)
         if (name[i] <= 0x20 || name[i] >= 0x7f || name[i] == '/' || name[i] == '\\')
             return err_set(e, -EINVAL, "name.invalid", "character %zu of the name is not allowed", i + 1);

@@ -34,7 +34,8 @@ struct proc_spawn {
 /* Returns the pid; ret_pidfd (may be NULL) gets a pidfd. Reports a failed exec as an error. */
 MUST_CHECK int proc_spawn_start(const struct proc_spawn *s, pid_t *ret_pid, int *ret_pidfd, struct err *e);
 
-/* Start time in clock ticks since boot (/proc/PID/stat field 22); -ESRCH if there is no such process or it is a zombie. */
+/* Start time in clock ticks since boot (/proc/PID/stat field 22); -ESRCH if there is no such process or it is a zombie.
+ */
 MUST_CHECK int proc_start_time(pid_t pid, uint64_t *ret_ticks);
 
 /* pidfd of a process that is still the one with this start time; -ESRCH otherwise. */

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
-#define MUST_CHECK __attribute__((warn_unused_result))
-#define UNUSED __attribute__((unused))
+#define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
+#define PRINTF_LIKE(fmt, args)          __attribute__((format(printf, fmt, args)))
+#define MUST_CHECK                      __attribute__((warn_unused_result))
+#define UNUSED                          __attribute__((unused))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void util_free_ptr(void *p)
@@ -37,8 +37,8 @@ static inline void util_fclose(FILE **f)
         fclose(*f);
 }
 
-#define autofree __attribute__((cleanup(util_free_ptr)))
-#define autoclose __attribute__((cleanup(util_close_fd)))
+#define autofree   __attribute__((cleanup(util_free_ptr)))
+#define autoclose  __attribute__((cleanup(util_close_fd)))
 #define autofclose __attribute__((cleanup(util_fclose)))
 
 #define TAKE_PTR(p)                                                                                                    \

@@ -1,5 +1,5 @@
-/* The server's key and certificate. A missing pair is made by a worker: holmd itself has no TLS library. Before the loop
- * runs; blocking. An administrator puts his own pair into the same two files. */
+/* The server's key and certificate. A missing pair is made by a worker: holmd itself has no TLS library. Before the
+ * loop runs; blocking. An administrator puts his own pair into the same two files. */
 #include <fcntl.h>
 
 #include "base/fs.h"
@@ -33,8 +33,7 @@ static void on_made(void *arg, int r, const struct worker_reply *a, const struct
 static int make(struct api *api, int dirfd, const char *node, const char *address, struct err *e)
 {
     struct made m = {.dirfd = dirfd, .r = -EIO, .e = e};
-    struct worker_request q = {
-        .verb = "make-cert", .args = {node, node, "localhost", "127.0.0.1", "::1"}, .n_args = 5};
+    struct worker_request q = {.verb = "make-cert", .args = {node, node, "localhost", "127.0.0.1", "::1"}, .n_args = 5};
 
     if (!streq(address, "127.0.0.1") && !streq(address, "::1") && !streq(address, "0.0.0.0") && !streq(address, "::"))
         q.args[q.n_args++] = address;

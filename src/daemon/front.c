@@ -73,9 +73,9 @@ static void peer_gone(void *arg)
 static int start(struct front *f, struct err *e)
 {
     char uid[16], gid[16];
-    const char *argv[] = {"holm-front", "--listen-fd", "3", "--link-fd", "4", "--cert-fd", "5", "--key-fd", "6",
-                          "--node", f->options->node, "--chroot", f->chroot_dir, "--uid", uid, "--gid", gid,
-                          NULL, NULL, NULL};
+    const char *argv[] = {
+        "holm-front",     "--listen-fd", "3",           "--link-fd", "4", "--cert-fd", "5", "--key-fd", "6",  "--node",
+        f->options->node, "--chroot",    f->chroot_dir, "--uid",     uid, "--gid",     gid, NULL,       NULL, NULL};
     int cert = -EBADF, key = -EBADF, pair[2];
 
     snprintf(uid, sizeof(uid), "%u", (unsigned)f->uid);

@@ -1,5 +1,6 @@
 /* holmd: owns state, tasks and permissions; starts and adopts guests. Start-up order is recovery order: state, journal,
- * world, and only then clients. It is root, and parses no byte that comes from the network, a guest, an image or QEMU. */
+ * world, and only then clients. It is root, and parses no byte that comes from the network, a guest, an image or QEMU.
+ */
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <fcntl.h>
@@ -169,7 +170,8 @@ static int make_root(struct daemon *d, struct err *e)
     return r;
 }
 
-/* The unprivileged user of holm-front and the workers: `holm` where it exists, else a number of this instance's range. */
+/* The unprivileged user of holm-front and the workers: `holm` where it exists, else a number of this instance's range.
+ */
 static void find_user(struct daemon *d)
 {
     const struct passwd *pw = getpwnam("holm");

@@ -83,14 +83,11 @@ static bool is_node_name(const char *s)
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
-    static const struct option table[] = {{"root", required_argument, NULL, 'r'},
-                                          {"listen", required_argument, NULL, 'l'},
-                                          {"node", required_argument, NULL, 'n'},
-                                          {"web", required_argument, NULL, 'w'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option table[] = {
+        {"root", required_argument, NULL, 'r'}, {"listen", required_argument, NULL, 'l'},
+        {"node", required_argument, NULL, 'n'}, {"web", required_argument, NULL, 'w'},
+        {"verbose", no_argument, NULL, 'v'},    {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     struct options o = {.root = "/var/lib/holm", .address = "127.0.0.1", .port = 8006};
     int c, r = 0;
 

@@ -8,12 +8,12 @@
 #include "base/list.h"
 #include "base/log.h"
 
-#define PEER_QUEUE_BYTES  (64u * 1024u * 1024u)
-#define CALLS_MAX         1024u
-#define CALL_ARENA_BYTES  (2u * 1024u * 1024u)
-#define REPLY_BODY_BYTES  (64u * 1024u * 1024u)
-#define PARAMS_MAX        1024u
-#define BODY_CHUNK        (256u * 1024u)
+#define PEER_QUEUE_BYTES (64u * 1024u * 1024u)
+#define CALLS_MAX        1024u
+#define CALL_ARENA_BYTES (2u * 1024u * 1024u)
+#define REPLY_BODY_BYTES (64u * 1024u * 1024u)
+#define PARAMS_MAX       1024u
+#define BODY_CHUNK       (256u * 1024u)
 
 struct peer {
     struct api *api;
@@ -137,7 +137,7 @@ static void upload(struct api_call *c, int fd)
     size_t at = frame_begin(&b, FRAME_UPLOAD_GO, c->stream, 0, 1);
     frame_end(&b, at);
     if ((!can_send(c) || send_frame(c, &b, &fd, 1) < 0) && c->on_upload_done) {
-        void (*done)(struct api_call *call, int result, void *arg) = c->on_upload_done;
+        void (*done)(struct api_call * call, int result, void *arg) = c->on_upload_done;
         c->on_upload_done = NULL;
         done(c, -EPIPE, c->on_upload_arg);
     }
@@ -309,8 +309,8 @@ static void on_request(struct peer *p, const struct link_frame *f)
 static struct api_call *find_call(struct peer *p, uint32_t stream)
 {
     LIST_FOREACH(pc, &p->calls, struct peer_call, node)
-        if (pc->call->stream == stream)
-            return pc->call;
+    if (pc->call->stream == stream)
+        return pc->call;
     return NULL;
 }
 
@@ -321,7 +321,7 @@ static void on_upload_done(struct peer *p, const struct link_frame *f)
 
     if (!c || !c->on_upload_done)
         return;
-    void (*done)(struct api_call *call, int result, void *arg) = c->on_upload_done;
+    void (*done)(struct api_call * call, int result, void *arg) = c->on_upload_done;
     c->on_upload_done = NULL;
     done(c, field_get_err(f->data, f->len, &e), c->on_upload_arg);
 }
@@ -330,7 +330,7 @@ static void gone(struct api_call *c)
 {
     c->is_gone = true;
     if (c->on_upload_done) {
-        void (*done)(struct api_call *call, int result, void *arg) = c->on_upload_done;
+        void (*done)(struct api_call * call, int result, void *arg) = c->on_upload_done;
         c->on_upload_done = NULL;
         done(c, -EPIPE, c->on_upload_arg);
     }
@@ -374,7 +374,7 @@ static void on_link_closed(struct link_event *le, const struct err *e, void *arg
     p->link = NULL;
     link_event_free(le);
     LIST_FOREACH_SAFE(pc, &p->calls, struct peer_call, node)
-        gone(pc->call);
+    gone(pc->call);
     if (p->on_closed)
         p->on_closed(p->arg);
     peer_release(p);

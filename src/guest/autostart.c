@@ -70,7 +70,8 @@ static void read_startup(const struct guest *g, struct entry *en)
 
     *en = (struct entry){.vmid = g->vmid, .order = UINT64_MAX};
     if (value && propstr_parse(value, "order", &p, &e) == 0 &&
-        (propstr_get_u64(&p, "order", UINT64_MAX, &en->order, &e) < 0 || propstr_get_u64(&p, "up", 0, &en->up_s, &e) < 0))
+        (propstr_get_u64(&p, "order", UINT64_MAX, &en->order, &e) < 0 ||
+         propstr_get_u64(&p, "up", 0, &en->up_s, &e) < 0))
         log_err(LOG_WARN, &e, "startup of guest %u", g->vmid);
 }
 

@@ -25,8 +25,9 @@ static void test_text(void **state)
 
     buf_init(&b, 10000);
     config_text(&c, &p, &b);
-    assert_string_equal(buf_str(&b), "#a%25b\n#second\ncmdline: x%0Ay\nmemory: 512\nname: vm\n\n[PENDING]\ndelete: name\n"
-                                     "memory: 1024\n");
+    assert_string_equal(buf_str(&b),
+                        "#a%25b\n#second\ncmdline: x%0Ay\nmemory: 512\nname: vm\n\n[PENDING]\ndelete: name\n"
+                        "memory: 1024\n");
     buf_done(&b);
     config_done(&c);
     config_done(&p);

@@ -96,7 +96,7 @@ MUST_CHECK int guest_reserve(struct guest_mgr *m, uint32_t vmid);
 void guest_release(struct guest_mgr *m, uint32_t vmid);
 
 const char *guest_name(const struct guest *g);
-bool guest_is_running(const struct guest *g); /* anything but stopped */
+bool guest_is_running(const struct guest *g);    /* anything but stopped */
 const char *guest_status(const struct guest *g); /* "running" or "stopped" */
 uint64_t guest_memory_bytes(const struct guest *g);
 uint32_t guest_cpus(const struct guest *g);

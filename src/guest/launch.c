@@ -1,6 +1,6 @@
-/* The blocking half of a start, in a pool thread: open the disks, make the run folder and cgroup, build the launch order
- * and start holm-guest with exactly those descriptors. On failure everything it made is gone again; after a crash,
- * reconcile finds the folder by its name. */
+/* The blocking half of a start, in a pool thread: open the disks, make the run folder and cgroup, build the launch
+ * order and start holm-guest with exactly those descriptors. On failure everything it made is gone again; after a
+ * crash, reconcile finds the folder by its name. */
 #include <fcntl.h>
 #include <grp.h>
 #include <sodium.h>
@@ -57,8 +57,8 @@ static int open_volume(struct launch *l, const char *text, bool is_read_only, st
     return r;
 }
 
-/* QEMU opens its kernel anew through /proc/self/fd, as the guest's own user: a file that user may not read is handed over
- * as a copy in memory. */
+/* QEMU opens its kernel anew through /proc/self/fd, as the guest's own user: a file that user may not read is handed
+ * over as a copy in memory. */
 static int copy_to_memory(int fd, uint64_t size_bytes, int *ret_fd, struct err *e)
 {
     autoclose int copy = memfd_create("boot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -148,9 +148,9 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
     return 0;
 }
 
-static const char *const net_models[] = {"virtio",   "e1000",    "e1000e",   "rtl8139", "vmxnet3", "e1000-82540em",
-                                         "e1000-82544gc", "e1000-82545em", "i82551",  "i82557b", "i82559er", "ne2k_pci",
-                                         "ne2k_isa", "pcnet"};
+static const char *const net_models[] = {"virtio",        "e1000",         "e1000e",        "rtl8139", "vmxnet3",
+                                         "e1000-82540em", "e1000-82544gc", "e1000-82545em", "i82551",  "i82557b",
+                                         "i82559er",      "ne2k_pci",      "ne2k_isa",      "pcnet"};
 
 /* "virtio=MAC,…" or "model=virtio,macaddr=MAC,…". */
 static int add_net(struct launch *l, const struct config_item *it, struct err *e)
@@ -235,8 +235,8 @@ static int write_order(struct launch *l, struct engine_launch *order, struct err
     if (l->launch_fd < 0)
         return err_errno(e, errno, "make the launch order");
     field_bytes(&order->payload, FIELD_COOKIE, l->job->result.cookie, sizeof(l->job->result.cookie));
-    if (order->payload.is_failed || write(l->launch_fd, order->payload.data, order->payload.len) !=
-                                        (ssize_t)order->payload.len)
+    if (order->payload.is_failed ||
+        write(l->launch_fd, order->payload.data, order->payload.len) != (ssize_t)order->payload.len)
         return err_set(e, -EIO, NULL, "cannot write the launch order");
     lseek(l->launch_fd, 0, SEEK_SET);
     fcntl(l->launch_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
@@ -269,16 +269,16 @@ static int spawn(struct launch *l, const struct engine_launch *order, struct err
     struct guest_mgr *m = j->mgr;
     uint32_t uid = guest_uid(m, j->uid_slot);
     char vmid[16], procs[600];
-    const char *argv[] = {"holm-guest",  "--dir-fd",  "3", "--control-fd", "4",   "--launch-fd", "5",
-                          "--lock-fd", "6",         "--vmid", vmid,        "--socket", "sock",  NULL};
-    struct proc_spawn s = {.path = m->env.guest_program,
-                           .argv = argv,
-                           .uid = uid,
-                           .gid = uid,
-                           .is_new_session = true,
-                           .fds = {{l->dir_fd, FD_DIR}, {l->pair[1], FD_CONTROL}, {l->launch_fd, FD_LAUNCH},
-                                   {l->lock_fd, FD_LOCK}},
-                           .n_fds = 4};
+    const char *argv[] = {"holm-guest", "--dir-fd", "3",      "--control-fd", "4",        "--launch-fd", "5",
+                          "--lock-fd",  "6",        "--vmid", vmid,           "--socket", "sock",        NULL};
+    struct proc_spawn s = {
+        .path = m->env.guest_program,
+        .argv = argv,
+        .uid = uid,
+        .gid = uid,
+        .is_new_session = true,
+        .fds = {{l->dir_fd, FD_DIR}, {l->pair[1], FD_CONTROL}, {l->launch_fd, FD_LAUNCH}, {l->lock_fd, FD_LOCK}},
+        .n_fds = 4};
 
     snprintf(vmid, sizeof(vmid), "%u", j->vmid);
     int r = rundir_cgroup(m, j->vmid, procs, sizeof(procs), e);
@@ -337,8 +337,8 @@ static void close_fd(int fd)
 void launch_run(void *arg)
 {
     struct launch_job *j = arg;
-    struct launch l = {.job = j, .kernel_fd = -1, .initrd_fd = -1, .dir_fd = -1, .lock_fd = -1, .launch_fd = -1,
-                       .pair = {-1, -1}};
+    struct launch l = {
+        .job = j, .kernel_fd = -1, .initrd_fd = -1, .dir_fd = -1, .lock_fd = -1, .launch_fd = -1, .pair = {-1, -1}};
     struct err ignored = ERR_INIT;
 
     j->result.control_fd = j->result.pidfd = -1;

@@ -176,10 +176,10 @@ static struct launch_job *launch_job_new(struct op *o, struct guest *g, struct e
 {
     const struct engine *engine = engine_find(g->engine);
     struct launch_job *j = calloc(1, sizeof(*j));
-    int r = !j                               ? err_set(e, -ENOMEM, NULL, "out of memory")
-            : !engine                        ? err_set(e, -EINVAL, "engine.unknown", "engine '%s' is not known", g->engine)
+    int r = !j        ? err_set(e, -ENOMEM, NULL, "out of memory")
+            : !engine ? err_set(e, -EINVAL, "engine.unknown", "engine '%s' is not known", g->engine)
             : config_copy(&g->config, &j->config) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory")
-                                             : 0;
+                                                      : 0;
 
     if (r == 0)
         r = engine->check_host(o->mgr->env.host, e);
@@ -285,8 +285,8 @@ static void start_configured(struct op *o)
     }
     bool is_merged = config_copy(&g->config, &wanted) == 0 && guest_config_merge(&wanted, &g->pending, g->vmid) == 0;
     struct state_txn *t = is_merged ? state_txn_new() : NULL;
-    autofree char *value = t ? guest_value(o->mgr->env.node, g->engine, g->machine, g->uuid, g->ctime_s, &wanted, NULL)
-                             : NULL;
+    autofree char *value =
+        t ? guest_value(o->mgr->env.node, g->engine, g->machine, g->uuid, g->ctime_s, &wanted, NULL) : NULL;
     snprintf(key, sizeof(key), "shared/guest/%u", g->vmid);
     if (t && value) {
         state_txn_expect(t, key, g->revision);
@@ -552,6 +552,6 @@ void guest_state_changed(struct guest_mgr *m, struct guest *g, const char *event
     uint32_t vmid = g->vmid;
 
     LIST_FOREACH_SAFE(o, &m->waiters, struct op, node)
-        if (o->args.vmid == vmid && !o->is_ended)
-            o->kind->changed(o, g, event, text);
+    if (o->args.vmid == vmid && !o->is_ended)
+        o->kind->changed(o, g, event, text);
 }

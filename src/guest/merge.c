@@ -40,9 +40,9 @@ static void drop_used(struct config *c)
         bool is_used = false;
         if (guest_is_index_key(c->items[i].key, "unused") && guest_drive_volume(c->items[i].value, &v))
             for (size_t k = 0; k < c->n; k++)
-                is_used = is_used || (guest_is_drive_key(c->items[k].key) &&
-                                      guest_drive_volume(c->items[k].value, &other) && streq(other.name, v.name) &&
-                                      streq(other.storage, v.storage) && other.vmid == v.vmid);
+                is_used =
+                    is_used || (guest_is_drive_key(c->items[k].key) && guest_drive_volume(c->items[k].value, &other) &&
+                                streq(other.name, v.name) && streq(other.storage, v.storage) && other.vmid == v.vmid);
         if (is_used)
             config_remove(c, c->items[i].key);
         else

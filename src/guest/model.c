@@ -359,7 +359,7 @@ void guest_uid_mark(struct guest_mgr *m, uint32_t slot, bool is_used)
     if (is_used)
         m->uid_slots[slot / 8] |= (uint8_t)(1u << (slot % 8));
     else
-        m->uid_slots[slot / 8] &= (uint8_t)~(1u << (slot % 8));
+        m->uid_slots[slot / 8] &= (uint8_t) ~(1u << (slot % 8));
 }
 
 uint32_t guest_uid(const struct guest_mgr *m, uint32_t slot)

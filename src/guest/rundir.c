@@ -1,8 +1,8 @@
 /* A running guest's folder DIR/run/guest/ID (lock, monitor record, socket, exit file) and its cgroup. Blocking; pool
  * threads and the start of the daemon.
  *
- * The lock is a flock that holmd takes on a fresh descriptor and hands to the monitor and QEMU: it is held as long as any
- * of them lives, whoever their parent is, and that is what "running" rests on. */
+ * The lock is a flock that holmd takes on a fresh descriptor and hands to the monitor and QEMU: it is held as long as
+ * any of them lives, whoever their parent is, and that is what "running" rests on. */
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/file.h>
@@ -112,7 +112,8 @@ int rundir_read(struct guest_mgr *m, uint32_t vmid, struct rundir_record *ret, s
     buf_init(&b, 4096);
     int r = fs_read_fd(fd, &b, e);
     char *save = NULL;
-    for (char *line = r == 0 && b.data ? strtok_r(b.data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+    for (char *line = r == 0 && b.data ? strtok_r(b.data, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save)) {
         char *value = strchr(line, ' ');
         uint64_t n;
         if (!value)

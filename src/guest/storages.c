@@ -8,10 +8,12 @@
 #include "base/log.h"
 #include "task/pool.h"
 
-#define STORAGES_MAX     64u
-#define SAMPLE_PERIOD_S  10
-#define STORAGE_KEY      "shared/storage/"
-#define STORAGE_LOCAL    "{\"type\":\"dir\",\"path\":\"var/storage/local\",\"content\":\"images,rootdir,vztmpl,iso,backup,snippets,import,boot\"}"
+#define STORAGES_MAX    64u
+#define SAMPLE_PERIOD_S 10
+#define STORAGE_KEY     "shared/storage/"
+#define STORAGE_LOCAL                                                                                                  \
+    "{\"type\":\"dir\",\"path\":\"var/storage/"                                                                        \
+    "local\",\"content\":\"images,rootdir,vztmpl,iso,backup,snippets,import,boot\"}"
 
 struct storage_mgr {
     struct event_base *base;

@@ -1,6 +1,6 @@
 /* The configured storages as a copy of state keys shared/storage/ID, with a sample of their space that is refreshed in
- * pool threads, so that a hanging storage never holds the loop. Find and list on the loop thread; storage_mgr_ref may be
- * called from any thread. */
+ * pool threads, so that a hanging storage never holds the loop. Find and list on the loop thread; storage_mgr_ref may
+ * be called from any thread. */
 #ifndef HOLM_GUEST_STORAGES_H
 #define HOLM_GUEST_STORAGES_H
 

@@ -137,7 +137,8 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
     jw_kv_int(w, "cpus", guest_cpus(g));
     if (g->pid)
         jw_kv_int(w, "pid", g->pid);
-    /* The list has it only when asked for ("full"), as PVE does; the inventory plugin of Ansible reads it from status. */
+    /* The list has it only when asked for ("full"), as PVE does; the inventory plugin of Ansible reads it from status.
+     */
     if (is_full) {
         jw_kv_str(w, "qmpstatus", guest_is_running(g) ? (g->qmp_status[0] ? g->qmp_status : "unknown") : "stopped");
         if (guest_is_running(g))

@@ -46,7 +46,8 @@ void link_close(struct link *l, const struct err *why);
 MUST_CHECK int link_send(struct link *l, const struct buf *frame, const int *fds, size_t n_fds);
 size_t link_queued_bytes(const struct link *l);
 
-/* Blocking exchange for simple programs: one frame out, one frame in (any stream). ret_payload is an initialised buf. */
+/* Blocking exchange for simple programs: one frame out, one frame in (any stream). ret_payload is an initialised buf.
+ */
 MUST_CHECK int link_write_frame(int fd, const struct buf *frame, const int *fds, size_t n_fds, struct err *e);
 MUST_CHECK int link_read_frame(int fd, struct frame_header *ret_header, struct buf *ret_payload, int *ret_fds,
                                size_t cap_fds, size_t *ret_n_fds, struct err *e);

@@ -25,26 +25,26 @@ enum frame_flag {
 /* name, number, who sends it */
 #define FRAME_TYPES(X)                                                                                                 \
     /* holm-front and the command line to holmd */                                                                     \
-    X(HELLO, 1)         /* both ways, first: VERSION, ROLE, NAME */                                                    \
-    X(REQUEST, 2)       /* opens a stream: see REQUEST fields */                                                       \
-    X(CANCEL, 3)        /* the client of this stream went away */                                                      \
-    X(UPLOAD_DONE, 4)   /* RESULT 0: every byte was written to the upload fd; negative: aborted */                     \
+    X(HELLO, 1)       /* both ways, first: VERSION, ROLE, NAME */                                                      \
+    X(REQUEST, 2)     /* opens a stream: see REQUEST fields */                                                         \
+    X(CANCEL, 3)      /* the client of this stream went away */                                                        \
+    X(UPLOAD_DONE, 4) /* RESULT 0: every byte was written to the upload fd; negative: aborted */                       \
     /* holmd to holm-front and the command line */                                                                     \
-    X(REPLY, 16)        /* STATUS, REASON, CONTENT_TYPE, HEADER*, DELAY_MS?, BODY; more in REPLY_BODY unless LAST */    \
-    X(REPLY_BODY, 17)   /* BODY; FRAME_LAST ends the reply */                                                          \
-    X(UPGRADE, 18)      /* one fd: a byte stream to couple with the WebSocket (or the terminal); MODE */               \
-    X(UPLOAD_GO, 19)    /* one fd: write the file part here, then send UPLOAD_DONE */                                  \
+    X(REPLY, 16)      /* STATUS, REASON, CONTENT_TYPE, HEADER*, DELAY_MS?, BODY; more in REPLY_BODY unless LAST */     \
+    X(REPLY_BODY, 17) /* BODY; FRAME_LAST ends the reply */                                                            \
+    X(UPGRADE, 18)    /* one fd: a byte stream to couple with the WebSocket (or the terminal); MODE */                 \
+    X(UPLOAD_GO, 19)  /* one fd: write the file part here, then send UPLOAD_DONE */                                    \
     /* holmd to holm-guest */                                                                                          \
-    X(GUEST_HELLO, 32)  /* VERSION, COOKIE: take over or check control */                                              \
-    X(GUEST_COMMAND, 33) /* VERB, arguments by verb; answered by GUEST_RESULT on the stream */                         \
+    X(GUEST_HELLO, 32)    /* VERSION, COOKIE: take over or check control */                                            \
+    X(GUEST_COMMAND, 33)  /* VERB, arguments by verb; answered by GUEST_RESULT on the stream */                        \
     X(CONSOLE_ATTACH, 34) /* one fd; CHANNEL, MODE, HELLO_TEXT, HISTORY; answered by GUEST_RESULT */                   \
     /* holm-guest to holmd */                                                                                          \
-    X(GUEST_STATUS, 48) /* answer to GUEST_HELLO: STATE, PID, START_TIME, … */                                         \
+    X(GUEST_STATUS, 48) /* answer to GUEST_HELLO: STATE, PID, START_TIME, … */                                       \
     X(GUEST_RESULT, 49) /* RESULT, CODE, TEXT, verb's answers */                                                       \
-    X(GUEST_EVENT, 50)  /* EVENT, STATE, … */                                                                          \
+    X(GUEST_EVENT, 50)  /* EVENT, STATE, … */                                                                        \
     /* holmd to holm-worker and back (one request a process) */                                                        \
-    X(WORK, 64)         /* VERB, arguments, fds */                                                                     \
-    X(WORK_RESULT, 65)  /* RESULT, CODE, TEXT, answers */                                                              \
+    X(WORK, 64)          /* VERB, arguments, fds */                                                                    \
+    X(WORK_RESULT, 65)   /* RESULT, CODE, TEXT, answers */                                                             \
     X(WORK_PROGRESS, 66) /* DONE_BYTES, TOTAL_BYTES */
 
 enum frame_type {
@@ -55,54 +55,54 @@ enum frame_type {
 
 /* Fields. One number space for all frames. */
 #define FIELD_TAGS(X)                                                                                                  \
-    X(VERSION, 1)       /* u32 */                                                                                      \
-    X(ROLE, 2)          /* string: "front", "cli" */                                                                   \
-    X(NAME, 3)          /* string: node name */                                                                        \
-    X(METHOD, 10)       /* string: GET POST PUT DELETE */                                                              \
-    X(PATH, 11)         /* string: after /api2/FORMAT, percent-decoded once, valid UTF-8, no NUL, begins with '/' */    \
-    X(FORMAT, 12)       /* string: json extjs */                                                                       \
-    X(TICKET, 13)       /* string: login ticket from cookie or Authorization */                                        \
-    X(TOKEN, 14)        /* string: user@realm!id=secret */                                                             \
-    X(CSRF, 15)         /* string */                                                                                   \
-    X(PEER, 16)         /* string: address of the client */                                                            \
-    X(PARAM, 17)        /* u8 kind, u16 key length, key, value; see enum param_kind */                                 \
-    X(KIND, 18)         /* string: "plain", "websocket", "upload" */                                                   \
-    X(ORIGIN, 19)       /* string */                                                                                   \
-    X(HOST, 20)         /* string */                                                                                   \
-    X(USER_AGENT, 21)   /* string, at most 256 bytes */                                                                \
+    X(VERSION, 1)     /* u32 */                                                                                        \
+    X(ROLE, 2)        /* string: "front", "cli" */                                                                     \
+    X(NAME, 3)        /* string: node name */                                                                          \
+    X(METHOD, 10)     /* string: GET POST PUT DELETE */                                                                \
+    X(PATH, 11)       /* string: after /api2/FORMAT, percent-decoded once, valid UTF-8, no NUL, begins with '/' */     \
+    X(FORMAT, 12)     /* string: json extjs */                                                                         \
+    X(TICKET, 13)     /* string: login ticket from cookie or Authorization */                                          \
+    X(TOKEN, 14)      /* string: user@realm!id=secret */                                                               \
+    X(CSRF, 15)       /* string */                                                                                     \
+    X(PEER, 16)       /* string: address of the client */                                                              \
+    X(PARAM, 17)      /* u8 kind, u16 key length, key, value; see enum param_kind */                                   \
+    X(KIND, 18)       /* string: "plain", "websocket", "upload" */                                                     \
+    X(ORIGIN, 19)     /* string */                                                                                     \
+    X(HOST, 20)       /* string */                                                                                     \
+    X(USER_AGENT, 21) /* string, at most 256 bytes */                                                                  \
     X(IDEMPOTENCY_KEY, 22) /* string, at most 64 bytes */                                                              \
-    X(FILE_NAME, 23)    /* string: file name of the upload part, unchecked */                                          \
-    X(STATUS, 30)       /* u16: HTTP status */                                                                         \
-    X(REASON, 31)       /* string: one line */                                                                         \
-    X(CONTENT_TYPE, 32) /* string */                                                                                   \
-    X(HEADER, 33)       /* string "Name: value" */                                                                     \
-    X(DELAY_MS, 34)     /* u32: hold the reply back so long */                                                         \
-    X(BODY, 35)         /* bytes */                                                                                    \
-    X(MODE, 36)         /* string: "binary"; console: "termproxy", "raw" */                                            \
-    X(COOKIE, 50)       /* 32 bytes */                                                                                 \
-    X(VERB, 51)         /* string */                                                                                   \
-    X(CHANNEL, 52)      /* string: "serial0" */                                                                        \
-    X(HELLO_TEXT, 53)   /* string: the line a console client must send first */                                        \
-    X(HISTORY, 54)      /* u8: 1 = replay the ring first */                                                            \
-    X(STATE, 60)        /* string: see doc/formats.md */                                                               \
-    X(PID, 61)          /* u32 */                                                                                      \
-    X(START_TIME, 62)   /* u64: clock ticks since boot, /proc/PID/stat field 22 */                                     \
-    X(RESULT, 63)       /* u32: 0 or a positive errno */                                                               \
-    X(CODE, 64)         /* string: err.code */                                                                         \
-    X(TEXT, 65)         /* string: err.text */                                                                         \
-    X(HINT, 66)         /* string: err.hint */                                                                         \
-    X(EVENT, 67)        /* string */                                                                                   \
-    X(EXIT_STATUS, 68)  /* u32: exit code, or 128 + signal */                                                          \
-    X(ARG, 69)          /* string: one argument; repeated, in order */                                                 \
-    X(FD_TARGET, 70)    /* u32: descriptor number for the next fd of the frame; repeated, in order */                  \
-    X(STAT, 71)         /* string "name=number"; repeated */                                                           \
-    X(DRIVER, 72)       /* string: which monitor driver runs the guest: "qmp" */                                       \
-    X(VMID, 73)         /* u32 */                                                                                      \
-    X(DONE_BYTES, 74)   /* u64 */                                                                                      \
-    X(TOTAL_BYTES, 75)  /* u64 */                                                                                      \
-    X(SECRET, 76)       /* bytes: never logged */                                                                      \
-    X(BOOT_MS, 77)      /* u64: CLOCK_BOOTTIME in ms */                                                                \
-    X(ENV, 78)          /* string "NAME=value"; repeated */
+    X(FILE_NAME, 23)       /* string: file name of the upload part, unchecked */                                       \
+    X(STATUS, 30)          /* u16: HTTP status */                                                                      \
+    X(REASON, 31)          /* string: one line */                                                                      \
+    X(CONTENT_TYPE, 32)    /* string */                                                                                \
+    X(HEADER, 33)          /* string "Name: value" */                                                                  \
+    X(DELAY_MS, 34)        /* u32: hold the reply back so long */                                                      \
+    X(BODY, 35)            /* bytes */                                                                                 \
+    X(MODE, 36)            /* string: "binary"; console: "termproxy", "raw" */                                         \
+    X(COOKIE, 50)          /* 32 bytes */                                                                              \
+    X(VERB, 51)            /* string */                                                                                \
+    X(CHANNEL, 52)         /* string: "serial0" */                                                                     \
+    X(HELLO_TEXT, 53)      /* string: the line a console client must send first */                                     \
+    X(HISTORY, 54)         /* u8: 1 = replay the ring first */                                                         \
+    X(STATE, 60)           /* string: see doc/formats.md */                                                            \
+    X(PID, 61)             /* u32 */                                                                                   \
+    X(START_TIME, 62)      /* u64: clock ticks since boot, /proc/PID/stat field 22 */                                  \
+    X(RESULT, 63)          /* u32: 0 or a positive errno */                                                            \
+    X(CODE, 64)            /* string: err.code */                                                                      \
+    X(TEXT, 65)            /* string: err.text */                                                                      \
+    X(HINT, 66)            /* string: err.hint */                                                                      \
+    X(EVENT, 67)           /* string */                                                                                \
+    X(EXIT_STATUS, 68)     /* u32: exit code, or 128 + signal */                                                       \
+    X(ARG, 69)             /* string: one argument; repeated, in order */                                              \
+    X(FD_TARGET, 70)       /* u32: descriptor number for the next fd of the frame; repeated, in order */               \
+    X(STAT, 71)            /* string "name=number"; repeated */                                                        \
+    X(DRIVER, 72)          /* string: which monitor driver runs the guest: "qmp" */                                    \
+    X(VMID, 73)            /* u32 */                                                                                   \
+    X(DONE_BYTES, 74)      /* u64 */                                                                                   \
+    X(TOTAL_BYTES, 75)     /* u64 */                                                                                   \
+    X(SECRET, 76)          /* bytes: never logged */                                                                   \
+    X(BOOT_MS, 77)         /* u64: CLOCK_BOOTTIME in ms */                                                             \
+    X(ENV, 78)             /* string "NAME=value"; repeated */
 
 enum field_tag {
 #define FIELD_ENUM(name, number) FIELD_##name = number,

@@ -57,7 +57,8 @@ static int sqlite_error(struct sqlite_backend *b, struct err *e, const char *wha
 
     if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB) {
         err_set(e, -EIO, "state.damaged", "the state database is damaged (%s)", sqlite3_errmsg(b->db));
-        return err_hint(e, "guests are untouched; restore with 'holm state load' from a dump, see doc/guide/recovery.md");
+        return err_hint(e,
+                        "guests are untouched; restore with 'holm state load' from a dump, see doc/guide/recovery.md");
     }
     if ((code & 0xff) == SQLITE_FULL) {
         err_set(e, -ENOSPC, "host.disk-full", "%s: no space left for the state database", what);
@@ -114,7 +115,28 @@ static int make_schema(struct sqlite_backend *b, struct err *e)
     return exec(b, sql) < 0 ? sqlite_error(b, e, "make the state database") : 0;
 }
 
-static int check_version(struct sqlite_backend *b, struct err *e)
+/* An empty database is a new one only where there never was one: the file "made" says that there was. */
+static int check_new(const char *dir, struct err *e)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/made", dir);
+    if (access(path, F_OK) < 0)
+        return 0;
+    err_set(e, -EIO, "state.damaged", "the state database is damaged (it is empty)");
+    return err_hint(e, "guests are untouched; restore with 'holm state load' from a dump, see doc/guide/recovery.md");
+}
+
+static int mark_made(const char *dir, struct err *e)
+{
+    autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(e, errno, "open %s", dir);
+    return faccessat(fd, "made", F_OK, 0) == 0 ? 0 : fs_replace_durable(fd, "made", "1\n", 2, 0600, e);
+}
+
+static int check_version(struct sqlite_backend *b, const char *dir, struct err *e)
 {
     int64_t id = 0, version = 0;
 
@@ -126,6 +148,8 @@ static int check_version(struct sqlite_backend *b, struct err *e)
             return sqlite_error(b, e, "open the state database");
         if (tables)
             return err_set(e, -EINVAL, "state.foreign", "the state database belongs to another program");
+        if (check_new(dir, e) < 0)
+            return e->num;
         return exec(b, "PRAGMA application_id=0x484f4c4d") < 0 ? sqlite_error(b, e, "mark") : make_schema(b, e);
     }
     if (id == APPLICATION_ID && version == 0) /* a crash between mark and schema */
@@ -173,8 +197,10 @@ static int open_db(struct sqlite_backend *b, const char *dir, bool is_read_only,
         return 0;
     if (exec(b, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=256") < 0)
         return sqlite_error(b, e, "open the state database");
-    int r = check_version(b, e);
-    return r < 0 ? r : check_integrity(b, e);
+    int r = check_version(b, dir, e);
+    if (r == 0)
+        r = check_integrity(b, e);
+    return r < 0 ? r : mark_made(dir, e);
 }
 
 static int prepare(struct sqlite_backend *b, struct err *e)

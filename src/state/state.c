@@ -94,8 +94,8 @@ static void notify_watches(struct state *s, const struct state_txn *t)
         if (op->kind != STATE_OP_PUT && op->kind != STATE_OP_DELETE)
             continue;
         LIST_FOREACH_SAFE(w, &s->watches, struct state_watch, node)
-            if (state_prefix_matches(w->prefix, op->key))
-                w->fn(w->arg, op->key, op->kind == STATE_OP_PUT ? op->value : NULL, t->revision);
+        if (state_prefix_matches(w->prefix, op->key))
+            w->fn(w->arg, op->key, op->kind == STATE_OP_PUT ? op->value : NULL, t->revision);
     }
 }
 
@@ -238,8 +238,8 @@ static void arm_lease_timer(struct state *s)
     uint64_t now = clock_boot_ms(), next = UINT64_MAX;
 
     LIST_FOREACH(l, &s->leases, struct lease, node)
-        if (l->expires_ms < next)
-            next = l->expires_ms;
+    if (l->expires_ms < next)
+        next = l->expires_ms;
     if (next == UINT64_MAX)
         return;
     uint64_t wait = next > now ? next - now : 1;
@@ -266,8 +266,8 @@ static void on_lease_timer(evutil_socket_t fd, short what, void *arg)
     uint64_t now = clock_boot_ms();
 
     LIST_FOREACH_SAFE(l, &s->leases, struct lease, node)
-        if (l->expires_ms <= now)
-            end_lease(s, l);
+    if (l->expires_ms <= now)
+        end_lease(s, l);
     arm_lease_timer(s);
 }
 
@@ -291,8 +291,8 @@ int state_lease_grant(struct state *s, uint32_t ttl_ms, uint64_t *ret_lease, str
 static struct lease *find_lease(struct state *s, uint64_t id)
 {
     LIST_FOREACH(l, &s->leases, struct lease, node)
-        if (l->id == id)
-            return l;
+    if (l->id == id)
+        return l;
     return NULL;
 }
 
@@ -361,8 +361,9 @@ void state_close(struct state *s)
         state_txn_free(t);
     }
     LIST_FOREACH_SAFE(w, &s->watches, struct state_watch, node)
-        state_unwatch(w);
-    LIST_FOREACH_SAFE(l, &s->leases, struct lease, node) {
+    state_unwatch(w);
+    LIST_FOREACH_SAFE(l, &s->leases, struct lease, node)
+    {
         list_remove(&l->node);
         free(l);
     }

@@ -1,10 +1,10 @@
 /* Plans: the journal around the steps of a task that changes durable things.
  *
- *     journal written -> step 0 … step n-1 -> one commit: final change + journal removed
+ *     journal written (+ initial change) -> step 0 … step n-1 -> one commit: final change + journal removed
  *
  * An error undoes the steps in reverse and removes the journal. After a crash the entry is found: an undo plan undoes
- * every step (they are idempotent and touch only what carries the task's mark), a forward plan runs every step again and
- * commits. If the journal cannot be removed (disk full), that is tried again until it can: the guest stays locked.
+ * every step (they are idempotent and touch only what carries the task's mark), a forward plan runs every step again
+ * and commits. If the journal cannot be removed (disk full), that is tried again until it can: the guest stays locked.
  * Fail points: TYPE.begin, TYPE.N, TYPE.N.done, TYPE.commit, TYPE.committed, TYPE.undo.N, TYPE.recover. */
 #include <event2/event.h>
 
@@ -228,6 +228,8 @@ void plan_begin(struct task *t)
         snprintf(record, sizeof(record), "{\"at\":%lld,\"data\":\"%s\"}", (long long)t->upid.starttime, t->text);
         state_txn_put(txn, t->record_key, record);
     }
+    if (txn && t->initial)
+        state_txn_merge(txn, TAKE_PTR(t->initial));
     state_commit(t->mgr->state, txn, on_journal_written, t);
 }
 
@@ -276,11 +278,11 @@ static void recovered_one(struct task *t, void *arg, int r, const struct err *e)
 static struct task *adopt_listed(struct task_mgr *m, const char *upid)
 {
     LIST_FOREACH(t, &m->finished, struct task, node)
-        if (streq(t->text, upid) && !t->status) {
-            list_remove(&t->node);
-            m->n_finished--;
-            return t;
-        }
+    if (streq(t->text, upid) && !t->status) {
+        list_remove(&t->node);
+        m->n_finished--;
+        return t;
+    }
     struct task *t = task_alloc(m);
     if (t && (upid_parse(upid, &t->upid) < 0 || str_copy(t->text, sizeof(t->text), upid) < 0)) {
         task_free(t);

@@ -35,6 +35,7 @@ void task_free(struct task *t)
     list_remove(&t->node);
     json_decref(t->steps);
     json_decref(t->final_deletes);
+    state_txn_free(t->initial);
     state_txn_free(t->final);
     free(t->status);
     free(t->error_hint);
@@ -128,7 +129,10 @@ static void write_end(struct task *t, int r)
 {
     char line[UPID_MAX + 700];
 
-    snprintf(line, sizeof(line), r < 0 ? "TASK ERROR: %s" : t->n_warnings ? "TASK %s" : "TASK OK",
+    snprintf(line, sizeof(line),
+             r < 0           ? "TASK ERROR: %s"
+             : t->n_warnings ? "TASK %s"
+                             : "TASK OK",
              t->status ? t->status : "out of memory");
     task_log_append(t->mgr->log, t->text, line);
     snprintf(line, sizeof(line), "E %s %08llX %s", t->text, (unsigned long long)t->endtime,
@@ -199,20 +203,20 @@ static bool must_wait(struct task *t)
 static void run_next(struct task_mgr *m, uint32_t vmid)
 {
     LIST_FOREACH(t, &m->active, struct task, node)
-        if (t->vmid == vmid && t->phase == TASK_QUEUED && !must_wait(t)) {
-            run_now(t);
-            return; /* its end, or the next start, calls again; t may be gone */
-        }
+    if (t->vmid == vmid && t->phase == TASK_QUEUED && !must_wait(t)) {
+        run_now(t);
+        return; /* its end, or the next start, calls again; t may be gone */
+    }
 }
 
 static void abort_others(struct task *t)
 {
     LIST_FOREACH_SAFE(o, &t->mgr->active, struct task, node)
-        if (o != t && o->vmid == t->vmid && o->phase == TASK_RUNNING && o->abort && !o->is_aborting) {
-            o->is_aborting = true;
-            o->abort(o, o->arg);
-            return; /* tasks of a guest run one at a time */
-        }
+    if (o != t && o->vmid == t->vmid && o->phase == TASK_RUNNING && o->abort && !o->is_aborting) {
+        o->is_aborting = true;
+        o->abort(o, o->arg);
+        return; /* tasks of a guest run one at a time */
+    }
 }
 
 static void start_on_loop(evutil_socket_t fd, short what, void *arg)
@@ -245,6 +249,7 @@ static int fill(struct task *t, const struct task_spec *spec)
     t->is_overtaking = spec->is_overtaking;
     t->steps = json_incref(spec->steps);
     t->direction = spec->direction;
+    t->initial = spec->initial;
     t->final = spec->final;
     t->final_deletes = json_incref(spec->final_deletes);
     snprintf(t->record_key, sizeof(t->record_key), "%s", spec->record_key ? spec->record_key : "");
@@ -262,8 +267,10 @@ int task_start(struct task_mgr *m, const struct task_spec *spec, struct task **r
     char line[UPID_MAX + 4];
 
     if (!t || fill(t, spec) < 0) {
-        if (!t)
+        if (!t) {
+            state_txn_free(spec->initial);
             state_txn_free(spec->final);
+        }
         task_free(t);
         return err_set(e, -EAGAIN, "host.busy", "too many tasks");
     }
@@ -313,19 +320,19 @@ void task_hold_release(struct task_hold *h)
 const char *task_guest_lock(struct task_mgr *m, uint32_t vmid)
 {
     LIST_FOREACH(h, &m->holds, struct task_hold, node)
-        if (h->vmid == vmid)
-            return h->name;
+    if (h->vmid == vmid)
+        return h->name;
     LIST_FOREACH(t, &m->active, struct task, node)
-        if (t->vmid == vmid && t->steps)
-            return streq(t->upid.type, "qmcreate") ? "create" : streq(t->upid.type, "qmdestroy") ? "destroyed" : "config";
+    if (t->vmid == vmid && t->steps)
+        return streq(t->upid.type, "qmcreate") ? "create" : streq(t->upid.type, "qmdestroy") ? "destroyed" : "config";
     return NULL;
 }
 
 bool task_guest_has(struct task_mgr *m, uint32_t vmid, const char *type)
 {
     LIST_FOREACH(t, &m->active, struct task, node)
-        if (t->vmid == vmid && streq(t->upid.type, type))
-            return true;
+    if (t->vmid == vmid && streq(t->upid.type, type))
+        return true;
     return false;
 }
 
@@ -334,8 +341,8 @@ static void arm_waiter_timer(struct task_mgr *m)
     uint64_t now = clock_boot_ms(), next = UINT64_MAX;
 
     LIST_FOREACH(w, &m->waiters, struct waiter, node)
-        if (w->deadline_ms < next)
-            next = w->deadline_ms;
+    if (w->deadline_ms < next)
+        next = w->deadline_ms;
     if (next == UINT64_MAX)
         return;
     uint64_t wait = next > now ? next - now : 1;
@@ -434,10 +441,10 @@ bool task_find(struct task_mgr *m, const char *upid, struct task_view *ret)
 
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         LIST_FOREACH(t, lists[i], struct task, node)
-            if (streq(t->text, upid)) {
-                view(t, ret);
-                return true;
-            }
+    if (streq(t->text, upid)) {
+        view(t, ret);
+        return true;
+    }
     return false;
 }
 
@@ -463,10 +470,10 @@ static void load_line(void *arg, char *line)
         return;
     struct task *t = NULL;
     LIST_FOREACH(o, &m->finished, struct task, node)
-        if (streq(o->text, text)) {
-            t = o;
-            break;
-        }
+    if (streq(o->text, text)) {
+        t = o;
+        break;
+    }
     if (!t) {
         t = task_alloc(m);
         if (!t)
@@ -493,11 +500,11 @@ static void end_interrupted(struct task_mgr *m)
 
     err_set(&e, -EINTR, "task.interrupted", "interrupted by a restart of the daemon");
     LIST_FOREACH(t, &m->finished, struct task, node)
-        if (!t->status) {
-            t->endtime = clock_wall_s();
-            set_status(t, e.num, &e);
-            write_end(t, e.num);
-        }
+    if (!t->status) {
+        t->endtime = clock_wall_s();
+        set_status(t, e.num, &e);
+        write_end(t, e.num);
+    }
 }
 
 static int compact_index(struct task_mgr *m, struct err *e)
@@ -554,13 +561,13 @@ void task_mgr_free(struct task_mgr *m)
         return;
     task_log_close(m->log);
     LIST_FOREACH_SAFE(t, &m->active, struct task, node)
-        task_free(t);
+    task_free(t);
     LIST_FOREACH_SAFE(t, &m->finished, struct task, node)
-        task_free(t);
+    task_free(t);
     LIST_FOREACH_SAFE(w, &m->waiters, struct waiter, node)
-        free(w);
+    free(w);
     LIST_FOREACH_SAFE(h, &m->holds, struct task_hold, node)
-        free(h);
+    free(h);
     if (m->waiter_timer)
         event_free(m->waiter_timer);
     free(m);

@@ -63,8 +63,9 @@ struct task_spec {
     json_t *steps;
     enum plan_direction direction;
     struct state_txn *final;
-    json_t *final_deletes; /* forward plans: the same deletes as keys, for the journal */
-    const char *record_key; /* plan, may be NULL or "": this key gets {"at","data":UPID} with the journal entry */
+    struct state_txn *initial; /* committed together with the journal entry; taken */
+    json_t *final_deletes;     /* forward plans: the same deletes as keys, for the journal */
+    const char *record_key;    /* plan, may be NULL or "": this key gets {"at","data":UPID} with the journal entry */
     /* Live: begin runs on the loop when it is this task's turn and ends with task_end. */
     void (*begin)(struct task *t, void *arg);
     /* Another task overtakes: give up soon, through task_end. NULL: cannot be aborted. */
@@ -83,7 +84,7 @@ void task_mgr_set_steps(struct task_mgr *m, const struct task_step_type *const *
 void task_mgr_recover(struct task_mgr *m, void (*done)(void *arg), void *arg);
 bool task_mgr_is_recovering(struct task_mgr *m);
 
-/* Takes spec's final and references; on error too. ret (may be NULL) is valid until the task ends. */
+/* Takes spec's initial and final, and references; on error too. ret (may be NULL) is valid until the task ends. */
 MUST_CHECK int task_start(struct task_mgr *m, const struct task_spec *spec, struct task **ret, struct err *e);
 const char *task_upid(const struct task *t);
 void *task_arg(const struct task *t);
@@ -94,15 +95,17 @@ void task_progress(struct task *t, const char *phase, uint64_t done_bytes, uint6
 /* Ends a live task: r = 0 or the error. */
 void task_end(struct task *t, int r, const struct err *e);
 
-/* Name of the journalled task or hold that has the guest's configuration now ("create", "destroyed", "config"), or NULL. */
+/* Name of the journalled task or hold that has the guest's configuration now ("create", "destroyed", "config"), or
+ * NULL. */
 const char *task_guest_lock(struct task_mgr *m, uint32_t vmid);
-/* Keeps everybody else from the guest's configuration between planning a change and committing it: task_guest_lock shows
- * it, task_when_unlocked waits for its release. Only when nothing holds the guest now; NULL when out of memory. */
+/* Keeps everybody else from the guest's configuration between planning a change and committing it: task_guest_lock
+ * shows it, task_when_unlocked waits for its release. Only when nothing holds the guest now; NULL when out of memory.
+ */
 struct task_hold;
 struct task_hold *task_hold(struct task_mgr *m, uint32_t vmid, const char *name);
 void task_hold_release(struct task_hold *h);
-/* Runs fn on the loop as soon as no journalled task holds the guest; after timeout_ms with -EBUSY "guest.locked" and text
- * "VM is locked (X)". */
+/* Runs fn on the loop as soon as no journalled task holds the guest; after timeout_ms with -EBUSY "guest.locked" and
+ * text "VM is locked (X)". */
 void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,
                         void (*fn)(void *arg, int r, const struct err *e), void *arg);
 /* A task of this type of this guest is queued or running. */

@@ -27,7 +27,7 @@ struct task {
     /* plan */
     json_t *steps;
     enum plan_direction direction;
-    struct state_txn *final;
+    struct state_txn *initial, *final;
     json_t *final_deletes;
     char record_key[96];
     size_t next_step;

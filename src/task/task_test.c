@@ -221,9 +221,10 @@ static void plant(struct fixture *f, const char *upid, const char *direction, co
     char key[300], value[600];
 
     snprintf(key, sizeof(key), "local/journal/%s", upid);
-    snprintf(value, sizeof(value),
-             "{\"format\":1,\"vmid\":100,\"direction\":\"%s\",\"steps\":[" STEP("good", "a") "," STEP("good", "b") "]%s}",
-             direction, deletes);
+    snprintf(
+        value, sizeof(value),
+        "{\"format\":1,\"vmid\":100,\"direction\":\"%s\",\"steps\":[" STEP("good", "a") "," STEP("good", "b") "]%s}",
+        direction, deletes);
     state_txn_put(t, key, value);
     state_txn_put(t, "shared/guest/100", "{}");
     state_commit(f->state, t, NULL, NULL);
@@ -398,14 +399,14 @@ static void test_log(void **arg)
 static void test_upid(void **arg)
 {
     static const char *const wrong[] = {"",
-                                      "UPID:",
-                                      "UPID:n1:00000001:00000001:6B000000:t:1:u@p",
-                                      "UPID:n1:0000001:00000001:6B000000:t:1:u@p:",
-                                      "UPID:n1:0000000G:00000001:6B000000:t:1:u@p:",
-                                      "UPID:n/1:00000001:00000001:6B000000:t:1:u@p:",
-                                      "UPID:n1:00000001:00000001:6B000000:t:../1:u@p:",
-                                      "UPID:n1:00000001:00000001:6B000000::1:u@p:",
-                                      "UPID:n1:00000001:00000001:6B000000:t:1:u@p:x"};
+                                        "UPID:",
+                                        "UPID:n1:00000001:00000001:6B000000:t:1:u@p",
+                                        "UPID:n1:0000001:00000001:6B000000:t:1:u@p:",
+                                        "UPID:n1:0000000G:00000001:6B000000:t:1:u@p:",
+                                        "UPID:n/1:00000001:00000001:6B000000:t:1:u@p:",
+                                        "UPID:n1:00000001:00000001:6B000000:t:../1:u@p:",
+                                        "UPID:n1:00000001:00000001:6B000000::1:u@p:",
+                                        "UPID:n1:00000001:00000001:6B000000:t:1:u@p:x"};
     struct upid u;
     char text[UPID_MAX];
 

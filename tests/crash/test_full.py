@@ -5,7 +5,7 @@ Needs the shim tests/lib/faultfs.c (LD_PRELOAD, HOLM_FAULT="any:N:once:ENOSPC:su
 import glob
 import os
 
-from lib.holm import Node, build_dir
+from lib.holm import Node, build_dir, is_sanitized
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -22,11 +22,6 @@ def faulty(fault):
     """Environment of a daemon under the shim; a sanitizer's runtime must come first."""
     asan = os.popen("gcc -print-file-name=libasan.so").read().strip() if is_sanitized() else ""
     return {"LD_PRELOAD": f"{asan} {shim()}".strip(), "HOLM_FAULT": fault}
-
-
-def is_sanitized():
-    with open(f"{build_dir()}/src/daemon/holmd", "rb") as f:
-        return b"__asan_init" in f.read()
 
 
 def run_with(kind, error, where):

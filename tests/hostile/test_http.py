@@ -6,6 +6,7 @@ import statistics
 import time
 
 from lib import procs
+from lib.holm import is_sanitized
 from lib.raw import auth, exchange, statuses
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -100,7 +101,7 @@ def honest_client_is_served_during_a_flood(node):
         print(f"median {statistics.median(times) * 1000:.1f} ms, p99 {p99 * 1000:.0f} ms")
         assert p99 < 0.5, times
         after = procs.memory_kib(front) + procs.memory_kib(node.process.pid)
-        assert after - before < 64 * 1024, f"{before} KiB before, {after} after"
+        assert is_sanitized() or after - before < 64 * 1024, f"{before} KiB before, {after} after"
 
         def is_dropped(s):
             s.setblocking(False)

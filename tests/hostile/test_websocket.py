@@ -6,6 +6,7 @@ import urllib.parse
 from lib import procs
 from lib.console import Console
 from lib.guests import write_boot_sector
+from lib.holm import is_sanitized
 from lib.raw import auth, connect, exchange, statuses
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -134,7 +135,7 @@ def flood_of_console_input_does_not_grow_the_daemon(node):
         except (TimeoutError, OSError):
             pass  # held back: the right answer
         grown = sum(procs.memory_kib(p) for p in watched) - before
-        assert grown < 16 * 1024, f"{grown} KiB"
+        assert is_sanitized() or grown < 16 * 1024, f"{grown} KiB"
     assert node.api.get("/version")
     node.remove(VMID)  # it would answer for a long time
 

@@ -6,6 +6,7 @@
 close() fails when the daemon's log holds a sanitizer report or a failed assertion. Processes are ended by pid only:
 the daemon's and whatever became a descendant of the harness.
 """
+import functools
 import json
 import os
 import re
@@ -32,6 +33,13 @@ def program(name, folder=None):
     """Path of a built program: src/FOLDER/NAME of the build tree."""
     folder = folder or {"holmd": "daemon", "holm": "cli", "holm-front": "front", "holm-worker": "worker"}[name]
     return os.path.join(build_dir(), "src", folder, name)
+
+
+@functools.cache
+def is_sanitized():
+    """A build with AddressSanitizer keeps freed memory for a while: its sizes say nothing."""
+    with open(program("holmd"), "rb") as f:
+        return b"__asan_init" in f.read()
 
 
 def free_port():

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lib import procs
 from lib.client import ApiError
-from lib.holm import Node
+from lib.holm import Node, is_sanitized
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -51,15 +51,10 @@ def five_hundred_guests_come_and_go():
         after = sizes(node)
         print(f"before {before}\nafter  {after}")
         assert after["fds"] <= before["fds"] + 2, (before, after)
-        if not is_sanitized(node):
+        if not is_sanitized():
             assert after["rss"] <= before["rss"] + 4096 and after["front rss"] <= before["front rss"] + 4096, (before, after)
         assert node.images() == [] and node.api.get("/nodes/{node}/qemu") == []
         assert not node.orphans(), node.orphans()
-
-
-def is_sanitized(node):
-    with open(f"/proc/{node.process.pid}/maps", encoding="utf-8") as f:
-        return "libasan" in f.read()
 
 
 @test(limit=120)

@@ -168,7 +168,6 @@ def service_starts_restarts_and_leaves_guests_alone():
         wait_for(m.api_answers, 5, "the API after systemd called the service started")
 
         m.api("POST", f"/nodes/{NODE}/qemu", "vmid=100", "memory=64", "serial0=socket", "vga=serial0")
-        wait_for(lambda: os.path.exists(f"{m.base}/root/var/lib/holm"), 1)
         m.api("POST", f"/nodes/{NODE}/qemu/100/status/start")
         wait_for(lambda: m.guest() == "running", 30, "the guest to run")
         before, daemon = m.qemu(), m.property("MainPID")
