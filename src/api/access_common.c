@@ -62,12 +62,16 @@ static void delete_step(struct deletion *d)
 static void on_deleted(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct deletion *d = arg;
+    struct err conflict = ERR_INIT;
 
     if (r == 0) {
         delete_step(d);
         return;
     }
-    api_finish(d->call, r, e);
+    if (r == -EAGAIN)
+        r = err_set(&conflict, r, "state.conflict",
+                    "detected modified configuration - file changed by other user? Try again.");
+    api_finish(d->call, r, r == -EAGAIN ? &conflict : e);
     free(d);
 }
 

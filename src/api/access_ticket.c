@@ -165,13 +165,13 @@ static int fill_login(struct api_call *c, const struct api_access_ticket_create_
     if (!user)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     if (auth_subject_parse(user, &l->who, e) < 0 || l->who.token[0])
-        return refuse(c, user, "not a user name", e);
+        return refuse(c, "?", "not a user name", e); /* nor anything to put into a log */
     if (!a->path || !a->privs)
         return 0;
     l->is_check = true;
     l->privs = access_privs_mask(a->privs);
     if (auth_path_normalize(a->path, path, sizeof(path), e) < 0 || !l->privs)
-        return refuse(c, user, "invalid path or privileges", e);
+        return refuse(c, l->who.user, "invalid path or privileges", e);
     l->path = arena_strdup(&c->arena, path);
     return l->path ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
 }

@@ -17,6 +17,15 @@ static const char *full_id(struct api_call *c, const char *user, const char *tok
     return arena_printf(&c->arena, "%s!%s", user, token);
 }
 
+/* A user's tokens are his to change, but not a token's, whose rights may be less than his: it would make itself one
+ * that has them all. A token needs what another user would need. */
+static int guard(struct api_call *c, const char *user, struct err *e)
+{
+    if (c->who.token[0] && !auth_has_on_groups(c->api->auth, &c->who, PRIV_M(USER_MODIFY), NULL, user))
+        return err_set(e, -EPERM, "auth.denied", "Permission check failed");
+    return access_guard_root(c, user, e);
+}
+
 static int need_token(struct api_call *c, const char *prefix, const char *user, const char *token,
                       const struct auth_token **ret, struct err *e)
 {
@@ -85,7 +94,7 @@ static int check_create(struct api_call *c, const struct api_access_tokens_creat
         return api_param_error(c, e, "tokenid", "value does not look like a valid token ID");
     r = access_need_user(c, "", a->userid, &u, e);
     if (r == 0)
-        r = access_guard_root(c, a->userid, e);
+        r = guard(c, a->userid, e);
     if (r == 0 && auth_find(c->api->auth, AUTH_TOKEN, id))
         return api_param_error(c, e, "tokenid", "Token already exists.");
     if (r == 0 && count_tokens(c, a->userid) >= TOKENS_OF_USER_MAX)
@@ -164,7 +173,7 @@ int api_access_tokens_update(struct api_call *c, const struct api_access_tokens_
     int r = need_token(c, "", a->userid, a->tokenid, &k, e);
 
     if (r == 0)
-        r = access_guard_root(c, a->userid, e);
+        r = guard(c, a->userid, e);
     if (r < 0)
         return r;
     struct auth_token next = *k;
@@ -199,6 +208,6 @@ int api_access_tokens_delete(struct api_call *c, const struct api_access_tokens_
     int r = need_token(c, "", a->userid, a->tokenid, &k, e);
 
     if (r == 0)
-        r = access_guard_root(c, a->userid, e);
+        r = guard(c, a->userid, e);
     return r < 0 ? r : access_delete(c, AUTH_TOKEN, k->item.key, k->item.revision);
 }

@@ -1,5 +1,6 @@
 /* Permission expressions of the routes (pve-conventions 6.6). Default deny: a route without one is for root@pam. */
 #include "api/route.h"
+#include "auth/model.h"
 
 /* Fills "{name}" in a path template from the call's parameters; NULL when one is absent. */
 static const char *expand(struct api_call *c, const char *template)
@@ -59,34 +60,21 @@ static int check_userid_realm(struct api_call *c, const struct api_perm *p, stru
     return path ? auth_require(c->api->auth, &c->who, path, p->mask, false, e) : denied(e);
 }
 
-/* On /access/groups, or on a group: those named in the parameter "groups" (all of them), else the user's own (any). */
+/* On /access/groups itself, or through groups: creating asks for every group named in the request, changing for one of
+ * the user's own and every one named, anything else for one of his own. */
 static int check_userid_group(struct api_call *c, const struct api_perm *p, struct err *e)
 {
-    if (auth_has(c->api->auth, &c->who, "/access/groups", p->mask, true))
+    struct auth *auth = c->api->auth;
+    const char *user = userid_param(c), *groups = p->is_groups_param ? api_raw_get(c, "groups") : NULL;
+    bool is_create = p->is_groups_param && !p->is_update;
+
+    if (auth_has(auth, &c->who, "/access/groups", p->mask, true))
         return 0;
-    const char *user = userid_param(c);
-    const char *groups = p->is_groups_param ? api_raw_get(c, "groups") : NULL;
-    if (p->is_groups_param && !groups)
-        return auth_require(c->api->auth, &c->who, "/access/groups", p->mask, true, e);
-    bool ok = auth_has_on_groups(c->api->auth, &c->who, p->mask, groups, user);
-    return ok ? 0 : denied(e);
-}
-
-/* Who may change an ACL path: Permissions.Modify on it, or the Allocate privilege of its kind. */
-static int check_modify(struct api_call *c, const struct api_perm *p, struct err *e)
-{
-    const char *path = expand(c, p->path);
-    priv_mask mask = PRIV_M(PERMISSIONS_MODIFY);
-
-    if (!path)
+    if (is_create && !groups)
+        return auth_require(auth, &c->who, "/access/groups", p->mask, true, e);
+    if (!is_create && !auth_has_on_groups(auth, &c->who, p->mask, NULL, user))
         return denied(e);
-    if (str_starts(path, "/storage"))
-        mask |= PRIV_M(DATASTORE_ALLOCATE);
-    else if (str_starts(path, "/vms"))
-        mask |= PRIV_M(VM_ALLOCATE);
-    else if (str_starts(path, "/pool"))
-        mask |= PRIV_M(POOL_ALLOCATE);
-    return auth_require(c->api->auth, &c->who, path, mask, true, e);
+    return !groups || auth_has_on_groups(auth, &c->who, p->mask, groups, user) ? 0 : denied(e);
 }
 
 static int check(struct api_call *c, const struct api_perm *p, struct err *e)
@@ -118,8 +106,10 @@ static int check(struct api_call *c, const struct api_perm *p, struct err *e)
         return check_userid_realm(c, p, e);
     case PERM_USERID_GROUP:
         return check_userid_group(c, p, e);
-    case PERM_MODIFY:
-        return check_modify(c, p, e);
+    case PERM_MODIFY: {
+        const char *path = expand(c, p->path);
+        return path ? auth_check_perm_modify(c->api->auth, &c->who, path, e) : denied(e);
+    }
     case PERM_GROUP:
         return auth_require(c->api->auth, &c->who, expand(c, "/access/groups/{groupid}"), p->mask, true, e);
     case PERM_END:

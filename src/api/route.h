@@ -45,7 +45,7 @@ struct api_perm {
     enum api_perm_kind kind;
     const char *path; /* "/vms/{vmid}" */
     priv_mask mask;
-    bool is_any, is_groups_param;
+    bool is_any, is_groups_param, is_update;
     const char *require_param;
     const struct api_perm *children; /* ended by PERM_END */
 };

@@ -88,20 +88,21 @@ static int use_once(struct auth *a, const struct auth_subject *s, const unsigned
     return 0;
 }
 
+/* There is exactly one text for each proof: what was read is written again and compared. */
 static bool parse(const char *ticket, uint32_t *ret_made, unsigned char proof[PROOF_BYTES])
 {
-    char *end, canonical[9];
+    char again[HEAD_CHARS + PROOF_CHARS + 1];
     size_t n;
 
-    if (strlen(ticket) != HEAD_CHARS + PROOF_CHARS || !str_starts(ticket, PREFIX) ||
-        memcmp(ticket + PREFIX_CHARS + 8, "::", 2) != 0)
+    if (strlen(ticket) != HEAD_CHARS + PROOF_CHARS ||
+        sodium_base642bin(proof, PROOF_BYTES, ticket + HEAD_CHARS, PROOF_CHARS, NULL, &n, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) < 0 ||
+        n != PROOF_BYTES)
         return false;
-    *ret_made = (uint32_t)strtoul(ticket + PREFIX_CHARS, &end, 16);
-    snprintf(canonical, sizeof(canonical), "%08" PRIX32, *ret_made);
-    return memcmp(canonical, ticket + PREFIX_CHARS, 8) == 0 &&
-           sodium_base642bin(proof, PROOF_BYTES, ticket + HEAD_CHARS, PROOF_CHARS, NULL, &n, NULL,
-                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
-           n == PROOF_BYTES;
+    *ret_made = (uint32_t)strtoul(ticket + PREFIX_CHARS, NULL, 16);
+    snprintf(again, sizeof(again), PREFIX "%08" PRIX32 "::", *ret_made);
+    sodium_bin2base64(again + HEAD_CHARS, PROOF_CHARS + 1, proof, PROOF_BYTES, sodium_base64_VARIANT_ORIGINAL);
+    return streq(again, ticket);
 }
 
 int auth_console_ticket_use(struct auth *a, const char *ticket, const struct auth_subject *s, const char *path,

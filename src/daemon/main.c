@@ -286,6 +286,7 @@ int main(int argc, char **argv)
     d.api.address = d.options.address;
     d.api.host = &d.host;
     d.api.base = event_base_new();
+    int epoll_fd = watchdog_find_epoll();
     engine_host_probe(&d.host);
     int r = d.api.base ? make_root(&d, &e) : err_set(&e, -ENOMEM, NULL, "no event loop");
     if (r == 0)
@@ -296,7 +297,7 @@ int main(int argc, char **argv)
         r = open_all(&d, &e);
     if (r == 0) {
         begin(&d);
-        event_base_dispatch(d.api.base);
+        watchdog_dispatch(d.api.base, epoll_fd);
     } else {
         fail(&d, &e);
     }

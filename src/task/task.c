@@ -58,6 +58,8 @@ uint32_t task_vmid(const struct task *t)
 }
 
 static void log_line(struct task *t, const char *prefix, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+static void log_line(struct task *t, const char *prefix, const char *fmt, va_list ap)
 {
     char line[1024];
     int n = snprintf(line, sizeof(line), "%s", prefix);

@@ -18,6 +18,14 @@ def ticket_has_pve_shape(node):
 
 
 @test
+def index_and_ticket_page(node):
+    assert {r["subdir"] for r in node.api.get("/access")} >= {"users", "groups", "roles", "acl", "domains", "ticket"}
+    node.nobody().refused("GET", "/access", status=401)
+    assert node.nobody().get("/access/ticket") is None
+    node.nobody().refused("GET", "/access/ticket", {"x": 1}, 400, param="x")
+
+
+@test
 def realm_may_be_separate(node):
     data = node.nobody().post("/access/ticket", username="admin", realm="pve", password=PASSWORD)
     assert data["username"] == "admin@pve"

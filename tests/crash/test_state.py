@@ -66,8 +66,13 @@ def emptied_while_guests_are_defined():
     """An empty file is a valid new database; but the text copies say that something was here, and they must stay."""
     with prepared() as node:
         for left in (0, 1):
-            damaged(node, f"truncated to {left}", lambda p, n=left: os.truncate(p, n))
-            assert node.conf(100), "the text copy is gone as well"
+            path, good = database(node), node.base + "/good.db"
+            shutil.copyfile(path, good)
+            os.truncate(path, left)
+            for attempt in ("first", "second"):  # an empty file may get its tables; it must not then pass for a good one
+                refused(node, f"truncated to {left}, {attempt} start")
+                assert node.conf(100), "the text copy is gone as well"
+            shutil.copyfile(good, path)
         node.start()
         assert node.api.get(node.vm(100, "/config"))["name"] == "precious"
 

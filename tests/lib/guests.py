@@ -1,4 +1,5 @@
 """Guests for tests: the demo kernel (tools/demo-guest) and a disk whose boot sector talks on the serial port."""
+import atexit
 import functools
 import os
 import shutil
@@ -13,8 +14,9 @@ DEMO = {"kernel": KERNEL, "initrd": INITRD, "cmdline": "console=ttyS0", "serial0
 
 @functools.cache
 def demo_folder():
-    """Folder with vmlinuz and initrd.img; the tool keeps its own cache."""
+    """Folder with vmlinuz and initrd.img, removed at exit; the tool keeps its own cache."""
     folder = tempfile.mkdtemp(prefix="hd", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subprocess.run([f"{facts.TOP}/tools/demo-guest", folder], check=True, stdout=subprocess.DEVNULL)
     return folder
 
@@ -25,8 +27,6 @@ def install_demo(node):
     os.makedirs(target, exist_ok=True)
     for name in ("vmlinuz", "initrd.img"):
         shutil.copyfile(os.path.join(demo_folder(), name), os.path.join(target, name))
-    shutil.rmtree(demo_folder())
-    demo_folder.cache_clear()
 
 
 @functools.cache
