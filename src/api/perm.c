@@ -42,7 +42,7 @@ static int denied(struct err *e)
 static int check_perm(struct api_call *c, const struct api_perm *p, struct err *e)
 {
     if (p->require_param && !api_raw_get(c, p->require_param))
-        return 0;
+        return denied(e); /* this branch of an "or" is about that parameter */
     const char *path = expand(c, p->path);
     return path ? auth_require(c->api->auth, &c->who, path, p->mask, p->is_any, e) : denied(e);
 }
@@ -100,15 +100,19 @@ static int check(struct api_call *c, const struct api_perm *p, struct err *e)
         return check_perm(c, p, e);
     case PERM_USERID_SELF: {
         const char *user = userid_param(c);
-        return user && streq(user, c->who.user) ? 0 : denied(e);
+        /* A token is not its user: a weak one could make itself a strong one. */
+        return user && streq(user, c->who.user) && !c->who.token[0] ? 0 : denied(e);
     }
     case PERM_USERID_REALM:
         return check_userid_realm(c, p, e);
     case PERM_USERID_GROUP:
         return check_userid_group(c, p, e);
     case PERM_MODIFY: {
-        const char *path = expand(c, p->path);
-        return path ? auth_check_perm_modify(c->api->auth, &c->who, path, e) : denied(e);
+        char path[AUTH_PATH_MAX + 1];
+        const char *given = expand(c, p->path);
+        return given && auth_path_normalize(given, path, sizeof(path), e) == 0
+                   ? auth_check_perm_modify(c->api->auth, &c->who, path, e)
+                   : denied(e);
     }
     case PERM_GROUP:
         return auth_require(c->api->auth, &c->who, expand(c, "/access/groups/{groupid}"), p->mask, true, e);

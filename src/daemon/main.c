@@ -241,6 +241,7 @@ static void close_all(struct daemon *d)
         if (!pool_drain(a->pool) && !any)
             break;
     }
+    task_mgr_abandon(a->tasks);
     workers_free(a->workers);
     pool_free(a->pool);
     guest_mgr_free(a->guests);

@@ -557,6 +557,28 @@ int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, co
     return 0;
 }
 
+void task_mgr_abandon(struct task_mgr *m)
+{
+    struct err e = ERR_INIT;
+
+    if (!m)
+        return;
+    err_set(&e, -EINTR, "daemon.ending", "the daemon is ending");
+    LIST_FOREACH_SAFE(w, &m->waiters, struct waiter, node)
+    {
+        list_remove(&w->node);
+        w->fn(w->arg, e.num, &e);
+        free(w);
+    }
+    LIST_FOREACH_SAFE(t, &m->active, struct task, node)
+    {
+        void (*ended)(struct task * t, void *arg, int r, const struct err *e) = t->ended;
+        t->ended = NULL;
+        if (ended && !t->is_recovered)
+            ended(t, t->arg, e.num, &e);
+    }
+}
+
 void task_mgr_free(struct task_mgr *m)
 {
     if (!m)

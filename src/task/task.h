@@ -77,6 +77,8 @@ struct task_spec {
 
 MUST_CHECK int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, const char *root_dir,
                             const char *node, struct task_mgr **ret, struct err *e);
+/* The daemon ends: whoever waits for a task or an unlock is told so, nothing is written. Before what they use goes. */
+void task_mgr_abandon(struct task_mgr *m);
 void task_mgr_free(struct task_mgr *m);
 /* Which steps exist; ctx is handed to them. Before task_mgr_recover. */
 void task_mgr_set_steps(struct task_mgr *m, const struct task_step_type *const *types, void *ctx);

@@ -264,7 +264,7 @@ def workers_die():
 
 
 @test(limit=60)
-def thirty_kills_under_load():
+def ten_kills_under_load():
     """kill -9 at random moments while creations and removals go on: no acknowledged guest is lost, no leftover stays."""
     import random
     import time
