@@ -43,8 +43,8 @@ MUST_CHECK int instance_get(const char *root, uint32_t *ret, struct err *e);
 MUST_CHECK int certificate_open(struct api *api, const char *root, const char *node, const char *address, int *ret_cert,
                                 int *ret_key, struct err *e);
 
-/* event_base_dispatch, or with HOLM_WATCHDOG=MS a loop that reports stretches longer than MS. The descriptor is found right
- * after the base was made. */
+/* event_base_dispatch, or with HOLM_WATCHDOG=MS a loop that reports stretches longer than MS. The descriptor is found
+ * right after the base was made. */
 int watchdog_find_epoll(void);
 void watchdog_dispatch(struct event_base *base, int epoll_fd);
 
