@@ -307,15 +307,24 @@ struct destruction {
     struct storage *storages[64];
     size_t n_storages;
     struct config config;
+    struct task_hold *hold; /* until the guest is gone nobody changes it */
 };
 
 static void destruction_free(struct destruction *d)
 {
+    struct task_hold *hold = d->hold;
+
     for (size_t i = 0; i < d->n_storages; i++)
         storage_unref(d->storages[i]);
     config_done(&d->config);
     json_decref(d->steps);
     free(d);
+    task_hold_release(hold);
+}
+
+static void destroyed(struct task *t, void *arg, int r, const struct err *e)
+{
+    destruction_free(arg);
 }
 
 static bool has_step(const struct destruction *d, const char *id)
@@ -385,11 +394,14 @@ static int finish_delete(struct api_call *c, void *ctx, int r, struct err *e)
                                  .record_key = idempotency_state_key(c),
                                  .direction = PLAN_FORWARD,
                                  .final = final,
-                                 .final_deletes = json_pack("[s]", key)};
+                                 .final_deletes = json_pack("[s]", key),
+                                 .ended = destroyed,
+                                 .arg = d};
         r = task_start(c->api->tasks, &spec, &t, e);
         json_decref(spec.final_deletes);
     }
-    destruction_free(d);
+    if (r < 0)
+        destruction_free(d);
     return api_reply_task(c, r, t);
 }
 
@@ -416,6 +428,7 @@ int api_qemu_delete(struct api_call *c, const struct api_qemu_delete_args *a, st
         return err_set(e, -ENOMEM, NULL, "out of memory");
     }
     d->vmid = g->vmid;
+    d->hold = task_hold(c->api->tasks, g->vmid, "destroyed");
     d->is_sweeping = a->destroy_unreferenced_disks;
     for (size_t i = 0; i < storage_mgr_count(c->api->storages) && i < ARRAY_SIZE(d->storages); i++)
         d->storages[d->n_storages++] = storage_ref(storage_mgr_at(c->api->storages, i)->storage);
