@@ -24,28 +24,6 @@ static void write_guests(struct api_call *c, const char *pool, const char *type)
     }
 }
 
-static void write_storage(struct api_call *c, const struct storage_entry *s)
-{
-    struct jw *w = &c->out;
-    char id[AUTH_PATH_MAX], content[96];
-    const char *name = storage_name(s->storage);
-
-    snprintf(id, sizeof(id), "storage/%s/%s", c->api->node, name);
-    storage_contents_format(storage_contents(s->storage), content, sizeof(content));
-    jw_object(w);
-    jw_kv_str(w, "id", id);
-    jw_kv_str(w, "type", "storage");
-    jw_kv_str(w, "storage", name);
-    jw_kv_str(w, "node", c->api->node);
-    jw_kv_str(w, "plugintype", storage_type(s->storage));
-    jw_kv_str(w, "status", s->is_active ? "available" : "unknown");
-    jw_kv_int(w, "shared", storage_is_shared(s->storage));
-    jw_kv_str(w, "content", content);
-    jw_kv_u64(w, "disk", s->space.used_bytes);
-    jw_kv_u64(w, "maxdisk", s->space.total_bytes);
-    jw_object_end(w);
-}
-
 static void write_members(struct api_call *c, const char *pool, const char *type)
 {
     const struct auth_set *storages = auth_objects(c->api->auth, AUTH_STORAGE);
@@ -58,7 +36,7 @@ static void write_members(struct api_call *c, const char *pool, const char *type
     for (size_t i = 0; (!type || is_storage) && i < storages->n; i++) {
         const struct storage_entry *s = storage_mgr_find(c->api->storages, storages->sorted[i]->key);
         if (s && auth_member_of(container_of(storages->sorted[i], struct auth_member, item), pool))
-            write_storage(c, s);
+            api_storage_write(c, s);
     }
     jw_array_end(&c->out);
 }

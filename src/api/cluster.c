@@ -58,28 +58,6 @@ static void write_guest(struct api_call *c, uint32_t vmid)
     buf_append_char(&c->body, '}');
 }
 
-static void write_storage(struct api_call *c, const struct storage_entry *s)
-{
-    struct jw *w = &c->out;
-    char id[AUTH_PATH_MAX], content[96];
-    const char *name = storage_name(s->storage);
-
-    snprintf(id, sizeof(id), "storage/%s/%s", c->api->node, name);
-    storage_contents_format(storage_contents(s->storage), content, sizeof(content));
-    jw_object(w);
-    jw_kv_str(w, "id", id);
-    jw_kv_str(w, "type", "storage");
-    jw_kv_str(w, "storage", name);
-    jw_kv_str(w, "node", c->api->node);
-    jw_kv_str(w, "plugintype", storage_type(s->storage));
-    jw_kv_str(w, "status", s->is_active ? "available" : "unknown");
-    jw_kv_int(w, "shared", storage_is_shared(s->storage));
-    jw_kv_str(w, "content", content);
-    jw_kv_u64(w, "disk", s->space.used_bytes);
-    jw_kv_u64(w, "maxdisk", s->space.total_bytes);
-    jw_object_end(w);
-}
-
 static bool write_pool(void *arg, const char *pool)
 {
     struct api_call *c = arg;
@@ -114,7 +92,7 @@ int api_cluster_resources(struct api_call *c, const struct api_cluster_resources
         for (size_t i = 0; i < storage_mgr_count(c->api->storages); i++) {
             const struct storage_entry *s = storage_mgr_at(c->api->storages, i);
             if (storage_is_enabled(s->storage) && api_may_see_storage(c, storage_name(s->storage)))
-                write_storage(c, s);
+                api_storage_write(c, s);
         }
     if (is_all)
         auth_each_pool(c->api->auth, write_pool, c);

@@ -66,3 +66,25 @@ bool api_may_see_pool(struct api_call *c, const char *pool)
     snprintf(path, sizeof(path), "/pool/%s", pool);
     return auth_has(c->api->auth, &c->who, path, PRIV_M(POOL_AUDIT), true);
 }
+
+void api_storage_write(struct api_call *c, const struct storage_entry *s)
+{
+    struct jw *w = &c->out;
+    char id[AUTH_PATH_MAX], content[96];
+    const char *name = storage_name(s->storage);
+
+    snprintf(id, sizeof(id), "storage/%s/%s", c->api->node, name);
+    storage_contents_format(storage_contents(s->storage), content, sizeof(content));
+    jw_object(w);
+    jw_kv_str(w, "id", id);
+    jw_kv_str(w, "type", "storage");
+    jw_kv_str(w, "storage", name);
+    jw_kv_str(w, "node", c->api->node);
+    jw_kv_str(w, "plugintype", storage_type(s->storage));
+    jw_kv_str(w, "status", s->is_active ? "available" : "unknown");
+    jw_kv_int(w, "shared", storage_is_shared(s->storage));
+    jw_kv_str(w, "content", content);
+    jw_kv_u64(w, "disk", s->space.used_bytes);
+    jw_kv_u64(w, "maxdisk", s->space.total_bytes);
+    jw_object_end(w);
+}

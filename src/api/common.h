@@ -20,5 +20,7 @@ bool api_may_see_guest(struct api_call *c, uint32_t vmid);
 bool api_may_see_storage(struct api_call *c, const char *storage);
 bool api_may_see_pool(struct api_call *c, const char *pool);
 void api_vm_path(uint32_t vmid, char dst[24]);
+/* One storage as in GET /cluster/resources and in a pool's members. */
+void api_storage_write(struct api_call *c, const struct storage_entry *s);
 
 #endif
