@@ -76,6 +76,8 @@ int rundir_connect(struct guest_mgr *m, uint32_t vmid, int *ret_fd, struct err *
 int rundir_cgroup(struct guest_mgr *m, uint32_t vmid, char *procs, size_t cap, struct err *e);
 void rundir_cgroup_kill(struct guest_mgr *m, uint32_t vmid);
 void rundir_find_cgroup_base(struct guest_mgr *m);
+/* The daemon ends: the folder goes, unless guests are in it. */
+void rundir_leave_cgroup_base(struct guest_mgr *m);
 
 /* monitor.c */
 typedef void (*monitor_result_fn)(void *arg, int r, const void *payload, size_t n, const struct err *e);

@@ -233,19 +233,24 @@ static void start_launch(struct op *o)
     }
 }
 
-static void on_pending_applied(void *arg, int r, uint64_t revision, const struct err *e)
+/* What o waited for is there, or failed: on with it, unless it ended meanwhile. */
+static void op_continue(struct op *o, int r, const struct err *e, void (*next)(struct op *o))
 {
-    struct op *o = arg;
-
-    struct task_hold *hold = TAKE_PTR(o->hold);
-
     o->has_command = false;
     if (o->is_ended)
         op_release(o);
     else if (r < 0)
         op_end(o, r, e);
     else
-        start_launch(o);
+        next(o);
+}
+
+static void on_pending_applied(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct op *o = arg;
+    struct task_hold *hold = TAKE_PTR(o->hold);
+
+    op_continue(o, r, e, start_launch);
     task_hold_release(hold);
 }
 
@@ -255,7 +260,7 @@ static void start_unlocked(void *arg, int r, const struct err *e);
 static void start_begin(struct op *o)
 {
     o->has_command = true;
-    task_when_unlocked(o->mgr->env.tasks, o->args.vmid, LOCK_WAIT_MS, start_unlocked, o);
+    task_wait_unlocked(o->task, LOCK_WAIT_MS, start_unlocked, o);
 }
 
 static void start_configured(struct op *o)
@@ -300,15 +305,7 @@ static void start_configured(struct op *o)
 
 static void start_unlocked(void *arg, int r, const struct err *e)
 {
-    struct op *o = arg;
-
-    o->has_command = false;
-    if (o->is_ended)
-        op_release(o);
-    else if (r < 0)
-        op_end(o, r, e);
-    else
-        start_configured(o);
+    op_continue(arg, r, e, start_configured);
 }
 
 static void start_changed(struct op *o, struct guest *g, const char *event, const char *text)

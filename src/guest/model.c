@@ -420,6 +420,7 @@ void guest_mgr_free(struct guest_mgr *m)
         return;
     state_unwatch(m->watch);
     pool_free(m->text_queue);
+    rundir_leave_cgroup_base(m);
     for (size_t i = 0; i < m->n; i++) {
         monitor_free(m->guests[i]->monitor);
         guest_free(m->guests[i]);

@@ -181,6 +181,12 @@ void rundir_find_cgroup_base(struct guest_mgr *m)
     log_note("no writable cgroup v2 hierarchy: guests stay in the daemon's cgroup");
 }
 
+void rundir_leave_cgroup_base(struct guest_mgr *m)
+{
+    if (m->cgroup_dir[0] && rmdir(m->cgroup_dir) < 0 && errno != EBUSY && errno != ENOTEMPTY && errno != ENOENT)
+        log_warn("remove %s: %s", m->cgroup_dir, strerror(errno));
+}
+
 int rundir_cgroup(struct guest_mgr *m, uint32_t vmid, char *procs, size_t cap, struct err *e)
 {
     char path[600];
@@ -189,7 +195,8 @@ int rundir_cgroup(struct guest_mgr *m, uint32_t vmid, char *procs, size_t cap, s
     if (!m->cgroup_dir[0])
         return 0;
     cgroup_name(m, vmid, "", path, sizeof(path));
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+    /* Somebody may have swept up the empty folder. */
+    if ((mkdir(m->cgroup_dir, 0755) < 0 && errno != EEXIST) || (mkdir(path, 0755) < 0 && errno != EEXIST))
         return err_errno(e, errno, "make cgroup of guest %u", vmid);
     cgroup_name(m, vmid, "cgroup.procs", procs, cap);
     return 0;

@@ -12,6 +12,7 @@ struct waiter {
     uint64_t deadline_ms;
     void (*fn)(void *arg, int r, const struct err *e);
     void *arg;
+    struct task *task; /* that lets plans pass meanwhile; NULL: nobody, or it has ended */
 };
 
 static void run_next(struct task_mgr *m, uint32_t vmid);
@@ -155,6 +156,9 @@ void task_finish(struct task *t, int r, const struct err *e)
     write_end(t, r);
     list_remove(&t->node);
     m->n_active--;
+    LIST_FOREACH(w, &m->waiters, struct waiter, node)
+    if (w->task == t)
+        w->task = NULL;
     if (t->ended)
         t->ended(t, t->arg, r, e);
     t->arg = NULL;
@@ -187,17 +191,31 @@ static void run_now(struct task *t)
         t->begin(t, t->arg);
 }
 
-/* Is an earlier task of the same guest in the way? */
+/* Does o, which came earlier, keep t from running? A plan was made for the configuration as it is now and holds it, so
+ * it passes what has not begun, and what waits for that very configuration. */
+static bool is_in_the_way(const struct task *o, const struct task *t)
+{
+    if (o->steps)
+        return true;
+    if (o->is_overtaking || t->is_overtaking)
+        return false;
+    return !t->steps || (o->phase == TASK_RUNNING && !o->is_yielding);
+}
+
 static bool must_wait(struct task *t)
 {
+    bool is_earlier = true;
+
     if (!t->vmid)
         return false;
     LIST_FOREACH(o, &t->mgr->active, struct task, node)
     {
         if (o == t)
-            return false;
-        if (o->vmid == t->vmid && !o->is_overtaking && (!t->is_overtaking || o->steps))
+            is_earlier = false;
+        else if (o->vmid == t->vmid && is_earlier && is_in_the_way(o, t))
             return true;
+        else if (o->vmid == t->vmid && o->steps && o->phase == TASK_RUNNING)
+            return true; /* a plan that passed t */
     }
     return false;
 }
@@ -364,6 +382,8 @@ static bool answer_one(struct task_mgr *m, uint64_t now)
             continue;
         int r = lock ? err_set(&e, -EBUSY, "guest.locked", "VM is locked (%s)", lock) : 0;
         list_remove(&w->node);
+        if (w->task)
+            w->task->is_yielding = false;
         w->fn(w->arg, r, &e);
         free(w);
         return true; /* the list may have changed */
@@ -385,8 +405,8 @@ static void on_waiter_timer(evutil_socket_t fd, short what, void *arg)
     check_waiters(arg);
 }
 
-void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,
-                        void (*fn)(void *arg, int r, const struct err *e), void *arg)
+static void wait_unlocked(struct task_mgr *m, struct task *t, uint32_t vmid, uint32_t timeout_ms,
+                          void (*fn)(void *arg, int r, const struct err *e), void *arg)
 {
     struct err e = ERR_INIT;
 
@@ -399,9 +419,25 @@ void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,
         fn(arg, err_set(&e, -ENOMEM, NULL, "out of memory"), &e);
         return;
     }
-    *w = (struct waiter){.vmid = vmid, .deadline_ms = clock_boot_ms() + timeout_ms, .fn = fn, .arg = arg};
+    *w = (struct waiter){.vmid = vmid, .deadline_ms = clock_boot_ms() + timeout_ms, .fn = fn, .arg = arg, .task = t};
     list_add_tail(&m->waiters, &w->node);
     arm_waiter_timer(m);
+    if (t) {
+        t->is_yielding = true;
+        run_next(m, vmid);
+    }
+}
+
+void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,
+                        void (*fn)(void *arg, int r, const struct err *e), void *arg)
+{
+    wait_unlocked(m, NULL, vmid, timeout_ms, fn, arg);
+}
+
+void task_wait_unlocked(struct task *t, uint32_t timeout_ms, void (*fn)(void *arg, int r, const struct err *e),
+                        void *arg)
+{
+    wait_unlocked(t->mgr, t, t->vmid, timeout_ms, fn, arg);
 }
 
 static void view(const struct task *t, struct task_view *v)

@@ -6,7 +6,8 @@
  * the end of the journal entry, and after a crash it is undone or finished before anything else starts. A live task
  * (start, stop, …) changes what is ephemeral and is not journalled: after a crash, reconcile looks at the world.
  *
- * Tasks of one guest run one after the other (FIFO); one that overtakes runs at once and aborts what can be aborted.
+ * Tasks of one guest run one after the other (FIFO); one that overtakes runs at once and aborts what can be aborted. A
+ * plan passes live tasks that have not begun, for it holds the configuration from the moment it is accepted.
  * Every task has a log file DIR/var/tasks/X/UPID, one line per event, ended by TASK OK, TASK WARNINGS: n or TASK ERROR:
  * text, as Proxmox VE writes it. */
 #ifndef HOLM_TASK_TASK_H
@@ -110,6 +111,10 @@ void task_hold_release(struct task_hold *h);
  * text "VM is locked (X)". */
 void task_when_unlocked(struct task_mgr *m, uint32_t vmid, uint32_t timeout_ms,
                         void (*fn)(void *arg, int r, const struct err *e), void *arg);
+/* The same for a running live task and its own guest. Plans that are queued behind it run meanwhile: it may be one of
+ * them that it waits for. */
+void task_wait_unlocked(struct task *t, uint32_t timeout_ms, void (*fn)(void *arg, int r, const struct err *e),
+                        void *arg);
 /* A task of this type of this guest is queued or running. */
 bool task_guest_has(struct task_mgr *m, uint32_t vmid, const char *type);
 

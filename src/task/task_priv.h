@@ -17,6 +17,7 @@ struct task {
     enum task_phase phase;
     uint32_t vmid;
     bool is_overtaking, is_aborting;
+    bool is_yielding; /* running, but waits for the configuration: plans pass it */
     int64_t endtime;
     char *status;
     char error_code[48];

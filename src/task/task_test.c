@@ -358,6 +358,45 @@ static void test_unlock(void **arg)
     assert_string_equal(f->status, "free");
 }
 
+static void waiting_begin(struct task *t, void *arg)
+{
+    struct live *l = arg;
+
+    l->task = t;
+    task_wait_unlocked(t, 60000, on_unlocked, l->f);
+}
+
+/* A plan that is accepted after a live task of its guest, but before that began, does not wait for it: the live task
+ * waits for the plan. */
+static void test_plan_passes_live(void **arg)
+{
+    struct fixture *f = *arg;
+    struct live first, second, start = {.f = f, .name = "start"};
+    struct task_spec spec = {
+        .type = "start", .id = "100", .user = "u@pve", .vmid = 100, .begin = waiting_begin, .arg = &start};
+    struct err e = ERR_INIT;
+
+    start_live(f, &first, "first", false);
+    while (!first.task)
+        event_base_dispatch(f->base);
+    assert_int_equal(task_start(f->mgr, &spec, NULL, &e), 0);
+    start_live(f, &second, "second", false);
+    assert_int_equal(start_plan(f, "[" STEP("good", "a") "]", PLAN_UNDO, final_put(), NULL), 0);
+    event_base_loop(f->base, EVLOOP_NONBLOCK);
+    assert_null(start.task); /* the first one runs still, and plans wait for what runs */
+    assert_int_equal(f->n_ended, 0);
+    task_end(first.task, 0, NULL);
+    while (!f->status[0])
+        event_base_dispatch(f->base);
+    assert_string_equal(f->status, "free");
+    assert_int_equal(f->n_ended, 1); /* the plan */
+    assert_null(second.task);
+    task_end(start.task, 0, NULL);
+    while (!second.task)
+        event_base_dispatch(f->base);
+    task_end(second.task, 0, NULL);
+}
+
 struct log_result {
     struct fixture *f;
     char text[400];
@@ -426,6 +465,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_recover_forward, setup, teardown),
         cmocka_unit_test_setup_teardown(test_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unlock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plan_passes_live, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log, setup, teardown),
         cmocka_unit_test(test_upid),
     };

@@ -158,6 +158,17 @@ def cgroup_of_a_stopped_guest():
 
 
 @test
+def cgroup_folder_of_an_ended_daemon():
+    group = f"{cgroup_base()}/holm-0007"
+    os.mkdir(group)
+    try:
+        with Tree() as t:
+            assert f"cgroup {group} without daemon" in t.found(), t.found()
+    finally:
+        os.rmdir(group)
+
+
+@test
 def tap_of_a_stopped_guest():
     subprocess.run(["ip", "tuntap", "add", "dev", "h0007t100", "mode", "tap"], check=True)
     try:

@@ -7,6 +7,7 @@ close() fails when the daemon's log holds a sanitizer report or a failed asserti
 the daemon's and whatever became a descendant of the harness.
 """
 import functools
+import glob
 import json
 import os
 import re
@@ -127,10 +128,23 @@ class Node:
             mine = (self.process.pid,) if self.process else ()
             procs.kill_all(procs.of_root(self.root), mine)
             log = self.log()
+            self.remove_cgroups()
             shutil.rmtree(self.base, ignore_errors=True)
         found = POISON.search(log)
         if is_checked and found:
             raise AssertionError("daemon log: " + log[max(0, found.start() - 200):found.start() + 3000])
+
+    def remove_cgroups(self):
+        """Of guests that outlived the daemon, as they should, and that kill_all ended."""
+        try:
+            with open(self.path("var/instance"), encoding="ascii") as f:
+                name = f"holm-{int(f.read()):04x}"
+        except FileNotFoundError:
+            return
+        for folder in glob.glob(f"/sys/fs/cgroup/**/{name}", recursive=True):
+            for top, _, _ in os.walk(folder, topdown=False):
+                # The kernel empties a cgroup a moment after its last process is gone.
+                wait_for(lambda top=top: procs.remove_cgroup(top), 5, f"{top} to be empty")
 
     def __enter__(self):
         return self.start() if not self.process else self

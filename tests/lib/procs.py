@@ -1,6 +1,7 @@
 """Processes of a test, found through /proc. The harness is a child subreaper, so whatever a daemon under test leaves
 behind stays a descendant of the harness: clean-up needs no guess by name."""
 import ctypes
+import errno
 import os
 import signal
 
@@ -110,6 +111,19 @@ def kill_all(pids, except_pids=()):
     for pid in pids:
         kill(pid)
     wait_for(lambda: reap(except_pids) or not any(is_alive(p) for p in pids), 10, f"{pids} to die")
+
+
+def remove_cgroup(folder):
+    """True when it is gone, False while the kernel says it is busy."""
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as e:
+        if e.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def fds(pid):
