@@ -22,13 +22,39 @@ static void check_round_trip(const struct propstr *p)
             abort();
 }
 
+/* The typed readers: each accepts the value as the plain function does, or gives an error and leaves the result. */
+static void check_typed(const struct propstr *p, const char *key, const char *value)
+{
+    struct err e = ERR_INIT;
+    uint64_t bytes = 0, size = 0, number = 0;
+    bool flag = false, is_on = false;
+
+    if ((propstr_get_bool(p, key, false, &flag, &e) == 0) != (propstr_bool(value, &is_on) == 0) || flag != is_on)
+        abort();
+    if ((propstr_get_size(p, key, 0, &bytes, &e) == 0) != (propstr_size(value, &size) == 0) || bytes != size)
+        abort();
+    if (propstr_get_u64(p, key, 0, &number, &e) < 0 && (number != 0 || !e.code[0]))
+        abort();
+    if (propstr_bool(value, &is_on) == 0 && propstr_size(value, &size) == 0 && size > 1)
+        abort();
+}
+
+static void check_absent(const struct propstr *p)
+{
+    struct err e = ERR_INIT;
+    uint64_t bytes, number;
+    bool flag;
+
+    if (propstr_get_bool(p, "", true, &flag, &e) < 0 || !flag || propstr_get_size(p, "", 7, &bytes, &e) < 0 ||
+        bytes != 7 || propstr_get_u64(p, "", 9, &number, &e) < 0 || number != 9)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct propstr p;
     struct err e = ERR_INIT;
     autofree char *text = malloc(n + 1);
-    uint64_t bytes;
-    bool flag;
 
     if (!text)
         return 0;
@@ -43,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         abort();
     check_round_trip(&p);
     for (size_t i = 0; i < p.n; i++)
-        if (propstr_size(p.items[i].value, &bytes) == 0 && propstr_bool(p.items[i].value, &flag) == 0 && bytes > 1)
-            abort();
+        check_typed(&p, p.items[i].key, p.items[i].value);
+    check_absent(&p);
     return 0;
 }
