@@ -32,27 +32,12 @@ static bool is_word(const char *s, size_t n, size_t max)
     return n >= 2 && is_letter(s[0]) && is_name(s, n, max);
 }
 
-/* Length of the UTF-8 sequence at s (RFC 3629), 0 if it is not one. */
-static size_t utf8_len(const unsigned char *s, size_t n)
-{
-    unsigned low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-    unsigned high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-    if (len > n || (len > 1 && (s[1] < low || s[1] > high)))
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return len;
-}
-
 /* Characters of a user's name; UTF-8, because ids are keys and JSON. */
 static bool is_user_part(const char *s, size_t n)
 {
     for (size_t i = 0, len; i < n; i += len) {
         unsigned char c = (unsigned char)s[i];
-        len = utf8_len((const unsigned char *)s + i, n - i);
+        len = utf8_len(s + i, n - i);
         if (c <= 0x20 || c == 0x7f || c == ':' || c == '/' || len == 0)
             return false;
     }

@@ -59,26 +59,6 @@ void jw_array_end(struct jw *w)
     close_level(w, ']');
 }
 
-/* Length of the valid UTF-8 sequence at s (RFC 3629), 0 if none. */
-static size_t utf8_len(const unsigned char *s, size_t n)
-{
-    if (s[0] < 0x80)
-        return 1;
-    size_t len = s[0] >= 0xf0 && s[0] <= 0xf4  ? 4
-                 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-                 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-                                               : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static void append_quoted(struct buf *out, const char *s, size_t n)
 {
     size_t start = 0;
@@ -86,7 +66,7 @@ static void append_quoted(struct buf *out, const char *s, size_t n)
     buf_append_char(out, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
-        size_t len = c < 0x80 ? 1 : utf8_len((const unsigned char *)s + i, n - i);
+        size_t len = c < 0x80 ? 1 : utf8_len(s + i, n - i);
         if (len && c >= 0x20 && c != '"' && c != '\\') {
             i += len;
             continue;

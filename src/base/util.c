@@ -43,3 +43,18 @@ bool mem_equal_constant_time(const void *a, const void *b, size_t n)
         diff |= (uint8_t)(x[i] ^ y[i]);
     return diff == 0;
 }
+
+size_t utf8_len(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    unsigned low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+
+    if (len > n || (len > 1 && (s[1] < low || s[1] > high)))
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}

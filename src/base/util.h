@@ -77,6 +77,8 @@ MUST_CHECK int str_to_u64(const char *s, uint64_t *ret_value);
 
 /* Copies s into dst of cap bytes and always terminates; -ENAMETOOLONG leaves dst empty. */
 MUST_CHECK int str_copy(char *dst, size_t cap, const char *s);
+/* Bytes of the UTF-8 sequence at s (RFC 3629), of which n > 0 bytes may be read; 0 if it is none. */
+size_t utf8_len(const char *s, size_t n);
 
 /* Overwrites memory in a way the compiler may not drop; for keys and passwords. */
 void mem_wipe(void *p, size_t n);

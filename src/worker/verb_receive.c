@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 
+#include "base/fs.h"
 #include "worker/worker.h"
 
 #define CHUNK_BYTES (256u * 1024u)
@@ -81,25 +82,11 @@ static int parse_expected(struct copy *c, const char *text, struct err *e)
     return 0;
 }
 
-static int write_out(int fd, const uint8_t *p, size_t n, struct err *e)
-{
-    while (n) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0)
-            return err_errno(e, errno, "write");
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 static int take_chunk(struct copy *c, int fd, const uint8_t *p, size_t n, uint64_t limit, struct err *e)
 {
     if (n > limit - c->done_bytes)
         return err_set(e, -EFBIG, "image.too-large", "more than the %" PRIu64 " bytes that are allowed", limit);
-    int r = write_out(fd, p, n, e);
+    int r = fs_write_all(fd, p, n, e);
     if (r < 0)
         return r;
     c->done_bytes += n;
