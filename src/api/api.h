@@ -38,7 +38,7 @@ struct api {
     struct guest_mgr *guests;
     struct storage_mgr *storages;
     struct pool *pool;
-    struct workers *workers;
+    struct workers *workers, *pam; /* holm-worker; holm-pam */
     struct idempotency *idempotency;
     const struct engine_host *host;
     const char *node;
