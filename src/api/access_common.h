@@ -38,5 +38,10 @@ MUST_CHECK int access_password(struct api_call *c, const char *password, const c
 typedef void (*access_verify_fn)(struct api_call *c, int r, void *arg, const struct err *e);
 MUST_CHECK int access_verify(struct api_call *c, const char *user, const char *password, access_verify_fn done,
                              void *arg, struct err *e);
+/* Is the user's realm the host's accounts? */
+bool access_is_pam(struct api_call *c, const char *user);
+/* Sets the password of the host's account behind a user of realm pam; done gets 0 or PAM's refusal. As above. */
+MUST_CHECK int access_set_pam_password(struct api_call *c, const char *user, const char *password,
+                                       access_verify_fn done, void *arg, struct err *e);
 
 #endif

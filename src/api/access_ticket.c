@@ -207,19 +207,31 @@ static void on_hashed(struct api_call *c, int r, const char *hash, void *arg, co
     api_commit(c, t);
 }
 
+static void on_set(struct api_call *c, int r, void *arg, const struct err *result)
+{
+    api_finish(c, r, result);
+}
+
+static int set_password(struct api_call *c, struct change *ch, struct err *e)
+{
+    if (access_is_pam(c, ch->user))
+        return access_set_pam_password(c, ch->user, ch->password, on_set, NULL, e);
+    return access_password(c, ch->password, NULL, on_hashed, ch, e);
+}
+
 static void on_confirmed(struct api_call *c, int r, void *arg, const struct err *result)
 {
-    const struct change *ch = arg;
     struct err e = *result;
 
     if (r == -EACCES)
         r = refuse(c, c->who.user, result->text, &e);
     else if (r == 0)
-        r = access_password(c, ch->password, NULL, on_hashed, arg, &e);
+        r = set_password(c, arg, &e);
     if (r != API_LATER)
         api_finish(c, r, &e);
 }
 
+/* An account of the host is more than a user of Holm: nobody changes another's but root@pam (as PVE). */
 static int check_change(struct api_call *c, const char *userid, struct err *e)
 {
     const struct auth_realm *realm = auth_find(c->api->auth, AUTH_REALM, auth_realm_of(userid));
@@ -228,6 +240,8 @@ static int check_change(struct api_call *c, const char *userid, struct err *e)
 
     if (r == 0)
         r = access_guard_root(c, userid, e);
+    if (r == 0 && access_is_pam(c, userid))
+        return streq(userid, c->who.user) ? 0 : api_require_root(c, e);
     if (r == 0 && (!realm || !streq(realm->type, "pve")))
         return err_set(e, -EINVAL, "realm.password", "can't set password on auth domain '%s'", auth_realm_of(userid));
     return r;
@@ -245,7 +259,7 @@ int api_access_password_update(struct api_call *c, const struct api_access_passw
     if (r < 0)
         return r;
     if (c->who.is_root)
-        return access_password(c, a->password, NULL, on_hashed, ch, e);
+        return set_password(c, ch, e);
     if (!a->confirmation_password)
         return api_param_error(c, e, "confirmation-password", "password is required to modify user");
     return access_verify(c, c->who.user, a->confirmation_password, on_confirmed, ch, e);

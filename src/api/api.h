@@ -94,7 +94,8 @@ struct api_call {
     uint64_t total;
     struct buf param_errors; /* "name":"text",… JSON members */
     unsigned status;         /* filled for ops->reply */
-    uint32_t delay_ms;
+    uint64_t begun_ms;
+    uint32_t delay_ms; /* the reply is not sent sooner than so long after begun_ms */
     struct err error;
     void (*on_upload_done)(struct api_call *c, int result, void *arg);
     void *on_upload_arg;

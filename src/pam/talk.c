@@ -100,14 +100,16 @@ static int authenticate(const struct pam_request *q, struct err *e)
     if (r < 0)
         return r;
     r = pam_authenticate(h, flags);
-    if (r == PAM_SUCCESS)
+    bool is_proved = r == PAM_SUCCESS;
+    if (is_proved)
         r = is_same_user(h, q->name) ? pam_acct_mgmt(h, flags) : PAM_USER_UNKNOWN;
     if (r == PAM_SUCCESS && !is_same_user(h, q->name))
         r = PAM_USER_UNKNOWN;
     if (r == PAM_NEW_AUTHTOK_REQD)
         err_set(e, -EACCES, "auth.failed", "the password has expired and must be changed on the host first");
     else if (r != PAM_SUCCESS)
-        err_set(e, -EACCES, "auth.failed", "PAM: %s", pam_strerror(h, r));
+        err_set(e, -EACCES, "auth.failed", "PAM refuses the %s: %s", is_proved ? "account" : "password",
+                pam_strerror(h, r));
     pam_end(h, r);
     return r == PAM_SUCCESS ? 0 : -EACCES;
 }
