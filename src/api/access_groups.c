@@ -1,4 +1,4 @@
-/* /access/groups and /access/domains (PVE: pve-access-control, API2/Group.pm, Domains.pm). Loop thread. */
+/* /access/groups (PVE: pve-access-control, API2/Group.pm). Loop thread. */
 #include "api/access_common.h"
 
 /* Members of every group at once: one pass over the users instead of one for each group. */
@@ -134,40 +134,4 @@ int api_access_groups_delete(struct api_call *c, const struct api_access_groups_
     int r = need_group(c, "delete group failed: ", a->groupid, &g, e);
 
     return r < 0 ? r : access_delete(c, AUTH_GROUP, a->groupid, g->item.revision);
-}
-
-static void write_realm(struct jw *w, const struct auth_realm *realm)
-{
-    jw_kv_str(w, "type", realm->type);
-    if (realm->comment[0])
-        jw_kv_str(w, "comment", realm->comment);
-    if (realm->is_default)
-        jw_kv_int(w, "default", 1);
-}
-
-int api_access_domains_list(struct api_call *c, const struct api_access_domains_list_args *a, struct err *e)
-{
-    const struct auth_set *realms = auth_objects(c->api->auth, AUTH_REALM);
-
-    jw_array(&c->out);
-    for (size_t i = 0; i < realms->n; i++) {
-        jw_object(&c->out);
-        jw_kv_str(&c->out, "realm", realms->sorted[i]->key);
-        write_realm(&c->out, container_of(realms->sorted[i], struct auth_realm, item));
-        jw_object_end(&c->out);
-    }
-    jw_array_end(&c->out);
-    return 0;
-}
-
-int api_access_domains_read(struct api_call *c, const struct api_access_domains_read_args *a, struct err *e)
-{
-    const struct auth_realm *realm = auth_find(c->api->auth, AUTH_REALM, a->realm);
-
-    if (!realm)
-        return err_set(e, -ENOENT, "realm.missing", "domain '%s' does not exist", a->realm);
-    jw_object(&c->out);
-    write_realm(&c->out, realm);
-    jw_object_end(&c->out);
-    return 0;
 }

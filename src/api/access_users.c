@@ -181,6 +181,8 @@ static int build_create(struct api_call *c, const struct api_access_users_create
         r = join_groups(c, t, a->userid, a->groups, e);
     if (r < 0)
         return err_wrap(e, r, "create user failed");
+    const struct auth_realm *realm = auth_find(c->api->auth, AUTH_REALM, auth_realm_of(a->userid));
+    auth_txn_expect(t, AUTH_REALM, auth_realm_of(a->userid), realm ? realm->item.revision : UINT64_MAX);
     auth_txn_expect(t, AUTH_USER, a->userid, 0);
     auth_txn_user(t, &u);
     return 0;

@@ -38,7 +38,7 @@ struct api {
     struct guest_mgr *guests;
     struct storage_mgr *storages;
     struct pool *pool;
-    struct workers *workers;
+    struct workers *workers, *pam; /* holm-worker; holm-pam */
     struct idempotency *idempotency;
     const struct engine_host *host;
     const char *node;
@@ -94,7 +94,8 @@ struct api_call {
     uint64_t total;
     struct buf param_errors; /* "name":"text",… JSON members */
     unsigned status;         /* filled for ops->reply */
-    uint32_t delay_ms;
+    uint64_t begun_ms;
+    uint32_t delay_ms; /* the reply is not sent sooner than so long after begun_ms */
     struct err error;
     void (*on_upload_done)(struct api_call *c, int result, void *arg);
     void *on_upload_arg;

@@ -5,6 +5,7 @@
 
 #include "api/idempotency.h"
 #include "api/route.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "task/pool.h"
 
@@ -107,6 +108,14 @@ static void build_body(struct api_call *c, int r)
     buf_done(&value);
 }
 
+/* What is left of the wait: work of different length before a refusal ends at the same time. */
+static void hold_back(struct api_call *c)
+{
+    uint64_t gone = clock_boot_ms() - c->begun_ms;
+
+    c->delay_ms = gone < c->delay_ms ? c->delay_ms - (uint32_t)gone : 0;
+}
+
 void api_finish(struct api_call *c, int r, const struct err *e)
 {
     if (r < 0) {
@@ -127,6 +136,7 @@ void api_finish(struct api_call *c, int r, const struct err *e)
     if (c->is_extjs)
         c->status = c->status == 401 ? 401 : 200;
     build_body(c, r);
+    hold_back(c);
     c->ops->reply(c);
 }
 
@@ -366,6 +376,8 @@ static int run(struct api_call *c, struct err *e)
 void api_dispatch(struct api_call *c)
 {
     struct err e = ERR_INIT;
+
+    c->begun_ms = clock_boot_ms();
     int r = check_origin(c, c->host, &e);
 
     if (r == 0)

@@ -64,7 +64,7 @@ MUST_CHECK int auth_console_ticket_use(struct auth *a, const char *ticket, const
 
 /* The stored argon2id string of a pve user, NULL if none: verification itself happens in a worker. */
 const char *auth_password_hash(struct auth *a, const char *user);
-/* The user exists, is enabled and not expired. */
+/* The user and his realm exist, and he is enabled and not expired. */
 bool auth_user_is_active(struct auth *a, const char *user);
 const char *auth_default_realm(struct auth *a);
 

@@ -32,6 +32,8 @@ static bool names(const struct forget *f, const char *path, const struct auth_ac
         return streq(entry->role, f->id);
     case AUTH_POOL:
         return str_starts(path, "/pool/") && streq(path + 6, f->id);
+    case AUTH_REALM:
+        return str_starts(path, "/access/realm/") && streq(path + 14, f->id);
     default:
         return false;
     }

@@ -271,7 +271,9 @@ bool auth_user_is_active(struct auth *a, const char *user)
 {
     const struct auth_user *u = auth_find(a, AUTH_USER, user);
 
-    return u && u->is_enabled && (u->expire == 0 || u->expire > clock_wall_s());
+    /* Nobody belongs to a realm that is gone or cannot be read. */
+    return u && auth_find(a, AUTH_REALM, auth_realm_of(user)) && u->is_enabled &&
+           (u->expire == 0 || u->expire > clock_wall_s());
 }
 
 const char *auth_password_hash(struct auth *a, const char *user)

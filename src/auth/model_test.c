@@ -346,6 +346,12 @@ static void test_forget_others(void **arg)
     assert_int_equal(forget(AUTH_ROLE, "PVEAuditor", 100), 4);
     assert_int_equal(count_entries(), 0);
     assert_int_equal(forget(AUTH_REALM, "pve", 100), 0);
+    struct state_txn *t = state_txn_new();
+    acl(t, "/access/realm/own", AUTH_ACL_USER, "aa@pve");
+    acl(t, "/access/realm/owner", AUTH_ACL_USER, "aa@pve");
+    fake_commit(t);
+    assert_int_equal(forget(AUTH_REALM, "own", 100), 1);
+    assert_int_equal(count_entries(), 1);
 }
 
 static void test_guest_purge(void **arg)

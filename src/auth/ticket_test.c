@@ -159,6 +159,21 @@ static void test_inactive_users(void **arg)
     assert_true(verify(ticket) < 0);
 }
 
+/* A realm that is gone or cannot be read opens no door to its users. */
+static void test_users_without_realm(void **arg)
+{
+    char ticket[256];
+
+    make("ada@pve", ticket);
+    assert_int_equal(verify(ticket), 0);
+    fake_feed("shared/auth/realm/pve", "{\"format\":1,\"type\":5}");
+    assert_true(verify(ticket) < 0);
+    fake_feed("shared/auth/realm/pve", "{\"format\":1,\"type\":\"pve\"}");
+    assert_int_equal(verify(ticket), 0);
+    fake_feed("shared/auth/realm/pve", NULL);
+    assert_true(verify(ticket) < 0);
+}
+
 static void test_rotation(void **arg)
 {
     char old[256], late[256], fresh[256];
@@ -437,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ticket_shapes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ticket_age, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inactive_users, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_users_without_realm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_csrf, setup, teardown),

@@ -87,6 +87,17 @@
         "expire", "expire", OPT_INT, "SECONDS", NULL, "end of the account, seconds since 1970; 0 = never"              \
     }
 
+#define COMMENT_OPT                                                                                                    \
+    {                                                                                                                  \
+        "comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"                                                        \
+    }
+
+#define REALM_OPTS                                                                                                     \
+    COMMENT_OPT,                                                                                                       \
+    {                                                                                                                  \
+        "default", "default", OPT_BOOL, "BOOL", NULL, "whether logins are offered this realm first"                    \
+    }
+
 const struct cli_command command_table[] = {
     /* vm */
     {"vm", "list", .method = "GET", .path = "/cluster/resources", .fixed = "type=vm", .only = "type=qemu",
@@ -231,6 +242,36 @@ const struct cli_command command_table[] = {
     {"role", "delete", ARGS({"ROLE", "roleid", ARG_TEXT}), .method = "DELETE", .path = "/access/roles/{roleid}",
      .help = "Delete a role.", .example = "holm role delete operator -y", .flags = CMD_ASKS},
 
+    /* group */
+    {"group", "list", .method = "GET", .path = "/access/groups", .columns = "groupid,comment,users",
+     .help = "List the groups.", .example = "holm group list"},
+    {"group", "show", ARGS({"GROUP", "groupid", ARG_TEXT}), .method = "GET", .path = "/access/groups/{groupid}",
+     .help = "Show a group and its members.", .example = "holm group show ops"},
+    {"group", "create", ARGS({"GROUP", "groupid", ARG_TEXT}), OPTS(COMMENT_OPT), .method = "POST",
+     .path = "/access/groups", .help = "Create a group; holm user set --groups puts users into it.",
+     .example = "holm group create ops --comment 'those on call'"},
+    {"group", "set", ARGS({"GROUP", "groupid", ARG_TEXT}), OPTS(COMMENT_OPT), .method = "PUT",
+     .path = "/access/groups/{groupid}", .help = "Change a group.", .example = "holm group set ops --comment on-call"},
+    {"group", "delete", ARGS({"GROUP", "groupid", ARG_TEXT}), .method = "DELETE", .path = "/access/groups/{groupid}",
+     .help = "Delete a group with its permissions; its users stay.", .example = "holm group delete ops -y",
+     .flags = CMD_ASKS},
+
+    /* realm */
+    {"realm", "list", .method = "GET", .path = "/access/domains", .columns = "realm,type,default,comment",
+     .help = "List the realms.", .example = "holm realm list"},
+    {"realm", "show", ARGS({"REALM", "realm", ARG_TEXT}), .method = "GET", .path = "/access/domains/{realm}",
+     .help = "Show a realm.", .example = "holm realm show pam"},
+    {"realm", "create", ARGS({"REALM", "realm", ARG_TEXT}), OPTS(REALM_OPTS), .method = "POST",
+     .path = "/access/domains", .fixed = "type=pve", .help = "Create a realm whose passwords Holm keeps.",
+     .example = "holm realm create customers --comment 'accounts of customers'"},
+    {"realm", "set", ARGS({"REALM", "realm", ARG_TEXT}),
+     OPTS(REALM_OPTS, {"delete", "delete", OPT_TEXT, "KEYS", NULL, "settings to remove, with commas"},
+          {"digest", "digest", OPT_TEXT, "HEX", NULL, "change only if the realm still has this digest"}),
+     .method = "PUT", .path = "/access/domains/{realm}", .help = "Change a realm.",
+     .example = "holm realm set pve --default yes"},
+    {"realm", "delete", ARGS({"REALM", "realm", ARG_TEXT}), .method = "DELETE", .path = "/access/domains/{realm}",
+     .help = "Delete a realm that has no users.", .example = "holm realm delete customers -y", .flags = CMD_ASKS},
+
     /* pool */
     {"pool", "list", .method = "GET", .path = "/pools", .columns = "poolid,comment", .help = "List the pools.",
      .example = "holm pool list"},
@@ -311,6 +352,8 @@ const struct cli_noun noun_table[] = {
     {"user", "users and their API tokens"},
     {"acl", "who may do what where"},
     {"role", "sets of privileges"},
+    {"group", "users with common permissions"},
+    {"realm", "where users come from"},
     {"pool", "groups of guests and storages"},
     {"storage", "storages and what is in them"},
     {"node", "the hosts"},

@@ -26,6 +26,9 @@
 #define POOL_THREADS   4u
 #define POOL_QUEUE_MAX 4096u
 #define WORKERS_MAX    4u
+#define WORKERS_QUEUE  256u
+#define PAM_MAX        2u /* conversations at once: they may be slow, and each is a process of root */
+#define PAM_QUEUE      16u
 #define UPKEEP_S       3600
 
 struct daemon {
@@ -187,12 +190,27 @@ static void program_path(const struct daemon *d, const char *build_dir, const ch
     snprintf(dst, cap, "%s/%s%s%s", d->options.libexec, is_build ? build_dir : "", is_build ? "/" : "", name);
 }
 
-static int open_all(struct daemon *d, struct err *e)
+/* The two kinds of short-lived helpers; neither starts before it is asked for something. */
+static int open_workers(struct daemon *d, struct err *e)
 {
-    static char worker[4200], guest[4200], state_dir[4200];
-    struct api *a = &d->api;
+    char worker[4200], pam[4200];
+    struct workers_options o = {
+        .path = worker, .uid = d->uid, .gid = d->gid, .max_at_once = WORKERS_MAX, .max_queued = WORKERS_QUEUE};
 
     program_path(d, "worker", "holm-worker", worker, sizeof(worker));
+    int r = workers_new(d->api.base, &o, &d->api.workers, e);
+    if (r < 0)
+        return r;
+    program_path(d, "pam", "holm-pam", pam, sizeof(pam));
+    o = (struct workers_options){.path = pam, .max_at_once = PAM_MAX, .max_queued = PAM_QUEUE};
+    return workers_new(d->api.base, &o, &d->api.pam, e);
+}
+
+static int open_all(struct daemon *d, struct err *e)
+{
+    static char guest[4200], state_dir[4200];
+    struct api *a = &d->api;
+
     program_path(d, "guest/monitor", "holm-guest", guest, sizeof(guest));
     snprintf(state_dir, sizeof(state_dir), "%s/var/state", a->root_dir);
     int r = state_open_sqlite(a->base, state_dir, &a->state, e);
@@ -203,7 +221,7 @@ static int open_all(struct daemon *d, struct err *e)
     find_user(d);
     r = pool_new(a->base, POOL_THREADS, POOL_QUEUE_MAX, &a->pool, e);
     if (r == 0)
-        r = workers_new(a->base, worker, d->uid, d->gid, WORKERS_MAX, &a->workers, e);
+        r = open_workers(d, e);
     if (r == 0)
         r = auth_new(a->state, &a->auth, e);
     if (r == 0)
@@ -234,15 +252,17 @@ static void close_all(struct daemon *d)
 
     local_free(d->local);
     front_free(d->front);
+    workers_cancel(a->pam); /* nobody waits for these logins any more */
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
-        bool any = workers_drain(a->workers);
+        bool any = workers_drain(a->workers) | workers_drain(a->pam);
         if (!pool_drain(a->pool) && !any)
             break;
     }
     task_mgr_abandon(a->tasks);
     workers_free(a->workers);
+    workers_free(a->pam);
     pool_free(a->pool);
     guest_mgr_free(a->guests);
     task_mgr_free(a->tasks);

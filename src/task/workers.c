@@ -1,9 +1,10 @@
-/* Runs holm-worker processes from the threads of a pool of its own: spawn, one frame out, one frame in, reap. */
+/* Runs short-lived programs from the threads of a pool of its own: spawn, one frame out, one frame in, reap. */
 #include "task/workers.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -13,12 +14,12 @@
 #include "link/link.h"
 #include "task/pool.h"
 
-#define WORKER_QUEUE_MAX  256u
 #define WORKER_TIMEOUT_MS 60000u
 
 struct workers {
     struct pool *pool;
     char *path;
+    int cancel_fd; /* readable: cancelled */
     uid_t uid;
     gid_t gid;
 };
@@ -36,22 +37,23 @@ struct work {
     void *arg;
 };
 
-int workers_new(struct event_base *base, const char *worker_path, uid_t uid, gid_t gid, unsigned max_at_once,
-                struct workers **ret, struct err *e)
+int workers_new(struct event_base *base, const struct workers_options *o, struct workers **ret, struct err *e)
 {
     struct workers *w = calloc(1, sizeof(*w));
     int r;
 
-    if (!w || !(w->path = strdup(worker_path))) {
-        free(w);
+    if (!w)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    }
-    w->uid = uid;
-    w->gid = gid;
-    r = pool_new(base, max_at_once, WORKER_QUEUE_MAX, &w->pool, e);
+    w->uid = o->uid;
+    w->gid = o->gid;
+    w->path = strdup(o->path);
+    w->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!w->path || w->cancel_fd < 0)
+        r = err_set(e, -ENOMEM, NULL, "no memory or descriptor for workers");
+    else
+        r = pool_new(base, o->max_at_once, o->max_queued, &w->pool, e);
     if (r < 0) {
-        free(w->path);
-        free(w);
+        workers_free(w);
         return r;
     }
     *ret = w;
@@ -62,9 +64,30 @@ void workers_free(struct workers *w)
 {
     if (!w)
         return;
-    pool_free(w->pool);
+    if (w->pool)
+        pool_free(w->pool);
+    if (w->cancel_fd >= 0)
+        close(w->cancel_fd);
     free(w->path);
     free(w);
+}
+
+void workers_cancel(struct workers *w)
+{
+    if (w)
+        eventfd_write(w->cancel_fd, 1);
+}
+
+static int cancelled(struct err *e)
+{
+    return err_set(e, -ECANCELED, "worker.cancelled", "the daemon is ending");
+}
+
+static bool is_cancelled(const struct workers *w)
+{
+    struct pollfd p = {.fd = w->cancel_fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
 }
 
 bool workers_drain(struct workers *w)
@@ -131,12 +154,14 @@ static int read_answer(int fd, struct work *k, struct err *e)
 
     for (;;) {
         uint64_t now = clock_boot_ms();
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        int n = now < deadline ? poll(&p, 1, (int)(deadline - now)) : 0;
+        struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = k->workers->cancel_fd, .events = POLLIN}};
+        int n = now < deadline ? poll(p, ARRAY_SIZE(p), (int)(deadline - now)) : 0;
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return err_set(e, -ETIMEDOUT, "worker.timeout", "a worker did not answer in time");
+        if (p[1].revents)
+            return cancelled(e);
         struct frame_header h;
         size_t n_fds;
         int r = link_read_frame(fd, &h, &k->reply, NULL, 0, &n_fds, e);
@@ -152,6 +177,8 @@ static int run_worker(struct work *k, struct err *e)
     int pair[2];
     pid_t pid;
 
+    if (is_cancelled(k->workers))
+        return cancelled(e);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(e, errno, "socketpair");
     autoclose int ours = pair[0];
@@ -159,7 +186,8 @@ static int run_worker(struct work *k, struct err *e)
     struct timeval limit = {.tv_sec = k->timeout_ms / 1000 + 1};
     setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    const char *argv[] = {"holm-worker", NULL};
+    const char *slash = strrchr(k->workers->path, '/');
+    const char *argv[] = {slash ? slash + 1 : k->workers->path, NULL};
     struct proc_spawn s = {.path = k->workers->path,
                            .argv = argv,
                            .uid = k->workers->uid,

@@ -1,5 +1,6 @@
-/* holm-worker from holmd's side: one short-lived unprivileged process per request, a capped number at once (the rest
- * waits, bounded). The verbs are those of src/worker. */
+/* Short-lived programs from holmd's side: one process per request, a capped number at once (the rest waits, bounded).
+ * holm-worker (unprivileged; verbs of src/worker) and holm-pam (root; verbs of src/pam) are run this way, each with an
+ * instance of its own. */
 #ifndef HOLM_TASK_WORKERS_H
 #define HOLM_TASK_WORKERS_H
 
@@ -33,9 +34,20 @@ struct worker_reply {
     uint64_t done_bytes;
 };
 
-MUST_CHECK int workers_new(struct event_base *base, const char *worker_path, uid_t uid, gid_t gid, unsigned max_at_once,
-                           struct workers **ret, struct err *e);
+struct workers_options {
+    const char *path; /* of the program; its last part is what the process is called */
+    uid_t uid;        /* 0: stays root */
+    gid_t gid;
+    unsigned max_at_once;
+    size_t max_queued; /* beyond: "host.busy" */
+};
+
+MUST_CHECK int workers_new(struct event_base *base, const struct workers_options *o, struct workers **ret,
+                           struct err *e);
 bool workers_drain(struct workers *w); /* as pool_drain */
+/* What runs is cut off and what waits does not begin, now and for good: each ends with -ECANCELED. For shutting down
+ * where nothing is lost by it. */
+void workers_cancel(struct workers *w);
 /* Waits for running workers (bounded by their timeouts). */
 void workers_free(struct workers *w);
 

@@ -13,7 +13,7 @@ from lib.tap import main, test
 # A value for each path parameter and required parameter; guest 950 exists and is stopped.
 VALUES = {"vmid": "950", "storage": "local", "userid": "matrix@pve", "tokenid": "none", "groupid": "none", "roleid": "NoAccess",
           "poolid": "none", "realm": "pve", "upid": "UPID:n1:00000001:00000001:00000001:qmstart:950:admin@pve:", "port": "5900",
-          "vncticket": "x", "path": "/vms/950", "roles": "NoAccess", "content": "iso", "snapname": "s", "privs": "VM.Audit"}
+          "vncticket": "x", "path": "/vms/950", "roles": "NoAccess", "content": "iso", "snapname": "s", "privs": "VM.Audit", "type": "pve"}
 
 
 def routes():

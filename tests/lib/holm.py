@@ -60,6 +60,7 @@ class Node:
         self.port = free_port()
         self.env = dict(env or {})
         self.preload = preload
+        self.prefix = []  # a program that runs holmd
         self.process = None
         self.starts = 0
         self._api = self._users = None
@@ -70,7 +71,7 @@ class Node:
         """Starts holmd without waiting for it."""
         environment = {**os.environ, **self.env, **env}
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:log_path=stderr")
-        argv = [program("holmd"), "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node", self.name]
+        argv = [*self.prefix, program("holmd"), "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node", self.name]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.starts += 1

@@ -117,6 +117,28 @@ def users_roles_and_permissions(node):
 
 
 @test
+def groups_and_realms(node):
+    node.cli("group", "create", "cligroup", "--comment", "a")
+    node.cli("group", "set", "cligroup", "--comment", "b")
+    assert node.cli_json("group", "show", "cligroup")["comment"] == "b"
+    assert "cligroup" in node.cli("group", "list", "-o", "name").stdout.split()
+    node.cli("realm", "create", "clirealm", "--comment", "a", "--default", "yes")
+    assert node.cli_json("realm", "show", "clirealm")["default"] == 1
+    node.cli("realm", "set", "clirealm", "--comment", "b", "--default", "no")
+    row = {r["realm"]: r for r in node.cli_json("realm", "list")}["clirealm"]
+    assert row["type"] == "pve" and row["comment"] == "b" and not row.get("default"), row
+    node.cli("user", "create", "cli@clirealm", "--password-file", "-", "--groups", "cligroup", stdin="long enough 9\n")
+    assert "cli@clirealm" in node.cli("group", "show", "cligroup").stdout
+    failed = node.cli("realm", "delete", "clirealm", "-y", is_checked=False)
+    assert failed.returncode != 0 and "still has 1 user" in failed.stderr, failed.stderr
+    node.cli("user", "delete", "cli@clirealm", "-y")
+    node.cli("realm", "delete", "clirealm", "-y")
+    assert node.cli("realm", "delete", "pve", "-y", is_checked=False).returncode != 0
+    node.cli("group", "delete", "cligroup", "-y")
+    assert "cligroup" not in node.cli("group", "list").stdout
+
+
+@test
 def state_beside_a_running_daemon(node):
     dump = json.loads(node.cli("state", "dump").stdout)
     assert dump["format"] == 1 and dump["keys"]
