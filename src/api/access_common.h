@@ -25,10 +25,18 @@ int access_delete(struct api_call *c, enum auth_kind kind, const char *id, uint6
 void access_write_privs(struct jw *w, priv_mask mask, priv_mask propagated);
 /* "VM.Audit,VM.Console" of the request; every item is valid already. */
 priv_mask access_privs_mask(const char *list);
-/* A password hashed, or compared with the stored hash, by a worker; done gets -EACCES "auth.failed" for a wrong one.
- * hash is NULL for hashing; the result is valid during the call. c is not freed before done. API_LATER, or an error. */
+/* access_password.c. A password hashed, or compared with the stored hash, by a worker; done gets -EACCES "auth.failed"
+ * for a wrong one. hash is NULL for hashing; the result is valid during the call. c is not freed before done.
+ * API_LATER, or an error. */
 typedef void (*access_password_fn)(struct api_call *c, int r, const char *hash, void *arg, const struct err *e);
 MUST_CHECK int access_password(struct api_call *c, const char *password, const char *hash, access_password_fn done,
                                void *arg, struct err *e);
+/* Is this the password of that user, in whatever realm he is? done gets 0, or -EACCES "auth.failed" with what was wrong
+ * as its text: for the log, never for the client. An unknown user, realm or one without a password is answered after as
+ * much work as a wrong password. Whether the user may log in at all (enabled, not expired in Holm) is the caller's
+ * question, after it. user lives as long as the call. API_LATER, or an error and nothing was begun. */
+typedef void (*access_verify_fn)(struct api_call *c, int r, void *arg, const struct err *e);
+MUST_CHECK int access_verify(struct api_call *c, const char *user, const char *password, access_verify_fn done,
+                             void *arg, struct err *e);
 
 #endif

@@ -25,7 +25,6 @@ struct login {
     const char *path;
     priv_mask privs;
     bool is_check; /* path and privs were given: no new ticket */
-    bool is_known; /* there is such a user with a password */
 };
 
 static int refuse(struct api_call *c, const char *user, const char *reason, struct err *e)
@@ -127,32 +126,16 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
     return 0;
 }
 
-static void on_verified(struct api_call *c, int r, const char *hash, void *arg, const struct err *result)
+static void on_verified(struct api_call *c, int r, void *arg, const struct err *result)
 {
     const struct login *l = arg;
     struct err e = *result;
 
-    if (r == -EACCES || (r == 0 && !l->is_known))
-        r = refuse(c, l->who.user, l->is_known ? "invalid credentials" : "no such user", &e);
+    if (r == -EACCES)
+        r = refuse(c, l->who.user, result->text, &e);
     else if (r == 0)
         r = accept_login(c, l, &e);
     api_finish(c, r, &e);
-}
-
-/* An unknown user costs as much time as a wrong password: the password is hashed with the same effort, for nothing. */
-static int verify_password(struct api_call *c, struct login *l, const char *password, struct err *e)
-{
-    const char *realm = auth_realm_of(l->who.user);
-    const struct auth_realm *known = auth_find(c->api->auth, AUTH_REALM, realm);
-    const char *hash = auth_password_hash(c->api->auth, l->who.user);
-
-    if (known && streq(known->type, "pam"))
-        return refuse(c, l->who.user,
-                      "realm 'pam' cannot verify passwords in this version: use an API token, or the "
-                      "holm command as root",
-                      e);
-    l->is_known = known && hash && access_user(c, l->who.user);
-    return access_password(c, password, l->is_known ? hash : NULL, on_verified, l, e);
 }
 
 static int fill_login(struct api_call *c, const struct api_access_ticket_create_args *a, struct login *l, struct err *e)
@@ -191,7 +174,7 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
     if (strlen(a->password) > PASSWORD_MAX)
         return refuse(c, l->who.user, "password too long", e);
     if (!str_starts(a->password, "PVE:"))
-        return verify_password(c, l, a->password, e);
+        return access_verify(c, l->who.user, a->password, on_verified, l, e);
     /* A ticket in place of the password renews it; root@pam's makes tickets for anybody. */
     if (auth_ticket_verify(c->api->auth, a->password, &bearer, e) < 0)
         return refuse(c, l->who.user, "invalid ticket", e);
@@ -224,13 +207,13 @@ static void on_hashed(struct api_call *c, int r, const char *hash, void *arg, co
     api_commit(c, t);
 }
 
-static void on_confirmed(struct api_call *c, int r, const char *hash, void *arg, const struct err *result)
+static void on_confirmed(struct api_call *c, int r, void *arg, const struct err *result)
 {
     const struct change *ch = arg;
     struct err e = *result;
 
     if (r == -EACCES)
-        r = refuse(c, c->who.user, "invalid confirmation password", &e);
+        r = refuse(c, c->who.user, result->text, &e);
     else if (r == 0)
         r = access_password(c, ch->password, NULL, on_hashed, arg, &e);
     if (r != API_LATER)
@@ -254,7 +237,6 @@ static int check_change(struct api_call *c, const char *userid, struct err *e)
 int api_access_password_update(struct api_call *c, const struct api_access_password_update_args *a, struct err *e)
 {
     struct change *ch = arena_alloc(&c->arena, sizeof(*ch));
-    const char *own = auth_password_hash(c->api->auth, c->who.user);
 
     if (!ch)
         return err_set(e, -ENOMEM, NULL, "out of memory");
@@ -266,7 +248,5 @@ int api_access_password_update(struct api_call *c, const struct api_access_passw
         return access_password(c, a->password, NULL, on_hashed, ch, e);
     if (!a->confirmation_password)
         return api_param_error(c, e, "confirmation-password", "password is required to modify user");
-    if (!own)
-        return refuse(c, c->who.user, "no password to confirm", e);
-    return access_password(c, a->confirmation_password, own, on_confirmed, ch, e);
+    return access_verify(c, c->who.user, a->confirmation_password, on_confirmed, ch, e);
 }
