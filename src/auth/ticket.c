@@ -236,7 +236,7 @@ int auth_challenge_make(struct auth *a, const char *user, char dst[AUTH_CHALLENG
     if (r < 0)
         return r;
     if (!t)
-        return err_set(e, -ENOENT, "tfa.missing", "No second factors");
+        return err_set(e, -ENOENT, NULL, "the second factors of this user are not known");
     buf_init(&json, AUTH_CHALLENGE_CAP);
     jw_init(&w, &json);
     auth_tfa_write_challenge(t, &w);
