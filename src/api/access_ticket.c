@@ -1,7 +1,7 @@
 /* /access/ticket and /access/password (PVE: pve-access-control, API2/AccessControl.pm). Every refusal of a login is the
  * same 401 after the same wait; what was wrong stands in the log only. Loop thread; passwords are a worker's business.
  */
-#include "api/access_common.h"
+#include "api/access_second.h"
 #include "base/log.h"
 
 #define PASSWORD_MAX 4096u /* a ticket may stand in its place */
@@ -10,7 +10,7 @@
 int api_access_index(struct api_call *c, const struct api_access_index_args *a, struct err *e)
 {
     static const char *const names[] = {"users",       "groups", "roles",    "acl", "domains",
-                                        "permissions", "ticket", "password", NULL};
+                                        "permissions", "ticket", "password", "tfa", NULL};
 
     return api_reply_index(c, "subdir", names);
 }
@@ -24,7 +24,8 @@ struct login {
     struct auth_subject who;
     const char *path;
     priv_mask privs;
-    bool is_check; /* path and privs were given: no new ticket */
+    const char *otp; /* second factor given at once, as old clients do; NULL if not */
+    bool is_check;   /* path and privs were given: no new ticket */
 };
 
 static int refuse(struct api_call *c, const char *user, const char *reason, struct err *e)
@@ -126,7 +127,7 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
     return 0;
 }
 
-static void on_verified(struct api_call *c, int r, void *arg, const struct err *result)
+static void on_second(struct api_call *c, int r, void *arg, const struct err *result)
 {
     const struct login *l = arg;
     struct err e = *result;
@@ -136,6 +137,31 @@ static void on_verified(struct api_call *c, int r, void *arg, const struct err *
     else if (r == 0)
         r = accept_login(c, l, &e);
     api_finish(c, r, &e);
+}
+
+/* The password was right: is it enough? */
+static int after_password(struct api_call *c, struct login *l, struct err *e)
+{
+    const char *user = l->who.user;
+
+    if (!auth_user_is_active(c->api->auth, user) || !auth_tfa_is_needed(c->api->auth, user))
+        return accept_login(c, l, e);
+    if (l->otp)
+        return access_second_otp(c, user, l->otp, on_second, l);
+    return l->is_check ? refuse(c, user, "a password alone is not enough", e) : access_second_ask(c, user, e);
+}
+
+static void on_verified(struct api_call *c, int r, void *arg, const struct err *result)
+{
+    struct login *l = arg;
+    struct err e = *result;
+
+    if (r == -EACCES)
+        r = refuse(c, l->who.user, result->text, &e);
+    else if (r == 0)
+        r = after_password(c, l, &e);
+    if (r != API_LATER)
+        api_finish(c, r, &e);
 }
 
 static int fill_login(struct api_call *c, const struct api_access_ticket_create_args *a, struct login *l, struct err *e)
@@ -166,13 +192,17 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
 
     if (!l)
         return err_set(e, -ENOMEM, NULL, "out of memory");
+    c->has_secret = true;
     int r = fill_login(c, a, l, e);
     if (r < 0)
         return r;
-    if (a->tfa_challenge)
-        return refuse(c, l->who.user, "no second factor was asked for", e);
     if (strlen(a->password) > PASSWORD_MAX)
         return refuse(c, l->who.user, "password too long", e);
+    if (a->tfa_challenge && auth_challenge_verify(c->api->auth, a->tfa_challenge, l->who.user, e) < 0)
+        return refuse(c, l->who.user, "invalid second factor challenge", e);
+    if (a->tfa_challenge) /* the password stands for the answer */
+        return access_second_answer(c, l->who.user, a->password, on_second, l);
+    l->otp = a->otp && *a->otp ? a->otp : NULL;
     if (!str_starts(a->password, "PVE:"))
         return access_verify(c, l->who.user, a->password, on_verified, l, e);
     /* A ticket in place of the password renews it; root@pam's makes tickets for anybody. */

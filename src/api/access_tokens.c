@@ -137,6 +137,7 @@ int api_access_tokens_create(struct api_call *c, const struct api_access_tokens_
         state_txn_free(t);
         return r;
     }
+    c->has_secret = true;
     auth_txn_token_secret(t, id, secret);
     jw_object(&c->out);
     jw_kv_str(&c->out, "full-tokenid", id);
@@ -193,6 +194,7 @@ int api_access_tokens_update(struct api_call *c, const struct api_access_tokens_
     jw_object(&c->out);
     write_info(&c->out, &next);
     if (a->regenerate) {
+        c->has_secret = true;
         auth_txn_token_secret(t, k->item.key, secret);
         jw_kv_str(&c->out, "full-tokenid", k->item.key);
         jw_kv_str(&c->out, "value", secret);

@@ -1,5 +1,5 @@
 /* /access/users (PVE: pve-access-control, API2/User.pm). Loop thread. */
-#include "api/access_common.h"
+#include "api/access_second.h"
 
 #define GROUPS_AT_ONCE_MAX 40u
 
@@ -100,6 +100,7 @@ int api_access_users_list(struct api_call *c, const struct api_access_users_list
             write_groups(c, id, true);
             write_tokens(c, id, true);
         }
+        access_second_write_lock(&c->out, auth_tfa_of(c->api->auth, id));
         const struct auth_realm *realm = auth_find(c->api->auth, AUTH_REALM, auth_realm_of(id));
         if (realm)
             jw_kv_str(&c->out, "realm-type", realm->type);

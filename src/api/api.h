@@ -83,6 +83,7 @@ struct api_call {
     bool is_local; /* came over the local socket */
     bool is_gone;  /* the client went away: finish all the same, nothing is sent */
     bool is_dry_run;
+    bool has_secret; /* the reply holds one: it is not remembered for an Idempotency-Key */
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
     struct api_raw_param *raw;

@@ -65,6 +65,8 @@ static unsigned status_of(const struct err *e)
         return 403;
     if (str_starts(e->code, "auth."))
         return 401;
+    if (streq(e->code, "tfa.missing"))
+        return 404;
     if (str_starts(e->code, "route."))
         return 501;
     return 500;

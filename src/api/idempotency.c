@@ -172,7 +172,7 @@ void idempotency_end(struct idempotency *i, struct api_call *c, int result)
 
     if (!r || r->data)
         return;
-    if (result < 0 || c->body.len > IDEM_DATA_MAX) { /* a failure may be tried again */
+    if (result < 0 || c->has_secret || c->body.len > IDEM_DATA_MAX) { /* a failure may be tried again */
         drop(i, r);
         return;
     }

@@ -79,8 +79,16 @@ int auth_record_token(struct auth_item *item, const json_t *root);
 int auth_record_pool(struct auth_item *item, const json_t *root);
 int auth_record_password(struct auth_item *item, const json_t *root);
 int auth_record_secret(struct auth_item *item, const json_t *root);
+int auth_record_tfa(struct auth_item *item, const json_t *root);
 json_t *auth_record_parse(const char *value);
 const char *auth_record_str(const json_t *root, const char *key);
+
+/* second_record.c */
+struct auth_tfa;
+void auth_tfa_free(struct auth_item *item);
+void auth_tfa_note_damage(struct auth_item *item);
+/* The members of a record after "format". */
+void auth_tfa_put(struct jw *w, const struct auth_tfa *t);
 
 /* roles.c */
 MUST_CHECK int auth_roles_init(struct auth_set *roles);

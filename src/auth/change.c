@@ -1,6 +1,7 @@
 /* Changes of the model, as operations of a transaction. Nothing is changed in memory here: that happens when the commit
  * comes back through the watch. Loop thread. */
 #include "auth/auth_priv.h"
+#include "auth/second.h"
 
 #define VALUE_MAX (64u * 1024u)
 
@@ -9,6 +10,7 @@ static const char *const prefixes[AUTH_N_KINDS] = {
     [AUTH_ROLE] = "shared/auth/role/",           [AUTH_REALM] = "shared/auth/realm/",
     [AUTH_TOKEN] = "shared/auth/token/",         [AUTH_POOL] = "shared/auth/pool/",
     [AUTH_PASSWORD] = "shared/secret/password/", [AUTH_SECRET] = "shared/secret/token/",
+    [AUTH_TFA] = "shared/secret/tfa/",
 };
 
 struct key {
@@ -150,6 +152,20 @@ void auth_txn_password(struct state_txn *t, const char *user, const char *hash)
     begin(&b, &w);
     jw_kv_str(&w, "hash", hash);
     put(t, AUTH_PASSWORD, user, &b, &w);
+}
+
+void auth_txn_tfa(struct state_txn *t, const char *user, const struct auth_tfa *tfa)
+{
+    struct buf b;
+    struct jw w;
+
+    if (tfa->n_totp == 0 && !tfa->recovery.is_there) {
+        auth_txn_delete(t, AUTH_TFA, user);
+        return;
+    }
+    begin(&b, &w);
+    auth_tfa_put(&w, tfa);
+    put(t, AUTH_TFA, user, &b, &w);
 }
 
 static struct key acl_key(const char *path, enum auth_acl_type type, const char *id, const char *role)

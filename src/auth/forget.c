@@ -106,6 +106,10 @@ size_t auth_txn_forget(const struct auth *a, struct state_txn *t, enum auth_kind
             auth_txn_delete(t, AUTH_PASSWORD, id);
             f.n++;
         }
+        if (!is_full(&f) && auth_find(a, AUTH_TFA, id)) {
+            auth_txn_delete(t, AUTH_TFA, id);
+            f.n++;
+        }
     } else if (kind == AUTH_TOKEN) {
         if (!is_full(&f) && auth_find(a, AUTH_SECRET, id)) {
             auth_txn_delete(t, AUTH_SECRET, id);

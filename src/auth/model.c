@@ -3,11 +3,13 @@
  * their own.
  *
  * A record that cannot be read must not open a door: a user, token, realm, password or secret that is unreadable does
- * not exist; while any other record is, or memory ran out, nobody but root@pam has privileges. Loop thread. */
+ * not exist; second factors that are stay, and nobody passes them; while any other record is, or memory ran out, nobody
+ * but root@pam has privileges. Loop thread. */
 #include "auth/auth_priv.h"
 
 #include <sodium.h>
 
+#include "auth/second.h"
 #include "base/log.h"
 
 #define TICKET_KEY "shared/secret/ticket"
@@ -27,6 +29,7 @@ static const struct kind {
     {AUTH_POOL, "shared/auth/pool/", sizeof(struct auth_pool), auth_record_pool, true},
     {AUTH_PASSWORD, "shared/secret/password/", sizeof(struct auth_password), auth_record_password, false},
     {AUTH_SECRET, "shared/secret/token/", sizeof(struct auth_secret), auth_record_secret, false},
+    {AUTH_TFA, "shared/secret/tfa/", sizeof(struct auth_tfa), auth_record_tfa, false},
 };
 
 static void free_plain(struct auth_item *i)
@@ -111,6 +114,7 @@ static void (*const free_item[AUTH_N_KINDS])(struct auth_item *) = {
     [AUTH_REALM] = free_realm,    [AUTH_TOKEN] = free_token,       [AUTH_ACL] = free_acl,
     [AUTH_POOL] = free_pool,      [AUTH_MEMBER] = free_member,     [AUTH_GUEST] = free_member,
     [AUTH_STORAGE] = free_member, [AUTH_PASSWORD] = free_password, [AUTH_SECRET] = free_plain,
+    [AUTH_TFA] = auth_tfa_free,
 };
 
 void auth_item_free(enum auth_kind kind, struct auth_item *item)
@@ -171,17 +175,23 @@ struct auth_item *auth_need_item(struct auth_set *set, enum auth_kind kind, cons
     return item;
 }
 
-/* An object from its value; NULL if that is not readable. */
+/* An object from its value; NULL if that is not readable, but for second factors: without them a password would do. */
 static struct auth_item *make_item(const struct kind *k, const char *id, const char *value, uint64_t revision)
 {
     json_t *root = auth_record_parse(value);
-    struct auth_item *item = root ? calloc(1, k->size) : NULL;
+    bool is_kept = k->kind == AUTH_TFA;
+    struct auth_item *item = root || is_kept ? calloc(1, k->size) : NULL;
 
     if (item) {
         item->key = strdup(id);
         item->revision = revision;
     }
-    if (item && (!item->key || k->parse(item, root) < 0)) {
+    bool is_read = item && item->key && root && k->parse(item, root) == 0;
+    if (item && item->key && !is_read && is_kept) {
+        log_error("auth: the second factors of '%s' cannot be read: only a deletion of them lets the user in again",
+                  id);
+        auth_tfa_note_damage(item);
+    } else if (item && !is_read) {
         auth_item_free(k->kind, item);
         item = NULL;
     }

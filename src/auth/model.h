@@ -21,6 +21,7 @@ enum auth_kind {
     AUTH_STORAGE, /* key: storage; in which pools it is */
     AUTH_PASSWORD,
     AUTH_SECRET, /* key: user@realm!id */
+    AUTH_TFA,    /* second.h */
     AUTH_N_KINDS
 };
 

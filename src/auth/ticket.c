@@ -10,8 +10,13 @@
 #include <inttypes.h>
 #include <sodium.h>
 
+#include "auth/second.h"
+
 #define MAC_TEXT_CAP 48u /* base64 of 32 bytes */
 #define TIME_CHARS   8u
+
+#define CHALLENGE_PREFIX  "PVE:!tfa!"
+#define CHALLENGE_EARLY_S 5 /* a clock that was set back a little */
 
 _Static_assert(crypto_auth_KEYBYTES == TICKET_KEY_BYTES, "key size");
 
@@ -197,6 +202,74 @@ int auth_ticket_verify(struct auth *a, const char *ticket, struct auth_subject *
     s.is_root = streq(s.user, "root@pam");
     *ret = s;
     return 0;
+}
+
+/* What is signed goes on behind the challenge's text: whose it is, and the revision of his password. */
+static int sign_challenge(const struct auth *a, const char *user, const char *text, struct buf *signed_text)
+{
+    const struct auth_password *p = auth_find(a, AUTH_PASSWORD, user);
+
+    buf_init(signed_text, AUTH_CHALLENGE_CAP + AUTH_USER_MAX + 32);
+    buf_printf(signed_text, "%s:%s:%" PRIu64, text, user, p ? p->item.revision : 0);
+    return signed_text->is_failed ? -ENOBUFS : 0;
+}
+
+/* Everything but letters, digits and "-._~" as %XX, as JavaScript's decodeURIComponent reads it. */
+static void escape(struct buf *dst, const char *s)
+{
+    for (; *s; s++) {
+        if (isalnum((unsigned char)*s) || strchr("-._~", *s))
+            buf_append_char(dst, *s);
+        else
+            buf_printf(dst, "%%%02X", (unsigned char)*s);
+    }
+}
+
+int auth_challenge_make(struct auth *a, const char *user, char dst[AUTH_CHALLENGE_CAP], struct err *e)
+{
+    const struct auth_tfa *t = auth_tfa_of(a, user);
+    autobuf struct buf json = {0}, text = {0}, signed_text = {0};
+    char mac[MAC_TEXT_CAP];
+    struct jw w;
+    int r = need_key(a, e);
+
+    if (r < 0)
+        return r;
+    if (!t)
+        return err_set(e, -ENOENT, NULL, "the second factors of this user are not known");
+    buf_init(&json, AUTH_CHALLENGE_CAP);
+    jw_init(&w, &json);
+    auth_tfa_write_challenge(t, &w);
+    buf_init(&text, AUTH_CHALLENGE_CAP);
+    buf_append_str(&text, CHALLENGE_PREFIX);
+    escape(&text, buf_str(&json));
+    buf_printf(&text, ":%08" PRIX32, (uint32_t)clock_wall_s());
+    if (json.is_failed || text.is_failed || text.len + 2 + MAC_TEXT_CAP > AUTH_CHALLENGE_CAP ||
+        sign_challenge(a, user, buf_str(&text), &signed_text) < 0)
+        return err_set(e, -ENOBUFS, NULL, "no room for a challenge");
+    sign(&a->ticket_keys[0], "tfa", signed_text.data, signed_text.len, mac);
+    snprintf(dst, AUTH_CHALLENGE_CAP, "%s::%s", text.data, mac);
+    return 0;
+}
+
+int auth_challenge_verify(struct auth *a, const char *challenge, const char *user, struct err *e)
+{
+    const char *proof = strnlen(challenge, AUTH_CHALLENGE_CAP) < AUTH_CHALLENGE_CAP ? strstr(challenge, "::") : NULL;
+    size_t n = proof ? (size_t)(proof - challenge) : 0;
+    autobuf struct buf signed_text = {0};
+    char text[AUTH_CHALLENGE_CAP];
+    int64_t made;
+
+    if (!str_starts(challenge, CHALLENGE_PREFIX) || n < strlen(CHALLENGE_PREFIX) + 1 + TIME_CHARS ||
+        challenge[n - TIME_CHARS - 1] != ':' || !parse_time(challenge + n - TIME_CHARS, &made))
+        return refuse(e, "auth.failed");
+    memcpy(text, challenge, n);
+    text[n] = 0;
+    if (sign_challenge(a, user, text, &signed_text) < 0 ||
+        !is_signed(a, "tfa", signed_text.data, signed_text.len, proof + 2))
+        return refuse(e, "auth.failed");
+    int64_t age = clock_wall_s() - made;
+    return age >= -CHALLENGE_EARLY_S && age <= AUTH_CHALLENGE_LIFE_S ? 0 : refuse(e, "auth.expired");
 }
 
 int auth_csrf_make(struct auth *a, const char *user, char *dst, size_t cap, struct err *e)

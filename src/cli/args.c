@@ -58,8 +58,8 @@ const char *args_pos(const struct cli_command *cmd, const struct cli_args *a, co
 
 bool args_key_is_secret(const char *key)
 {
-    static const char *const secrets[] = {"password", "cipassword", "confirmation-password", "new-password",
-                                          "tfa-challenge"};
+    static const char *const secrets[] = {
+        "password", "cipassword", "confirmation-password", "new-password", "tfa-challenge", "totp", "otp"};
 
     for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
         if (streq(secrets[i], key))

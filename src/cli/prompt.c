@@ -114,6 +114,19 @@ int prompt_new_password(const char *who, char **ret_value, struct err *e)
     return r;
 }
 
+int prompt_line(const char *question, char **ret_value, size_t max, struct err *e)
+{
+    char line[256];
+
+    fprintf(stderr, "%s", question);
+    fflush(stderr);
+    int r = read_line(line, max < sizeof(line) ? max : sizeof(line), e);
+    if (r == 0 && !(*ret_value = strdup(line)))
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    mem_wipe(line, sizeof(line));
+    return r;
+}
+
 int prompt_confirm(const struct cli *c, const char *what, struct err *e)
 {
     char answer[16] = "";

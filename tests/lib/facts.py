@@ -29,7 +29,15 @@ UNDOCUMENTED = {
     "GET /storage": ["type", "path", "content", "shared", "digest", "nodes", "disable", "prune-backups"],
 }
 # Routes whose reply is of another type than the schema says.
-REAL_TYPE = {"GET /cluster/nextid": {"type": "string"}}
+REAL_TYPE = {
+    "GET /cluster/nextid": {"type": "string"},
+    # The schema misspells "recovery".
+    "GET /access/users/{userid}/tfa": {"additionalProperties": 0, "type": "object", "properties": {
+        "realm": {"type": "string", "optional": 1, "enum": ["oath", "yubico"]},
+        "types": {"type": "array", "optional": 1,
+                  "items": {"type": "string", "enum": ["totp", "u2f", "yubico", "webauthn", "recovery"]}},
+        "user": {"type": "string", "optional": 1, "enum": ["oath", "u2f"]}}},
+}
 
 
 @functools.cache
