@@ -1,7 +1,7 @@
 /* See access_common.h. */
 #include "api/access_common.h"
 
-#include "task/workers.h"
+#include "api/access_limit.h"
 
 const struct auth_user *access_user(struct api_call *c, const char *userid)
 {
@@ -113,41 +113,14 @@ priv_mask access_privs_mask(const char *list)
     return mask;
 }
 
-struct password_job {
-    struct api_call *call;
-    access_password_fn done;
-    void *arg;
-};
-
-static void on_password(void *arg, int r, const struct worker_reply *a, const struct err *e)
-{
-    struct password_job *j = arg;
-    char hash[256] = "";
-
-    if (r == 0 && a->secret && a->secret_len < sizeof(hash))
-        memcpy(hash, a->secret, a->secret_len);
-    j->done(j->call, r, hash, j->arg, e);
-    mem_wipe(hash, sizeof(hash));
-    free(j);
-}
-
 int access_password(struct api_call *c, const char *password, const char *hash, access_password_fn done, void *arg,
                     struct err *e)
 {
-    struct password_job *j = calloc(1, sizeof(*j));
-    struct worker_request q = {.verb = hash ? "argon2id-verify" : "argon2id-hash",
-                               .args = {hash},
-                               .n_args = hash ? 1 : 0,
-                               .secret = password,
-                               .secret_len = strlen(password)};
+    /* It may have to wait, and the stored hash may change meanwhile. */
+    const char *copy = hash ? arena_strdup(&c->arena, hash) : NULL;
 
-    if (!j)
+    if (hash && !copy)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    *j = (struct password_job){.call = c, .done = done, .arg = arg};
-    int r = workers_call(c->api->workers, &q, on_password, j, e);
-    if (r < 0) {
-        free(j);
-        return r;
-    }
-    return API_LATER;
+    int r = password_gate_submit(c->api->passwords, c, password, copy, done, arg, e);
+    return r < 0 ? r : API_LATER;
 }

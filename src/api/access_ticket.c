@@ -2,10 +2,10 @@
  * same 401 after the same wait; what was wrong stands in the log only. Loop thread; passwords are a worker's business.
  */
 #include "api/access_common.h"
+#include "api/access_limit.h"
 #include "base/log.h"
 
 #define PASSWORD_MAX 4096u /* a ticket may stand in its place */
-#define DELAY_MS     3000u
 
 int api_access_index(struct api_call *c, const struct api_access_index_args *a, struct err *e)
 {
@@ -31,7 +31,7 @@ struct login {
 static int refuse(struct api_call *c, const char *user, const char *reason, struct err *e)
 {
     log_note("authentication failure; rhost=%s user=%.80s msg=%s", c->peer ? c->peer : "local", user, reason);
-    c->delay_ms = DELAY_MS;
+    c->delay_ms = access_limit_delay_ms(c);
     return err_set(e, -EACCES, "auth.failed", "authentication failure");
 }
 
@@ -123,6 +123,7 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
     jw_kv_str(&c->out, "username", l->who.user);
     write_caps(c, &l->who);
     jw_object_end(&c->out);
+    access_limit_succeeded(c, l->who.user);
     log_info("successful auth for user '%s'", l->who.user);
     return 0;
 }
@@ -136,6 +137,8 @@ static void on_verified(struct api_call *c, int r, const char *hash, void *arg, 
         r = refuse(c, l->who.user, l->is_known ? "invalid credentials" : "no such user", &e);
     else if (r == 0)
         r = accept_login(c, l, &e);
+    else
+        access_limit_undo(c, l->who.user);
     api_finish(c, r, &e);
 }
 
@@ -184,6 +187,8 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
     if (!l)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     int r = fill_login(c, a, l, e);
+    if (r == 0 && !str_starts(a->password, "PVE:")) /* a ticket cannot be guessed */
+        r = access_limit_check(c, l->who.user, e);
     if (r < 0)
         return r;
     if (a->tfa_challenge)
@@ -231,8 +236,12 @@ static void on_confirmed(struct api_call *c, int r, const char *hash, void *arg,
 
     if (r == -EACCES)
         r = refuse(c, c->who.user, "invalid confirmation password", &e);
-    else if (r == 0)
+    else if (r < 0)
+        access_limit_undo(c, c->who.user);
+    if (r == 0) {
+        access_limit_succeeded(c, c->who.user);
         r = access_password(c, ch->password, NULL, on_hashed, arg, &e);
+    }
     if (r != API_LATER)
         api_finish(c, r, &e);
 }
@@ -268,5 +277,6 @@ int api_access_password_update(struct api_call *c, const struct api_access_passw
         return api_param_error(c, e, "confirmation-password", "password is required to modify user");
     if (!own)
         return refuse(c, c->who.user, "no password to confirm", e);
-    return access_password(c, a->confirmation_password, own, on_confirmed, ch, e);
+    r = access_limit_check(c, c->who.user, e);
+    return r < 0 ? r : access_password(c, a->confirmation_password, own, on_confirmed, ch, e);
 }

@@ -11,7 +11,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "api/access_limit.h"
 #include "api/idempotency.h"
+#include "api/lasting.h"
+#include "auth/limit.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -26,12 +29,14 @@
 #define POOL_THREADS   4u
 #define POOL_QUEUE_MAX 4096u
 #define WORKERS_MAX    4u
+#define PASSWORDS_MAX  4u /* workers of their own: uploads do not keep anybody from logging in */
 #define UPKEEP_S       3600
 
 struct daemon {
     struct options options;
     struct api api;
     struct engine_host host;
+    struct workers *password_workers;
     struct front *front;
     struct local *local;
     struct event *signals[3], *upkeep;
@@ -205,7 +210,15 @@ static int open_all(struct daemon *d, struct err *e)
     if (r == 0)
         r = workers_new(a->base, worker, d->uid, d->gid, WORKERS_MAX, &a->workers, e);
     if (r == 0)
+        r = workers_new(a->base, worker, d->uid, d->gid, PASSWORDS_MAX, &d->password_workers, e);
+    if (r == 0)
+        r = password_gate_new(d->password_workers, &a->passwords, e);
+    if (r == 0)
         r = auth_new(a->state, &a->auth, e);
+    if (r == 0)
+        r = auth_limit_new(a->state, &a->limit, e);
+    if (r == 0)
+        r = lasting_new(a, &a->lasting, e);
     if (r == 0)
         r = idempotency_new(a->state, &a->idempotency, e);
     if (r == 0)
@@ -238,15 +251,20 @@ static void close_all(struct daemon *d)
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
         bool any = workers_drain(a->workers);
+        any = workers_drain(d->password_workers) || any;
         if (!pool_drain(a->pool) && !any)
             break;
     }
     task_mgr_abandon(a->tasks);
     workers_free(a->workers);
+    workers_free(d->password_workers);
+    password_gate_free(a->passwords);
     pool_free(a->pool);
     guest_mgr_free(a->guests);
     task_mgr_free(a->tasks);
     storage_mgr_free(a->storages);
+    lasting_free(a->lasting);
+    auth_limit_free(a->limit);
     auth_free(a->auth);
     idempotency_free(a->idempotency);
     state_close(a->state);

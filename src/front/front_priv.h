@@ -168,6 +168,7 @@ void tunnel_start(struct conn *c, int fd); /* takes fd */
 void tunnel_process(struct conn *c);
 void tunnel_on_client_drained(struct conn *c);
 void tunnel_tick(struct conn *c);
+void tunnel_revoke(struct conn *c); /* says 1008 and ends */
 void tunnel_free(struct conn *c);
 
 /* upstream.c: the link to holmd */
