@@ -49,8 +49,8 @@ void auth_free(struct auth *a);
  * h, the old one stays valid for the life of its tickets. */
 struct state_txn *auth_upkeep(struct auth *a);
 
-/* Proofs. All answer 0, or -EACCES with PVE's texts: "auth.failed" for what is forged, "auth.expired" and "auth.inactive"
- * for what was good once or whose user is not active; comparisons in constant time. */
+/* Proofs. All answer 0, or -EACCES with PVE's texts: "auth.failed" for what is forged, "auth.expired" and
+ * "auth.inactive" for what was good once or whose user is not active; comparisons in constant time. */
 MUST_CHECK int auth_ticket_verify(struct auth *a, const char *ticket, struct auth_subject *ret, struct err *e);
 MUST_CHECK int auth_csrf_verify(struct auth *a, const char *csrf, const struct auth_subject *s, struct err *e);
 /* token: user@realm!id=secret */
