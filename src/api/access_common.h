@@ -38,6 +38,12 @@ MUST_CHECK int access_password(struct api_call *c, const char *password, const c
 typedef void (*access_verify_fn)(struct api_call *c, int r, void *arg, const struct err *e);
 MUST_CHECK int access_verify(struct api_call *c, const char *user, const char *password, access_verify_fn done,
                              void *arg, struct err *e);
+/* The caller's own password once more, before something that a stolen ticket must not be enough for. Counted as an
+ * attempt; done gets the reply's error, -EACCES after a wrong one. As above. */
+MUST_CHECK int access_confirm(struct api_call *c, const char *password, access_verify_fn done, void *arg,
+                              struct err *e);
+/* The one answer to every proof of identity that is not right; the reason stands in the log only. */
+int access_refuse(struct api_call *c, const char *user, const char *reason, struct err *e);
 /* Is the user's realm the host's accounts? */
 bool access_is_pam(struct api_call *c, const char *user);
 /* Sets the password of the host's account behind a user of realm pam; done gets 0 or PAM's refusal. As above. */

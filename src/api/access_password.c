@@ -2,8 +2,8 @@
  * accounts. What is asked here is answered later on the loop; nothing of it blocks. Called by the login, by what a
  * password confirms, and by what sets one. Whether a user may do something is not decided here. Loop thread. */
 #include "api/access_common.h"
+#include "api/access_limit.h"
 #include "base/log.h"
-#include "task/workers.h"
 
 #define PASSWORD_MAX     4096u /* a worker's limit */
 #define PAM_PASSWORD_MAX 511u  /* libpam's */
@@ -24,28 +24,25 @@ static void on_password(void *arg, int r, const struct worker_reply *a, const st
         memcpy(hash, a->secret, a->secret_len);
     j->done(j->call, r, hash, j->arg, e);
     mem_wipe(hash, sizeof(hash));
-    free(j);
 }
 
 int access_password(struct api_call *c, const char *password, const char *hash, access_password_fn done, void *arg,
                     struct err *e)
 {
-    struct password_job *j = calloc(1, sizeof(*j));
+    struct password_job *j = arena_alloc(&c->arena, sizeof(*j));
+    /* It may have to wait, and the stored hash may change meanwhile. */
+    const char *copy = hash ? arena_strdup(&c->arena, hash) : NULL;
     struct worker_request q = {.verb = hash ? "argon2id-verify" : "argon2id-hash",
-                               .args = {hash},
+                               .args = {copy},
                                .n_args = hash ? 1 : 0,
                                .secret = password,
                                .secret_len = strlen(password)};
 
-    if (!j)
+    if (!j || (hash && !copy))
         return err_set(e, -ENOMEM, NULL, "out of memory");
     *j = (struct password_job){.call = c, .done = done, .arg = arg};
-    int r = workers_call(c->api->workers, &q, on_password, j, e);
-    if (r < 0) {
-        free(j);
-        return r;
-    }
-    return API_LATER;
+    int r = password_gate_submit(c->api->passwords, c, &q, on_password, j, e);
+    return r < 0 ? r : API_LATER;
 }
 
 bool access_is_pam(struct api_call *c, const char *user)
@@ -120,7 +117,7 @@ static int verify_by_pam(struct api_call *c, struct verification *v, const char 
         return err_set(e, -ENOMEM, NULL, "out of memory");
     if (!v->refusal)
         q.n_args = c->peer ? 2 : 1;
-    int r = workers_call(c->api->pam, &q, on_pam_verified, v, e);
+    int r = password_gate_submit(c->api->pam_passwords, c, &q, on_pam_verified, v, e);
     return r < 0 ? r : API_LATER;
 }
 
@@ -174,6 +171,43 @@ int access_set_pam_password(struct api_call *c, const char *user, const char *pa
     if (!v || !name)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     *v = (struct verification){.call = c, .done = done, .arg = arg};
-    int r = workers_call(c->api->pam, &q, on_pam_changed, v, e);
+    int r = password_gate_submit(c->api->pam_passwords, c, &q, on_pam_changed, v, e);
     return r < 0 ? r : API_LATER;
+}
+
+int access_refuse(struct api_call *c, const char *user, const char *reason, struct err *e)
+{
+    log_note("authentication failure; rhost=%s user=%.80s msg=%s", c->peer ? c->peer : "local", user, reason);
+    c->delay_ms = access_limit_delay_ms(c);
+    return err_set(e, -EACCES, "auth.failed", "authentication failure");
+}
+
+struct confirmation {
+    access_verify_fn done;
+    void *arg;
+};
+
+static void on_confirmed(struct api_call *c, int r, void *arg, const struct err *result)
+{
+    const struct confirmation *f = arg;
+    struct err e = *result;
+
+    if (r == -EACCES)
+        r = access_refuse(c, c->who.user, result->text, &e);
+    else if (r < 0)
+        access_limit_undo(c, c->who.user);
+    else
+        access_limit_succeeded(c, c->who.user);
+    f->done(c, r, f->arg, &e);
+}
+
+int access_confirm(struct api_call *c, const char *password, access_verify_fn done, void *arg, struct err *e)
+{
+    struct confirmation *f = arena_alloc(&c->arena, sizeof(*f));
+
+    if (!f)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    *f = (struct confirmation){.done = done, .arg = arg};
+    int r = access_limit_check(c, c->who.user, e);
+    return r < 0 ? r : access_verify(c, c->who.user, password, on_confirmed, f, e);
 }

@@ -8,8 +8,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define DELAY_MS 3000u
-
 static void write_entry(struct jw *w, const char *id, const char *type, const char *description, int64_t created,
                         bool is_enabled)
 {
@@ -156,14 +154,8 @@ static void on_confirmed(struct api_call *c, int r, void *arg, const struct err 
 {
     struct err e = *result;
 
-    if (r == -EACCES) {
-        log_note("second factors not changed; rhost=%s user=%s msg=%s", c->peer ? c->peer : "local", c->who.user,
-                 result->text);
-        c->delay_ms = DELAY_MS;
-        r = err_set(&e, r, "auth.failed", "authentication failure");
-    } else if (r == 0) {
+    if (r == 0)
         r = apply(c, arg, &e);
-    }
     if (r != API_LATER)
         api_finish(c, r, &e);
 }
@@ -185,7 +177,7 @@ static int begin(struct api_call *c, const struct change *change, const char *pa
         return apply(c, ch, e);
     if (!password)
         return api_param_error(c, e, "password", "password is required to modify TFA data");
-    return access_verify(c, c->who.user, password, on_confirmed, ch, e);
+    return access_confirm(c, password, on_confirmed, ch, e);
 }
 
 static void make_id(char id[AUTH_TFA_ID_CAP])

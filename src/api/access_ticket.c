@@ -1,11 +1,11 @@
 /* /access/ticket and /access/password (PVE: pve-access-control, API2/AccessControl.pm). Every refusal of a login is the
  * same 401 after the same wait; what was wrong stands in the log only. Loop thread; passwords are a worker's business.
  */
+#include "api/access_limit.h"
 #include "api/access_second.h"
 #include "base/log.h"
 
 #define PASSWORD_MAX 4096u /* a ticket may stand in its place */
-#define DELAY_MS     3000u
 
 int api_access_index(struct api_call *c, const struct api_access_index_args *a, struct err *e)
 {
@@ -27,13 +27,6 @@ struct login {
     const char *otp; /* second factor given at once, as old clients do; NULL if not */
     bool is_check;   /* path and privs were given: no new ticket */
 };
-
-static int refuse(struct api_call *c, const char *user, const char *reason, struct err *e)
-{
-    log_note("authentication failure; rhost=%s user=%.80s msg=%s", c->peer ? c->peer : "local", user, reason);
-    c->delay_ms = DELAY_MS;
-    return err_set(e, -EACCES, "auth.failed", "authentication failure");
-}
 
 /* Which privileges make a part of a user interface useful: bits whose names begin like this. */
 static const struct cap {
@@ -107,9 +100,9 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
     int r;
 
     if (!auth_user_is_active(c->api->auth, l->who.user))
-        return refuse(c, l->who.user, "user is disabled or expired", e);
+        return access_refuse(c, l->who.user, "user is disabled or expired", e);
     if (l->is_check && !auth_has(c->api->auth, &l->who, l->path, l->privs, false))
-        return refuse(c, l->who.user, "no permission", e);
+        return access_refuse(c, l->who.user, "no permission", e);
     jw_object(&c->out);
     if (!l->is_check) {
         r = auth_ticket_make(c->api->auth, l->who.user, ticket, sizeof(ticket), e);
@@ -123,6 +116,7 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
     jw_kv_str(&c->out, "username", l->who.user);
     write_caps(c, &l->who);
     jw_object_end(&c->out);
+    access_limit_succeeded(c, l->who.user);
     log_info("successful auth for user '%s'", l->who.user);
     return 0;
 }
@@ -133,9 +127,11 @@ static void on_second(struct api_call *c, int r, void *arg, const struct err *re
     struct err e = *result;
 
     if (r == -EACCES)
-        r = refuse(c, l->who.user, result->text, &e);
+        r = access_refuse(c, l->who.user, result->text, &e);
     else if (r == 0)
         r = accept_login(c, l, &e);
+    else
+        access_limit_undo(c, l->who.user);
     api_finish(c, r, &e);
 }
 
@@ -148,7 +144,10 @@ static int after_password(struct api_call *c, struct login *l, struct err *e)
         return accept_login(c, l, e);
     if (l->otp)
         return access_second_otp(c, user, l->otp, on_second, l);
-    return l->is_check ? refuse(c, user, "a password alone is not enough", e) : access_second_ask(c, user, e);
+    if (l->is_check)
+        return access_refuse(c, user, "a password alone is not enough", e);
+    access_limit_undo(c, user); /* the code that follows is the attempt */
+    return access_second_ask(c, user, e);
 }
 
 static void on_verified(struct api_call *c, int r, void *arg, const struct err *result)
@@ -157,9 +156,11 @@ static void on_verified(struct api_call *c, int r, void *arg, const struct err *
     struct err e = *result;
 
     if (r == -EACCES)
-        r = refuse(c, l->who.user, result->text, &e);
+        r = access_refuse(c, l->who.user, result->text, &e);
     else if (r == 0)
         r = after_password(c, l, &e);
+    else
+        access_limit_undo(c, l->who.user);
     if (r != API_LATER)
         api_finish(c, r, &e);
 }
@@ -174,13 +175,13 @@ static int fill_login(struct api_call *c, const struct api_access_ticket_create_
     if (!user)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     if (auth_subject_parse(user, &l->who, e) < 0 || l->who.token[0])
-        return refuse(c, "?", "not a user name", e); /* nor anything to put into a log */
+        return access_refuse(c, "?", "not a user name", e); /* nor anything to put into a log */
     if (!a->path || !a->privs)
         return 0;
     l->is_check = true;
     l->privs = access_privs_mask(a->privs);
     if (auth_path_normalize(a->path, path, sizeof(path), e) < 0 || !l->privs)
-        return refuse(c, l->who.user, "invalid path or privileges", e);
+        return access_refuse(c, l->who.user, "invalid path or privileges", e);
     l->path = arena_strdup(&c->arena, path);
     return l->path ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
 }
@@ -194,12 +195,14 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
         return err_set(e, -ENOMEM, NULL, "out of memory");
     c->has_secret = true;
     int r = fill_login(c, a, l, e);
+    if (r == 0 && !str_starts(a->password, "PVE:")) /* a ticket cannot be guessed */
+        r = access_limit_check(c, l->who.user, e);
     if (r < 0)
         return r;
     if (strlen(a->password) > PASSWORD_MAX)
-        return refuse(c, l->who.user, "password too long", e);
+        return access_refuse(c, l->who.user, "password too long", e);
     if (a->tfa_challenge && auth_challenge_verify(c->api->auth, a->tfa_challenge, l->who.user, e) < 0)
-        return refuse(c, l->who.user, "invalid second factor challenge", e);
+        return access_refuse(c, l->who.user, "invalid second factor challenge", e);
     if (a->tfa_challenge) /* the password stands for the answer */
         return access_second_answer(c, l->who.user, a->password, on_second, l);
     l->otp = a->otp && *a->otp ? a->otp : NULL;
@@ -207,9 +210,9 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
         return access_verify(c, l->who.user, a->password, on_verified, l, e);
     /* A ticket in place of the password renews it; root@pam's makes tickets for anybody. */
     if (auth_ticket_verify(c->api->auth, a->password, &bearer, e) < 0)
-        return refuse(c, l->who.user, "invalid ticket", e);
+        return access_refuse(c, l->who.user, "invalid ticket", e);
     if (!streq(bearer.user, l->who.user) && (!bearer.is_root || l->is_check))
-        return refuse(c, l->who.user, "ticket of another user", e);
+        return access_refuse(c, l->who.user, "ticket of another user", e);
     return accept_login(c, l, e);
 }
 
@@ -253,9 +256,7 @@ static void on_confirmed(struct api_call *c, int r, void *arg, const struct err 
 {
     struct err e = *result;
 
-    if (r == -EACCES)
-        r = refuse(c, c->who.user, result->text, &e);
-    else if (r == 0)
+    if (r == 0)
         r = set_password(c, arg, &e);
     if (r != API_LATER)
         api_finish(c, r, &e);
@@ -292,5 +293,5 @@ int api_access_password_update(struct api_call *c, const struct api_access_passw
         return set_password(c, ch, e);
     if (!a->confirmation_password)
         return api_param_error(c, e, "confirmation-password", "password is required to modify user");
-    return access_verify(c, c->who.user, a->confirmation_password, on_confirmed, ch, e);
+    return access_confirm(c, a->confirmation_password, on_confirmed, ch, e);
 }

@@ -8,8 +8,8 @@
  *     0          c->out holds exactly one JSON value (nothing written = null): the reply
  *     API_LATER  somebody calls api_finish(c, …) later, exactly once, on the loop
  *     negative   the error in e
- * Error codes decide the HTTP status: param.* 400, auth.failed/auth.expired/auth.csrf 401, auth.denied 403, route.*
- * 501, anything else 500. The text is what PVE's clients match; see doc/guide/api.md. */
+ * Error codes decide the HTTP status: param.* 400, auth.failed/auth.expired/auth.csrf 401, auth.denied 403,
+ * auth.limited 429, route.* 501, anything else 500. The text is what PVE's clients match; see doc/guide/api.md. */
 #ifndef HOLM_API_API_H
 #define HOLM_API_API_H
 
@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/list.h"
 #include "state/state.h"
 
 struct event_base;
@@ -28,6 +29,9 @@ struct pool;
 struct workers;
 struct engine_host;
 struct idempotency;
+struct auth_limit;
+struct password_gate;
+struct lasting;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -38,7 +42,10 @@ struct api {
     struct guest_mgr *guests;
     struct storage_mgr *storages;
     struct pool *pool;
-    struct workers *workers, *pam; /* holm-worker; holm-pam */
+    struct workers *workers; /* holm-worker */
+    struct auth_limit *limit;
+    struct password_gate *passwords, *pam_passwords; /* holm-worker and holm-pam, for passwords only */
+    struct lasting *lasting;
     struct idempotency *idempotency;
     const struct engine_host *host;
     const char *node;
@@ -66,6 +73,8 @@ struct api_call_ops {
     void (*reply)(struct api_call *c);
     /* A console: hands over one end of a byte stream instead of a reply. */
     void (*upgrade)(struct api_call *c, int fd, const char *mode);
+    /* A call in `lasting` may go on no longer: a console is cut, an upload comes to an end with is_revoked set. */
+    void (*revoke)(struct api_call *c);
     /* An upload: the fd that takes the file part; api_call_upload_done is called at its end. */
     void (*upload)(struct api_call *c, int fd);
 };
@@ -84,6 +93,9 @@ struct api_call {
     bool is_gone;  /* the client went away: finish all the same, nothing is sent */
     bool is_dry_run;
     bool has_secret; /* the reply holds one: it is not remembered for an Idempotency-Key */
+    bool is_revoked; /* while it lasted, its caller lost the right to it */
+    struct list_node lasting_node;
+    uint32_t lasting_round;
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
     struct api_raw_param *raw;
@@ -96,7 +108,10 @@ struct api_call {
     struct buf param_errors; /* "name":"text",… JSON members */
     unsigned status;         /* filled for ops->reply */
     uint64_t begun_ms;
-    uint32_t delay_ms; /* the reply is not sent sooner than so long after begun_ms */
+    uint32_t delay_ms;      /* the reply is not sent sooner than so long after begun_ms */
+    unsigned retry_after_s; /* of a 429 */
+    bool is_counted;        /* an attempt at a password or code is open: access_limit.h */
+    bool is_known_peer;     /* the account has logged in from this address before */
     struct err error;
     void (*on_upload_done)(struct api_call *c, int result, void *arg);
     void *on_upload_arg;

@@ -3,7 +3,9 @@
  * "message":…,"errors":{…}}; the reason phrase is the first line of the message. */
 #include <stdarg.h>
 
+#include "api/access_limit.h"
 #include "api/idempotency.h"
+#include "api/lasting.h"
 #include "api/route.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -63,6 +65,8 @@ static unsigned status_of(const struct err *e)
         return 400;
     if (streq(e->code, "auth.denied") || streq(e->code, "auth.token-refused"))
         return 403;
+    if (streq(e->code, "auth.limited"))
+        return 429;
     if (str_starts(e->code, "auth."))
         return 401;
     if (streq(e->code, "tfa.missing"))
@@ -301,6 +305,13 @@ static int add_path_params(struct api_call *c, const struct api_route *route, ch
     return 0;
 }
 
+/* A proof was refused: one that was never good counts against the address it came from. */
+static void note_refusal(struct api_call *c, const struct err *e)
+{
+    if (streq(e->code, "auth.failed"))
+        c->delay_ms = access_limit_delay_ms(c);
+}
+
 static int authenticate(struct api_call *c, struct err *e)
 {
     bool is_world = c->route && c->route->permission->kind == PERM_WORLD;
@@ -309,6 +320,8 @@ static int authenticate(struct api_call *c, struct err *e)
         return 0;
     if (c->token) {
         int r = auth_token_verify(c->api->auth, c->token, &c->who, e);
+        if (r < 0)
+            note_refusal(c, e);
         if (r == 0 && c->route && !c->route->is_token_allowed)
             return err_set(e, -EPERM, "auth.token-refused",
                            "Permission check failed (URI '%s' not available with API token, need proper ticket.)",
@@ -322,8 +335,10 @@ static int authenticate(struct api_call *c, struct err *e)
         memset(&c->who, 0, sizeof(c->who));
         return 0;
     }
-    if (r < 0)
+    if (r < 0) {
+        note_refusal(c, e);
         return err_set(e, -EACCES, "auth.failed", "permission denied - invalid PVE ticket");
+    }
     if (!streq(c->method, "GET") && !streq(c->kind, "upload") && !is_world &&
         (!c->csrf || auth_csrf_verify(c->api->auth, c->csrf, &c->who, e) < 0))
         return err_set(e, -EACCES, "auth.csrf", "Permission denied - invalid csrf token");
@@ -392,6 +407,7 @@ void api_call_free(struct api_call *c)
 {
     if (!c)
         return;
+    lasting_remove(c);
     buf_done(&c->body);
     buf_done(&c->param_errors);
     arena_done(&c->arena);

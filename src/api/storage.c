@@ -345,9 +345,13 @@ static void upload_step(struct upload *u)
     if (!u->is_sent || !u->is_received)
         return;
     int r = u->receive_result < 0 ? u->receive_result : u->send_result;
-    if (r < 0) {
+    if (c->is_revoked) {
+        r = err_set(&e, -EPERM, "auth.denied", "Permission check failed (it was taken away during the upload)");
+    } else if (r < 0) {
         if (u->receive_result == 0)
             err_set(&e, r, "upload.aborted", "the upload was interrupted");
+    }
+    if (r < 0) {
         upload_free(u);
         api_finish(c, r, &e);
         return;

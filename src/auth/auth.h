@@ -37,6 +37,7 @@ struct auth_subject {
     char user[AUTH_USER_MAX + 1];   /* user@realm */
     char token[AUTH_TOKEN_MAX + 1]; /* token id, "" for a ticket or the local socket */
     bool is_root;                   /* root@pam itself: never through a token */
+    int64_t ticket_s;               /* when the ticket was made; 0 for a token or the local socket */
 };
 /* "user@realm" or "user@realm!token" */
 void auth_subject_format(const struct auth_subject *s, char *dst, size_t cap);
@@ -48,7 +49,8 @@ void auth_free(struct auth *a);
  * h, the old one stays valid for the life of its tickets. */
 struct state_txn *auth_upkeep(struct auth *a);
 
-/* Proofs. All answer 0, or -EACCES "auth.failed" / "auth.expired" with PVE's texts; comparisons in constant time. */
+/* Proofs. All answer 0, or -EACCES with PVE's texts: "auth.failed" for what is forged, "auth.expired" and
+ * "auth.inactive" for what was good once or whose user is not active; comparisons in constant time. */
 MUST_CHECK int auth_ticket_verify(struct auth *a, const char *ticket, struct auth_subject *ret, struct err *e);
 MUST_CHECK int auth_csrf_verify(struct auth *a, const char *csrf, const struct auth_subject *s, struct err *e);
 /* token: user@realm!id=secret */
@@ -59,6 +61,9 @@ MUST_CHECK int auth_csrf_make(struct auth *a, const char *user, char *dst, size_
 /* Console tickets: PVEVNC:HEX8::base64, bound to user, path and port, valid for 30 s, and only once. */
 MUST_CHECK int auth_console_ticket_make(struct auth *a, const struct auth_subject *s, const char *path, unsigned port,
                                         char *dst, size_t cap, struct err *e);
+/* The same question without using it up. */
+MUST_CHECK int auth_console_ticket_check(struct auth *a, const char *ticket, const struct auth_subject *s,
+                                         const char *path, unsigned port, struct err *e);
 MUST_CHECK int auth_console_ticket_use(struct auth *a, const char *ticket, const struct auth_subject *s,
                                        const char *path, unsigned port, struct err *e);
 
@@ -66,6 +71,9 @@ MUST_CHECK int auth_console_ticket_use(struct auth *a, const char *ticket, const
 const char *auth_password_hash(struct auth *a, const char *user);
 /* The user and his realm exist, and he is enabled and not expired. */
 bool auth_user_is_active(struct auth *a, const char *user);
+/* What proved who somebody is still holds: the user is active, the token exists and has not expired, the ticket is not
+ * older than the user's password. (Not asked: whether the ticket's two hours are over.) */
+bool auth_subject_is_active(struct auth *a, const struct auth_subject *s);
 const char *auth_default_realm(struct auth *a);
 
 /* Privileges on an ACL path ("/vms/100"); ret_propagate (may be NULL) gets those that are inherited further down. */

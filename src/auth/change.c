@@ -151,6 +151,7 @@ void auth_txn_password(struct state_txn *t, const char *user, const char *hash)
 
     begin(&b, &w);
     jw_kv_str(&w, "hash", hash);
+    jw_kv_int(&w, "changed", clock_wall_s());
     put(t, AUTH_PASSWORD, user, &b, &w);
 }
 

@@ -65,7 +65,15 @@ size_t auth_console_used_count(const struct auth *a)
     return a->n_used;
 }
 
-/* Remembers a ticket as used; refuses when it was, or when there is no room to remember. */
+static bool was_used(const struct auth *a, const unsigned char *nonce)
+{
+    for (size_t i = 0; i < a->n_used; i++)
+        if (memcmp(a->used[i].nonce, nonce, CONSOLE_NONCE_BYTES) == 0)
+            return true;
+    return false;
+}
+
+/* Remembers a ticket as used; refuses when there is no room to remember. */
 static int use_once(struct auth *a, const struct auth_subject *s, const unsigned char *nonce, int64_t expires,
                     struct err *e)
 {
@@ -73,11 +81,8 @@ static int use_once(struct auth *a, const struct auth_subject *s, const unsigned
     size_t of_user = 0;
 
     drop_expired(a, clock_wall_s());
-    for (size_t i = 0; i < a->n_used; i++) {
-        if (memcmp(a->used[i].nonce, nonce, CONSOLE_NONCE_BYTES) == 0)
-            return refuse(e);
+    for (size_t i = 0; i < a->n_used; i++)
         of_user += a->used[i].user_hash == user;
-    }
     if (a->n_used == CONSOLE_USED_MAX || of_user == CONSOLE_USED_USER_MAX)
         return err_set(e, -EACCES, "auth.busy", "too many consoles were opened at once, try again in %d s",
                        CONSOLE_LIFE_S);
@@ -105,21 +110,43 @@ static bool parse(const char *ticket, uint32_t *ret_made, unsigned char proof[PR
     return streq(again, ticket);
 }
 
-int auth_console_ticket_use(struct auth *a, const char *ticket, const struct auth_subject *s, const char *path,
-                            unsigned port, struct err *e)
+/* Signed for this subject, path and port, young enough, not used; its nonce comes first in proof. */
+static int check(const struct auth *a, const char *ticket, const struct auth_subject *s, const char *path,
+                 unsigned port, uint32_t *ret_made, unsigned char proof[PROOF_BYTES], struct err *e)
 {
-    unsigned char proof[PROOF_BYTES], expected[PROOF_BYTES];
-    uint32_t made;
+    unsigned char expected[PROOF_BYTES];
 
-    if (strlen(path) >= AUTH_PATH_MAX || !parse(ticket, &made, proof))
+    if (strlen(path) >= AUTH_PATH_MAX || !parse(ticket, ret_made, proof))
         return refuse(e);
     memcpy(expected, proof, CONSOLE_NONCE_BYTES);
     sign(a, s, path, port, ticket + PREFIX_CHARS, expected);
-    if (!mem_equal_constant_time(proof, expected, sizeof(proof)))
+    if (!mem_equal_constant_time(proof, expected, PROOF_BYTES))
         return refuse(e);
-    int64_t age = clock_wall_s() - (int64_t)made;
+    int64_t age = clock_wall_s() - (int64_t)*ret_made;
     if (age < 0 || age > CONSOLE_LIFE_S)
         return err_set(e, -EACCES, "auth.expired", "permission denied - invalid PVEVNC ticket");
+    return was_used(a, proof) ? refuse(e) : 0;
+}
+
+int auth_console_ticket_check(struct auth *a, const char *ticket, const struct auth_subject *s, const char *path,
+                              unsigned port, struct err *e)
+{
+    unsigned char proof[PROOF_BYTES];
+    uint32_t made;
+    int r = check(a, ticket, s, path, port, &made, proof, e);
+
+    return r == 0 && !auth_subject_is_active(a, s) ? refuse(e) : r;
+}
+
+int auth_console_ticket_use(struct auth *a, const char *ticket, const struct auth_subject *s, const char *path,
+                            unsigned port, struct err *e)
+{
+    unsigned char proof[PROOF_BYTES];
+    uint32_t made;
+    int r = check(a, ticket, s, path, port, &made, proof, e);
+
+    if (r < 0)
+        return r;
     if (!auth_user_is_active(a, s->user))
         return refuse(e);
     return use_once(a, s, proof, (int64_t)made + CONSOLE_LIFE_S, e);

@@ -286,6 +286,27 @@ bool auth_user_is_active(struct auth *a, const char *user)
            (u->expire == 0 || u->expire > clock_wall_s());
 }
 
+/* A change from the future (the clock was wrong) shuts nobody out. */
+static bool is_older_than_password(struct auth *a, const struct auth_subject *s)
+{
+    const struct auth_password *p = s->ticket_s ? auth_find(a, AUTH_PASSWORD, s->user) : NULL;
+
+    return p && s->ticket_s < p->changed && p->changed <= clock_wall_s();
+}
+
+bool auth_subject_is_active(struct auth *a, const struct auth_subject *s)
+{
+    char id[AUTH_USER_MAX + AUTH_TOKEN_MAX + 2];
+
+    if (!auth_user_is_active(a, s->user) || is_older_than_password(a, s))
+        return false;
+    if (!s->token[0])
+        return true;
+    auth_subject_format(s, id, sizeof(id));
+    const struct auth_token *k = auth_find(a, AUTH_TOKEN, id);
+    return k && (k->expire == 0 || k->expire > clock_wall_s());
+}
+
 const char *auth_password_hash(struct auth *a, const char *user)
 {
     const struct auth_password *p = auth_find(a, AUTH_PASSWORD, user);

@@ -103,6 +103,7 @@ struct auth_member {
 struct auth_password {
     struct auth_item item;
     char *hash;
+    int64_t changed; /* the second it was set; 0 = not known */
 };
 
 #define AUTH_SECRET_BYTES 32u

@@ -118,7 +118,7 @@ int auth_record_password(struct auth_item *item, const json_t *root)
 {
     struct auth_password *p = container_of(item, struct auth_password, item);
 
-    return get_str(root, "hash", &p->hash) && p->hash[0] ? 0 : -EINVAL;
+    return get_str(root, "hash", &p->hash) && p->hash[0] && get_int(root, "changed", &p->changed) ? 0 : -EINVAL;
 }
 
 int auth_record_secret(struct auth_item *item, const json_t *root)

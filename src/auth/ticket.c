@@ -121,6 +121,12 @@ static void sign(const struct ticket_key *k, const char *purpose, const char *te
     mem_wipe(&st, sizeof(st));
 }
 
+/* A key whose successor is older than a ticket can be signs nothing that counts, also when it is still in the list. */
+static bool is_retired(const struct auth *a, size_t i)
+{
+    return i > 0 && clock_wall_s() - a->ticket_keys[i - 1].created > TICKET_LIFE_S + TICKET_EARLY_S;
+}
+
 /* Is proof the MAC of text under one of the keys? Each key takes the same time. */
 static bool is_signed(const struct auth *a, const char *purpose, const char *text, size_t n, const char *proof)
 {
@@ -130,7 +136,7 @@ static bool is_signed(const struct auth *a, const char *purpose, const char *tex
     for (size_t i = 0; i < a->n_ticket_keys; i++) {
         sign(&a->ticket_keys[i], purpose, text, n, expected);
         size_t len = strlen(expected);
-        if (strlen(proof) == len && mem_equal_constant_time(proof, expected, len))
+        if (strlen(proof) == len && mem_equal_constant_time(proof, expected, len) && !is_retired(a, i))
             ok = true;
     }
     return ok;
@@ -197,8 +203,9 @@ int auth_ticket_verify(struct auth *a, const char *ticket, struct auth_subject *
     if (!is_fresh(made))
         return refuse(e, "auth.expired");
     memcpy(s.user, ticket + 4, n - TIME_CHARS - 1 - 4);
-    if (!auth_user_is_active(a, s.user))
-        return refuse(e, "auth.failed");
+    s.ticket_s = made;
+    if (!auth_subject_is_active(a, &s))
+        return refuse(e, "auth.inactive");
     s.is_root = streq(s.user, "root@pam");
     *ret = s;
     return 0;

@@ -208,6 +208,125 @@ static void test_rotation(void **arg)
     }
 }
 
+/* A ticket of the last second before a new key lives for its two hours and no second longer, whatever else happens to
+ * the keys; an old key that somebody stole signs nothing any more after that. */
+static void test_overlap(void **arg)
+{
+    struct ticket_key old = auth->ticket_keys[0];
+    char last[256], forged[256];
+
+    set_clock(86400 - 1);
+    make("ada@pve", last);
+    set_clock(86400);
+    fake_commit(auth_upkeep(auth));
+    assert_int_equal(auth->n_ticket_keys, 2);
+    assert_memory_equal(auth->ticket_keys[1].key, old.key, sizeof(old.key));
+    assert_memory_not_equal(auth->ticket_keys[0].key, old.key, sizeof(old.key));
+    for (int hour = 0; hour < 2; hour++) {
+        set_clock(86400 + hour * 3600);
+        assert_null(auth_upkeep(auth)); /* once a day, not each hour */
+        assert_int_equal(verify(last), 0);
+    }
+    set_clock(86400 - 1 + 7195);
+    assert_int_equal(verify(last), 0);
+    set_clock(86400 - 1 + 7202);
+    assert_true(verify(last) < 0);
+    set_clock(86400 + 7490);
+    struct ticket_key now = auth->ticket_keys[0];
+    auth->ticket_keys[0] = old;
+    make("ada@pve", forged);
+    auth->ticket_keys[0] = now;
+    assert_int_equal(verify(forged), 0); /* the overlap: 300 s for clocks that differ */
+    set_clock(86400 + 7520);
+    assert_true(verify(forged) < 0);
+    assert_int_equal(auth->n_ticket_keys, 2); /* though it is still in the list */
+}
+
+/* The clock jumps: forward for a while, back for good. Nobody stays out, and nothing is accepted for longer than the
+ * clock was wrong. */
+static void test_clock_jumps(void **arg)
+{
+    char before[256], wrong[256], after[256];
+
+    make("ada@pve", before);
+    set_clock(10 * 86400);
+    fake_commit(auth_upkeep(auth));
+    make("ada@pve", wrong);
+    assert_true(verify(before) < 0);
+    set_clock(60);
+    assert_int_equal(verify(before), 0); /* its key was kept */
+    assert_true(verify(wrong) < 0);      /* of the future */
+    assert_true(auth_ticket_keys_are_due(auth));
+    fake_commit(auth_upkeep(auth));
+    make("ada@pve", after);
+    assert_int_equal(verify(after), 0);
+    assert_int_equal(verify(before), 0);
+    assert_false(auth_ticket_keys_are_due(auth));
+    set_clock(-3 * 86400);
+    assert_true(verify(after) < 0);
+    assert_true(verify(before) < 0);
+    fake_commit(auth_upkeep(auth));
+    make("ada@pve", after);
+    assert_int_equal(verify(after), 0);
+}
+
+static void feed_password(int64_t changed)
+{
+    char value[80];
+
+    snprintf(value, sizeof(value), "{\"format\":1,\"hash\":\"x\",\"changed\":%lld}", (long long)changed);
+    fake_feed("shared/secret/password/ada@pve", value);
+}
+
+/* A change of the password ends tickets made before it. */
+static void test_password_change(void **arg)
+{
+    struct err e = ERR_INIT;
+    struct auth_subject s, token = {.user = "ada@pve", .token = "tok"};
+    char ticket[256], of_bob[256];
+
+    make("ada@pve", ticket);
+    make("bob@pve", of_bob);
+    assert_int_equal(auth_ticket_verify(auth, ticket, &s, &e), 0);
+    assert_true(s.ticket_s > 0);
+    fake_feed("shared/secret/password/ada@pve", "{\"format\":1,\"hash\":\"x\"}"); /* of an older version */
+    assert_int_equal(verify(ticket), 0);
+    feed_password(s.ticket_s); /* in the same second */
+    assert_int_equal(verify(ticket), 0);
+    set_clock(2);
+    feed_password(s.ticket_s + 1);
+    assert_true(verify(ticket) < 0);
+    assert_false(auth_subject_is_active(auth, &s));
+    assert_int_equal(verify(of_bob), 0);
+    fake_feed("shared/auth/token/ada@pve!tok", "{\"format\":1,\"privsep\":0}");
+    assert_true(auth_subject_is_active(auth, &token)); /* tokens are not passwords */
+    make("ada@pve", ticket);
+    assert_int_equal(verify(ticket), 0);
+    feed_password(clock_wall_s() + 5000); /* the clock was wrong then */
+    assert_int_equal(verify(ticket), 0);
+    fake_feed("shared/secret/password/ada@pve", "{\"format\":1,\"hash\":\"x\",\"changed\":\"now\"}");
+    assert_null(auth_password_hash(auth, "ada@pve"));
+}
+
+static void test_subject_is_active(void **arg)
+{
+    struct auth_subject token = {.user = "ada@pve", .token = "tok"};
+    char value[80];
+
+    assert_true(auth_subject_is_active(auth, &ada));
+    assert_false(auth_subject_is_active(auth, &token));
+    snprintf(value, sizeof(value), "{\"format\":1,\"expire\":%lld}", (long long)clock_wall_s() + 100);
+    fake_feed("shared/auth/token/ada@pve!tok", value);
+    assert_true(auth_subject_is_active(auth, &token));
+    set_clock(101);
+    assert_false(auth_subject_is_active(auth, &token));
+    assert_true(auth_subject_is_active(auth, &ada));
+    set_clock(0);
+    fake_feed("shared/auth/user/ada@pve", "{\"format\":1,\"enable\":0}");
+    assert_false(auth_subject_is_active(auth, &token));
+    assert_false(auth_subject_is_active(auth, &ada));
+}
+
 static void test_damaged_keys(void **arg)
 {
     static const char *const bad[] = {"{}", "{\"format\":1,\"keys\":1}", "{\"format\":1,\"keys\":[{\"key\":\"AAAA\"}]}",
@@ -314,6 +433,30 @@ static void test_console_age(void **arg)
     assert_int_equal(auth_console_ticket_use(auth, b, &ada, "/vms/100", 5900, &e), 0);
     fake_feed("shared/auth/user/ada@pve", "{\"format\":1,\"enable\":0}");
     assert_int_equal(auth_console_ticket_use(auth, c, &ada, "/vms/100", 5900, &e), -EACCES);
+}
+
+/* Asking uses nothing up; what was used is refused there too. */
+static void test_console_check(void **arg)
+{
+    struct err e = ERR_INIT;
+    char t[128];
+
+    console(&ada, "/vms/100", 5900, t);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(auth_console_ticket_check(auth, t, &ada, "/vms/100", 5900, &e), 0);
+    assert_int_equal(auth_console_used_count(auth), 0);
+    assert_true(auth_console_ticket_check(auth, t, &bob, "/vms/100", 5900, &e) < 0);
+    assert_true(auth_console_ticket_check(auth, t, &ada, "/vms/101", 5900, &e) < 0);
+    assert_true(auth_console_ticket_check(auth, t, &ada, "/vms/100", 5901, &e) < 0);
+    set_clock(33);
+    assert_int_equal(auth_console_ticket_check(auth, t, &ada, "/vms/100", 5900, &e), -EACCES);
+    assert_string_equal(e.code, "auth.expired");
+    set_clock(0);
+    fake_feed("shared/auth/user/ada@pve", "{\"format\":1,\"enable\":0}");
+    assert_true(auth_console_ticket_check(auth, t, &ada, "/vms/100", 5900, &e) < 0);
+    fake_feed("shared/auth/user/ada@pve", "{\"format\":1,\"enable\":1}");
+    assert_int_equal(auth_console_ticket_use(auth, t, &ada, "/vms/100", 5900, &e), 0);
+    assert_true(auth_console_ticket_check(auth, t, &ada, "/vms/100", 5900, &e) < 0);
 }
 
 /* The memory of used tickets is bounded, for all and for each user, and is free again when they have expired. */
@@ -454,6 +597,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_inactive_users, setup, teardown),
         cmocka_unit_test_setup_teardown(test_users_without_realm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_overlap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clock_jumps, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_password_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_subject_is_active, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_console_check, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_csrf, setup, teardown),
         cmocka_unit_test_setup_teardown(test_console, setup, teardown),

@@ -6,6 +6,8 @@
 
 #define SECRET_MAX 128u /* ours are 36; longer ones are not looked at */
 
+static const unsigned char no_secret[AUTH_SECRET_BYTES];
+
 static void hash_secret(const char *secret, unsigned char hash[AUTH_SECRET_BYTES])
 {
     crypto_generichash(hash, AUTH_SECRET_BYTES, (const unsigned char *)secret, strlen(secret), NULL, 0);
@@ -47,13 +49,15 @@ int auth_token_verify(struct auth *a, const char *token, struct auth_subject *re
     hash_secret(text, hash);
     const struct auth_token *k = auth_find(a, AUTH_TOKEN, id);
     const struct auth_secret *secret = auth_find(a, AUTH_SECRET, id);
-    if (!k || !secret || !mem_equal_constant_time(hash, secret->hash, sizeof(hash)))
+    /* A token that does not exist is compared too: how long the answer takes says nothing. */
+    bool is_right = mem_equal_constant_time(hash, secret ? secret->hash : no_secret, sizeof(hash));
+    if (!k || !secret || !is_right)
         return refuse(e);
     /* Whoever gets here holds the secret and may know why it does not help. */
     if (k->expire && k->expire <= clock_wall_s())
         return err_set(e, -EACCES, "auth.expired", "token '%s' access expired", id);
     if (!auth_user_is_active(a, s.user))
-        return err_set(e, -EACCES, "auth.failed", "user '%s' is disabled or expired", s.user);
+        return err_set(e, -EACCES, "auth.inactive", "user '%s' is disabled or expired", s.user);
     *ret = s;
     return 0;
 }

@@ -11,7 +11,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "api/access_limit.h"
 #include "api/idempotency.h"
+#include "api/lasting.h"
+#include "auth/limit.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -27,6 +30,7 @@
 #define POOL_QUEUE_MAX 4096u
 #define WORKERS_MAX    4u
 #define WORKERS_QUEUE  256u
+#define PASSWORDS_MAX  4u /* workers of their own: uploads do not keep anybody from logging in */
 #define PAM_MAX        2u /* conversations at once: they may be slow, and each is a process of root */
 #define PAM_QUEUE      16u
 #define UPKEEP_S       3600
@@ -35,6 +39,7 @@ struct daemon {
     struct options options;
     struct api api;
     struct engine_host host;
+    struct workers *password_workers, *pam_workers;
     struct front *front;
     struct local *local;
     struct event *signals[3], *upkeep;
@@ -194,16 +199,22 @@ static void program_path(const struct daemon *d, const char *build_dir, const ch
 static int open_workers(struct daemon *d, struct err *e)
 {
     char worker[4200], pam[4200];
+    struct api *a = &d->api;
     struct workers_options o = {
         .path = worker, .uid = d->uid, .gid = d->gid, .max_at_once = WORKERS_MAX, .max_queued = WORKERS_QUEUE};
 
     program_path(d, "worker", "holm-worker", worker, sizeof(worker));
-    int r = workers_new(d->api.base, &o, &d->api.workers, e);
-    if (r < 0)
-        return r;
+    int r = workers_new(a->base, &o, &a->workers, e);
+    o.max_at_once = PASSWORDS_MAX;
+    if (r == 0)
+        r = workers_new(a->base, &o, &d->password_workers, e);
+    if (r == 0)
+        r = password_gate_new(d->password_workers, PASSWORDS_MAX, &a->passwords, e);
     program_path(d, "pam", "holm-pam", pam, sizeof(pam));
     o = (struct workers_options){.path = pam, .max_at_once = PAM_MAX, .max_queued = PAM_QUEUE};
-    return workers_new(d->api.base, &o, &d->api.pam, e);
+    if (r == 0)
+        r = workers_new(a->base, &o, &d->pam_workers, e);
+    return r < 0 ? r : password_gate_new(d->pam_workers, PAM_MAX, &a->pam_passwords, e);
 }
 
 static int open_all(struct daemon *d, struct err *e)
@@ -224,6 +235,10 @@ static int open_all(struct daemon *d, struct err *e)
         r = open_workers(d, e);
     if (r == 0)
         r = auth_new(a->state, &a->auth, e);
+    if (r == 0)
+        r = auth_limit_new(a->state, &a->limit, e);
+    if (r == 0)
+        r = lasting_new(a, &a->lasting, e);
     if (r == 0)
         r = idempotency_new(a->state, &a->idempotency, e);
     if (r == 0)
@@ -252,21 +267,28 @@ static void close_all(struct daemon *d)
 
     local_free(d->local);
     front_free(d->front);
-    workers_cancel(a->pam); /* nobody waits for these logins any more */
+    workers_cancel(d->pam_workers); /* nobody waits for these logins any more */
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
-        bool any = workers_drain(a->workers) | workers_drain(a->pam);
+        bool any = workers_drain(a->workers);
+        any = workers_drain(d->password_workers) || any;
+        any = workers_drain(d->pam_workers) || any;
         if (!pool_drain(a->pool) && !any)
             break;
     }
     task_mgr_abandon(a->tasks);
     workers_free(a->workers);
-    workers_free(a->pam);
+    workers_free(d->password_workers);
+    workers_free(d->pam_workers);
+    password_gate_free(a->passwords);
+    password_gate_free(a->pam_passwords);
     pool_free(a->pool);
     guest_mgr_free(a->guests);
     task_mgr_free(a->tasks);
     storage_mgr_free(a->storages);
+    lasting_free(a->lasting);
+    auth_limit_free(a->limit);
     auth_free(a->auth);
     idempotency_free(a->idempotency);
     state_close(a->state);

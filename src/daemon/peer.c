@@ -5,6 +5,9 @@
 
 #include <fcntl.h>
 
+#include <sys/socket.h>
+
+#include "api/lasting.h"
 #include "base/list.h"
 #include "base/log.h"
 
@@ -19,6 +22,7 @@ struct peer {
     struct api *api;
     struct link_event *link; /* NULL: closed, calls are still under way */
     bool is_local;
+    bool is_closing; /* its calls are being told: it is freed after that */
     struct auth_subject local;
     void (*on_closed)(void *arg);
     void *arg;
@@ -30,11 +34,12 @@ struct peer_call {
     struct list_node node;
     struct peer *peer;
     struct api_call *call;
+    int stream_fd; /* a console's byte stream, open at the peer: shutdown here ends it there */
 };
 
 static void peer_release(struct peer *p)
 {
-    if (!p->link && list_is_empty(&p->calls))
+    if (!p->link && !p->is_closing && list_is_empty(&p->calls))
         free(p);
 }
 
@@ -45,6 +50,8 @@ static void call_end(struct api_call *c)
 
     list_remove(&pc->node);
     p->n_calls--;
+    if (pc->stream_fd >= 0)
+        close(pc->stream_fd);
     free(pc);
     api_call_free(c);
     peer_release(p);
@@ -99,6 +106,11 @@ static void reply(struct api_call *c)
     field_str(&b, FIELD_CONTENT_TYPE, "application/json;charset=UTF-8");
     if (c->delay_ms)
         field_u32(&b, FIELD_DELAY_MS, c->delay_ms);
+    if (c->status == 429) {
+        char header[40];
+        snprintf(header, sizeof(header), "Retry-After: %u", c->retry_after_s);
+        field_str(&b, FIELD_HEADER, header);
+    }
     field_bytes(&b, FIELD_BODY, buf_str(&c->body), sent);
     frame_end(&b, at);
     r = send_frame(c, &b, NULL, 0);
@@ -115,17 +127,49 @@ static void reply(struct api_call *c)
     call_end(c);
 }
 
+/* A console of holm-front stays known until the front says that it ended, so that it can be cut; the local socket's
+ * callers are root and keep theirs. Sending may close the link, which ends every call that is a console already. */
 static void upgrade(struct api_call *c, int fd, const char *mode)
 {
+    struct peer_call *pc = c->owner;
+    int kept = c->is_local ? -EBADF : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    bool can_cut = kept >= 0, is_sent = false;
     struct buf b;
 
     buf_init(&b, 4096);
     size_t at = frame_begin(&b, FRAME_UPGRADE, c->stream, FRAME_LAST, 1);
     field_str(&b, FIELD_MODE, mode);
     frame_end(&b, at);
-    if (can_send(c) && send_frame(c, &b, &fd, 1) < 0)
+    if (can_send(c) && (can_cut || c->is_local))
+        is_sent = send_frame(c, &b, &fd, 1) == 0;
+    buf_done(&b);
+    if (is_sent && can_cut) {
+        pc->stream_fd = kept;
+        lasting_add(c);
+        return;
+    }
+    if (can_cut)
+        close(kept);
+    call_end(c);
+}
+
+/* Tells the front, and does not rely on it: a console's stream is cut here, an upload's file gets no name. An upload's
+ * call may end while sending. */
+static void cut(struct api_call *c)
+{
+    struct peer_call *pc = c->owner;
+    int fd = TAKE_FD(pc->stream_fd);
+    struct buf b;
+
+    buf_init(&b, FRAME_HEADER_SIZE);
+    frame_end(&b, frame_begin(&b, FRAME_REVOKE, c->stream, FRAME_LAST, 0));
+    if (can_send(c) && send_frame(c, &b, NULL, 0) < 0)
         log_debug("a console's client went away");
     buf_done(&b);
+    if (fd < 0)
+        return;
+    shutdown(fd, SHUT_RDWR);
+    close(fd);
     call_end(c);
 }
 
@@ -136,6 +180,7 @@ static void upload(struct api_call *c, int fd)
     buf_init(&b, 4096);
     size_t at = frame_begin(&b, FRAME_UPLOAD_GO, c->stream, 0, 1);
     frame_end(&b, at);
+    lasting_add(c);
     if ((!can_send(c) || send_frame(c, &b, &fd, 1) < 0) && c->on_upload_done) {
         void (*done)(struct api_call * call, int result, void *arg) = c->on_upload_done;
         c->on_upload_done = NULL;
@@ -144,7 +189,7 @@ static void upload(struct api_call *c, int fd)
     buf_done(&b);
 }
 
-static const struct api_call_ops call_ops = {.reply = reply, .upgrade = upgrade, .upload = upload};
+static const struct api_call_ops call_ops = {.reply = reply, .upgrade = upgrade, .upload = upload, .revoke = cut};
 
 static int take_string(struct api_call *c, const struct field *f, const char **ret)
 {
@@ -270,7 +315,7 @@ static struct api_call *call_new(struct peer *p, const struct link_frame *f)
         free(pc);
         return NULL;
     }
-    *pc = (struct peer_call){.peer = p, .call = c};
+    *pc = (struct peer_call){.peer = p, .call = c, .stream_fd = -EBADF};
     c->api = p->api;
     c->ops = &call_ops;
     c->owner = pc;
@@ -328,7 +373,13 @@ static void on_upload_done(struct peer *p, const struct link_frame *f)
 
 static void gone(struct api_call *c)
 {
+    const struct peer_call *pc = c->owner;
+
     c->is_gone = true;
+    if (pc->stream_fd >= 0) {
+        call_end(c);
+        return;
+    }
     if (c->on_upload_done) {
         void (*done)(struct api_call * call, int result, void *arg) = c->on_upload_done;
         c->on_upload_done = NULL;
@@ -372,9 +423,11 @@ static void on_link_closed(struct link_event *le, const struct err *e, void *arg
     struct peer *p = arg;
 
     p->link = NULL;
+    p->is_closing = true;
     link_event_free(le);
     LIST_FOREACH_SAFE(pc, &p->calls, struct peer_call, node)
     gone(pc->call);
+    p->is_closing = false;
     if (p->on_closed)
         p->on_closed(p->arg);
     peer_release(p);

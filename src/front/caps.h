@@ -8,7 +8,8 @@
 /* name, default */
 #define FRONT_LIMITS(X)                                                                                                \
     X(max_connections, 500)                                                                                            \
-    X(max_delayed, 200)       /* replies held back (DELAY_MS) at once */                                               \
+    X(max_delayed, 512)       /* replies held back (DELAY_MS) at once, beside max_connections */                       \
+    X(max_leaving, 128)       /* of them on their last bytes */                                                        \
     X(first_timeout_ms, 5000) /* accept to first byte, TLS handshake, first request's first byte */                    \
     X(head_timeout_ms, 10000) /* first byte of a request head to its end */                                            \
     X(idle_timeout_ms, 30000) /* between requests */                                                                   \

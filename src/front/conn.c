@@ -142,6 +142,7 @@ int conn_new(struct front *f, int fd)
     }
     *c = (struct conn){.front = f, .fd = fd, .slot = slot};
     list_init(&c->dead_link);
+    list_init(&c->ring_link);
     evtimer_assign(&c->timer, f->base, on_timer, c);
     c->peek = event_new(f->base, fd, EV_READ | EV_PERSIST, on_first_byte, c);
     if (!c->peek || event_add(c->peek, NULL) < 0) {
@@ -168,14 +169,21 @@ static void say_goodbye(struct conn *c)
     ERR_clear_error();
 }
 
+void conn_leave_place(struct conn *c)
+{
+    struct front *f = c->front;
+
+    f->slots[c->slot] = NULL;
+    f->n_conns--;
+    listener_resume(f);
+}
+
 void conn_close(struct conn *c)
 {
     struct front *f = c->front;
 
     if (conn_is_dead(c))
         return;
-    if (c->phase == CONN_DELAY)
-        f->n_delayed--;
     upload_abort(c);
     upstream_cancel(f, c->stream);
     c->stream = 0;
@@ -190,11 +198,12 @@ void conn_close(struct conn *c)
     }
     if (c->fd >= 0)
         close(TAKE_FD(c->fd));
-    f->slots[c->slot] = NULL;
-    f->n_conns--;
+    if (c->ring)
+        delay_forget(c);
+    else
+        conn_leave_place(c);
     list_add_tail(&f->dead, &c->dead_link);
     event_active(f->reaper, EV_TIMEOUT, 0);
-    listener_resume(f);
 }
 
 void conn_reap(struct front *f)
@@ -421,7 +430,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         reply_error(c, 504, "no answer in time", NULL);
         break;
     case CONN_DELAY:
-        reply_after_delay(c);
+        delay_end(c);
         break;
     case CONN_WRITE:
         check_writing(c);

@@ -32,7 +32,7 @@
     X(BODY, 3)      /* the rest of a body */                                                                           \
     X(UPLOAD, 3)    /* multipart fields or file bytes */                                                               \
     X(WAIT, 0)      /* holmd's reply */                                                                                \
-    X(DELAY, 0)     /* the time before a reply may go out */                                                           \
+    X(DELAY, 0)     /* the time before a reply may go out; no longer in a place, see delay.c */                        \
     X(WRITE, 2)     /* the client to take the reply */                                                                 \
     X(LINGER, 6)    /* the client to close, after our last byte */                                                     \
     X(TUNNEL, 0)    /* WebSocket coupled with a stream */                                                              \
@@ -56,7 +56,11 @@ struct front {
     struct event *listeners[FRONT_LISTEN_MAX];
     struct conn **slots; /* limits.max_connections places */
     struct list_node dead;
-    unsigned n_conns, n_delayed;
+    unsigned n_conns;   /* in places */
+    struct delay_ring { /* connections that have left their place, oldest first */
+        struct list_node conns;
+        unsigned n;
+    } delayed, leaving;   /* in CONN_DELAY; after it */
     uint32_t generation;  /* of streams */
     uint64_t body_bytes;  /* request bodies held beyond body_small_bytes */
     uint64_t reply_bytes; /* replies held */
@@ -96,6 +100,8 @@ struct exchange {
 struct conn {
     struct front *front;
     struct list_node dead_link;
+    struct list_node ring_link;
+    struct delay_ring *ring; /* NULL while it has a place */
     uint32_t slot;
     uint32_t stream; /* of the request at holmd, 0 = none open */
     enum conn_phase phase;
@@ -114,6 +120,8 @@ struct conn {
 /* conn.c */
 MUST_CHECK int conn_new(struct front *f, int fd);
 void conn_set_phase(struct conn *c, enum conn_phase phase, uint32_t timeout_ms);
+/* Gives its place to somebody else, without ending it. Only without an open stream. */
+void conn_leave_place(struct conn *c);
 /* Closes at once and tells holmd. c stays readable until the loop turns. */
 void conn_close(struct conn *c);
 static inline bool conn_is_dead(const struct conn *c)
@@ -130,6 +138,14 @@ void conn_reap(struct front *f);
 void conn_open_stream(struct conn *c);
 /* The reply is out: the next request, or the end. */
 void conn_finish(struct conn *c);
+
+/* delay.c: replies that are held back on purpose */
+void delay_start(struct conn *c, uint32_t ms);
+void delay_end(struct conn *c); /* in CONN_DELAY: the reply goes out now */
+void delay_forget(struct conn *c);
+/* Closes the one that can best be spared; false if there is none. */
+bool delay_spare(struct front *f);
+void delay_close_all(struct front *f);
 
 /* exchange.c */
 struct exchange *exchange_new(void);
@@ -150,7 +166,7 @@ void reply_redirect(struct conn *c);
 void reply_file(struct conn *c, const struct site_file *file);
 /* The reply of holmd is complete in c->x. */
 void reply_ready(struct conn *c);
-void reply_after_delay(struct conn *c);
+void reply_send(struct conn *c); /* without asking for a delay */
 /* The output buffer ran empty in CONN_WRITE. */
 void reply_written(struct conn *c);
 
@@ -168,6 +184,7 @@ void tunnel_start(struct conn *c, int fd); /* takes fd */
 void tunnel_process(struct conn *c);
 void tunnel_on_client_drained(struct conn *c);
 void tunnel_tick(struct conn *c);
+void tunnel_revoke(struct conn *c); /* says 1008 and ends */
 void tunnel_free(struct conn *c);
 
 /* upstream.c: the link to holmd */

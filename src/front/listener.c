@@ -49,7 +49,7 @@ static void on_accept_error(struct front *f, int listen_fd, int num)
 {
     struct pollfd waiting = {.fd = listen_fd, .events = POLLIN};
 
-    if (!is_out_of_resources(num) || poll(&waiting, 1, 0) != 1)
+    if (!is_out_of_resources(num) || poll(&waiting, 1, 0) != 1 || delay_spare(f))
         return;
     struct conn *spare = conn_spare(f);
     if (spare)

@@ -87,6 +87,7 @@ static void finish(struct front *f)
     for (uint32_t i = 0; f->slots && i < f->options.limits.max_connections; i++)
         if (f->slots[i])
             conn_close(f->slots[i]);
+    delay_close_all(f);
     conn_reap(f);
     listener_stop(f);
     upstream_stop(f);
@@ -113,6 +114,8 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 128 * 1024);
     signal(SIGPIPE, SIG_IGN);
     list_init(&front.dead);
+    list_init(&front.delayed.conns);
+    list_init(&front.leaving.conns);
     int r = front_options_parse(argc, argv, &front.options, &e);
     if (r == 0)
         r = run(&front, &e);

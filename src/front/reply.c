@@ -153,24 +153,20 @@ static void send_reply(struct conn *c)
 
 void reply_ready(struct conn *c)
 {
-    struct front *f = c->front;
     struct exchange *x = c->x;
     uint32_t delay = x->delay_ms < FRONT_DELAY_MAX_MS ? x->delay_ms : FRONT_DELAY_MAX_MS;
 
     /* A reply in the middle of an upload refuses it: what is still coming cannot be told from a next request. */
     c->is_closing = c->is_closing || x->body_left;
     upload_abort(c);
-    if (delay && f->n_delayed < f->options.limits.max_delayed) {
-        f->n_delayed++;
-        conn_set_phase(c, CONN_DELAY, delay);
-    } else {
+    if (delay)
+        delay_start(c, delay);
+    else
         send_reply(c);
-    }
 }
 
-void reply_after_delay(struct conn *c)
+void reply_send(struct conn *c)
 {
-    c->front->n_delayed--;
     send_reply(c);
 }
 

@@ -162,6 +162,11 @@ void tunnel_tick(struct conn *c)
         conn_set_phase(c, CONN_TUNNEL, c->front->options.limits.ping_ms);
 }
 
+void tunnel_revoke(struct conn *c)
+{
+    end(c, WEBSOCKET_POLICY);
+}
+
 static int send_switch(struct conn *c)
 {
     struct buf head;

@@ -134,6 +134,21 @@ static void on_stream_frame(struct front *f, struct link_frame *frame)
         upload_on_go(c, take_fd(frame));
 }
 
+/* The right to a console or an upload was taken away. */
+static void on_revoke(struct front *f, uint32_t stream)
+{
+    struct conn *c = conn_by_stream(f, stream);
+
+    if (!c)
+        return;
+    if (c->phase == CONN_TUNNEL)
+        tunnel_revoke(c);
+    else if (c->x)
+        reply_error(c, 403, "Permission check failed (it was taken away)", NULL);
+    else
+        conn_close(c);
+}
+
 static void on_frame(struct link *l, struct link_frame *frame, void *arg)
 {
     struct front *f = arg;
@@ -154,6 +169,9 @@ static void on_frame(struct link *l, struct link_frame *frame, void *arg)
     case FRAME_UPGRADE:
     case FRAME_UPLOAD_GO:
         on_stream_frame(f, frame);
+        return;
+    case FRAME_REVOKE:
+        on_revoke(f, frame->stream);
         return;
     default:
         err_set(&e, -EPROTO, "front.frame", "unexpected %s frame", frame_type_name(frame->type));

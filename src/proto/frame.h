@@ -34,6 +34,7 @@ enum frame_flag {
     X(REPLY_BODY, 17) /* BODY; FRAME_LAST ends the reply */                                                            \
     X(UPGRADE, 18)    /* one fd: a byte stream to couple with the WebSocket (or the terminal); MODE */                 \
     X(UPLOAD_GO, 19)  /* one fd: write the file part here, then send UPLOAD_DONE */                                    \
+    X(REVOKE, 20)     /* this stream's client lost the right to it: end it (WebSocket code 1008, upload 403) */        \
     /* holmd to holm-guest */                                                                                          \
     X(GUEST_HELLO, 32)    /* VERSION, COOKIE: take over or check control */                                            \
     X(GUEST_COMMAND, 33)  /* VERB, arguments by verb; answered by GUEST_RESULT on the stream */                        \

@@ -140,6 +140,8 @@ def password_life(node):
     node.api.put("/access/password", {**change, "confirmation-password": PASSWORD})
     node.client("pw@pve", "second password")
     node.nobody().refused("POST", "/access/ticket", {"username": "pw@pve", "password": "first password"}, 401)
+    first.refused("GET", "/version", status=401)  # the change ended older tickets
+    first.login("second password")
     own = {"confirmation-password": "second password"}
     first.refused("PUT", "/access/password", {"userid": "admin@pve", "password": "stolen it now", **own}, 403)
     first.put("/access/password", {"userid": "pw@pve", "password": "third password", **own})

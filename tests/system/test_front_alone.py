@@ -22,7 +22,7 @@ import time
 import traceback
 
 # Frame types and field tags: src/proto/frame.h
-HELLO, REQUEST, CANCEL, UPLOAD_DONE, REPLY, REPLY_BODY, UPGRADE, UPLOAD_GO = 1, 2, 3, 4, 16, 17, 18, 19
+HELLO, REQUEST, CANCEL, UPLOAD_DONE, REPLY, REPLY_BODY, UPGRADE, UPLOAD_GO, REVOKE = 1, 2, 3, 4, 16, 17, 18, 19, 20
 LAST = 1
 VERSION, ROLE, NAME = 1, 2, 3
 METHOD, PATH, FORMAT, TICKET, TOKEN, CSRF, PEER, PARAM, KIND = 10, 11, 12, 13, 14, 15, 16, 17, 18
@@ -512,19 +512,84 @@ def test_delay(t):
         assert a.status == 401 and time.monotonic() - begin >= 0.69
 
 
-def test_delay_cap(t):
-    front = t.new_front(max_delayed=2)
+def is_silent(sock):
+    """Open, and nothing came."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0.05)
+    try:
+        sock.recv(1)
+        return False
+    except TimeoutError:
+        return True
+    finally:
+        sock.settimeout(timeout)
+
+
+def ask_slow(front, n):
+    """n connections whose replies are held back for 5 s, in the order in which they were asked."""
     front.holmd.handlers["/slow"] = lambda r: front.holmd.reply(r, 401, "no", b'{"data":null}', delay=5000)
-    socks = [front.connect() for _ in range(3)]
-    for sock in socks[:2]:
-        sock.sendall(b"GET /api2/json/slow HTTP/1.1\r\nHost: h\r\n\r\n")
-    front.holmd.requests.get(timeout=3)
-    front.holmd.requests.get(timeout=3)
-    time.sleep(0.1)
+    socks = []
+    for _ in range(n):
+        socks.append(front.connect())
+        socks[-1].sendall(b"GET /api2/json/slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        front.holmd.requests.get(timeout=3)
+    return socks
+
+
+def test_delay_cap(t):
+    """When the ring is full the oldest reply goes at once; the others wait on."""
+    front = t.new_front(max_delayed=2)
     begin = time.monotonic()
-    assert call(socks[2], "GET", "/api2/json/slow").status == 401 and time.monotonic() - begin < 1
+    socks = ask_slow(front, 4)
+    for sock in socks[:2]:
+        assert Answer(sock).status == 401 and time.monotonic() - begin < 3
+    assert all(is_silent(sock) for sock in socks[2:]), "pushed out though they are young"
+    for sock in socks[2:]:
+        assert Answer(sock).status == 401 and time.monotonic() - begin > 4.5
+    for sock in socks:
+        assert is_closed(sock)
+        sock.close()
+
+
+def test_delay_needs_no_place(t):
+    """Ten held replies beside three places: everybody is still served, and none of the ten is closed for it."""
+    front = t.new_front(max_connections=3, max_delayed=10)
+    socks = ask_slow(front, 10)
+    with front.connect() as a, front.connect() as b, front.connect() as c:
+        for sock in (a, b, c, a):
+            assert call(sock, "GET", "/api2/json/x").status == 200
+    assert all(is_silent(sock) for sock in socks)
     for sock in socks:
         sock.close()
+    assert once(front, "GET", "/api2/json/x").status == 200
+
+
+def test_delay_of_clients_that_do_not_close(t):
+    """Their reply went out; more of them than may linger are closed, and the rest after linger_ms."""
+    front = t.new_front(max_delayed=1, max_leaving=2, linger_ms=60000)
+    socks = ask_slow(front, 8)
+    for sock in socks[:4]:
+        assert Answer(sock).status == 401 and is_closed(sock)
+    n_before = len(os.listdir("/proc/%d/fd" % front.process.pid))
+    assert n_before < 30, n_before
+    for sock in socks:
+        sock.close()
+
+
+def test_revoked_stream(t):
+    """holmd takes the right to a console away: the client is told why (1008); a request's reply is a refusal."""
+    front = t.new_front()
+    streams = []
+    sock, ours, _ = open_ws(t, front, seen=streams)
+    other, others, _ = open_ws(t, front, seen=streams)
+    front.holmd.send(REVOKE, streams[0], b"")
+    assert ws_read(sock) == (0x88, struct.pack(">H", 1008)) and is_closed(sock)
+    assert ours.recv(10) == b"" and front.holmd.cancels.get(timeout=3) == streams[0]
+    others.sendall(b"still here")
+    assert ws_read(other) == (0x82, b"still here")
+    front.holmd.send(REVOKE, 4711, b"")  # of nobody
+    front.holmd.handlers["/never"] = lambda r: front.holmd.send(REVOKE, r.stream, b"")
+    assert once(front, "GET", "/api2/json/never").status == 403
 
 
 def test_cancel(t):
@@ -577,7 +642,7 @@ def ws_read(sock):
     return first, take(sock, n)
 
 
-def open_ws(t, front=None, extra=()):
+def open_ws(t, front=None, extra=(), seen=None):
     """A console: our end of the stream socket, and the client's connection after the handshake."""
     front = front or t.front
     ours, theirs = socket.socketpair()
@@ -587,6 +652,8 @@ def open_ws(t, front=None, extra=()):
         assert req.kind == "websocket" and req.params[0] == ("s", "port", "5900")
         front.holmd.send(UPGRADE, req.stream, b"", fds=[theirs.fileno()])
         theirs.close()
+        if seen is not None:
+            seen.append(req.stream)
     front.holmd.handlers["/c/vncwebsocket"] = handler
     sock = front.connect()
     a = call(sock, "GET", "/api2/json/c/vncwebsocket?port=5900&vncticket=x", WS + list(extra))
