@@ -32,7 +32,7 @@ struct daemon {
     struct options options;
     struct api api;
     struct engine_host host;
-    struct front *front;
+    struct fronts *fronts;
     struct local *local;
     struct event *signals[3], *upkeep;
     uid_t uid;
@@ -69,7 +69,7 @@ static void serve(void *arg)
 {
     struct daemon *d = arg;
     struct err e = ERR_INIT;
-    int r = front_new(&d->api, &d->options, d->uid, d->gid, &d->front, &e);
+    int r = fronts_new(&d->api, &d->options, d->uid, d->gid, &d->fronts, &e);
 
     if (r == 0)
         r = local_new(&d->api, d->options.root, &d->local, &e);
@@ -233,7 +233,7 @@ static void close_all(struct daemon *d)
     struct api *a = &d->api;
 
     local_free(d->local);
-    front_free(d->front);
+    fronts_free(d->fronts);
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {

@@ -266,7 +266,7 @@ def test_plain_get(t):
     d = a.data()
     assert a.status == 200 and a.reason == "OK"
     assert a.get("content-type") == JSON_TYPE and a.get("server") == "holm-api/1"
-    assert a.get("cache-control") == "max-age=0" and a.get("pragma") == "no-cache"
+    assert a.get("cache-control") == "no-store, max-age=0" and a.get("pragma") == "no-cache"
     assert a.get("expires") == a.get("date") and a.get("date").endswith(" GMT")
     assert a.get("transfer-encoding") is None and a.get("connection") is None
     assert d["method"] == "GET" and d["path"] == "/nodes/n1" and d["format"] == "json" and d["kind"] == "plain"
