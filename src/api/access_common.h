@@ -30,5 +30,7 @@ priv_mask access_privs_mask(const char *list);
 typedef void (*access_password_fn)(struct api_call *c, int r, const char *hash, void *arg, const struct err *e);
 MUST_CHECK int access_password(struct api_call *c, const char *password, const char *hash, access_password_fn done,
                                void *arg, struct err *e);
+/* The reply sets the browser's cookie with this ticket, or clears it (NULL). */
+MUST_CHECK int access_cookie(struct api_call *c, const char *ticket, struct err *e);
 
 #endif

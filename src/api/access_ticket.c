@@ -24,6 +24,7 @@ struct login {
     struct auth_subject who;
     const char *path;
     priv_mask privs;
+    bool is_cookie; /* the ticket goes into a cookie, not into the body */
     bool is_check; /* path and privs were given: no new ticket */
     bool is_known; /* there is such a user with a password */
 };
@@ -117,7 +118,10 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
             r = auth_csrf_make(c->api->auth, l->who.user, csrf, sizeof(csrf), e);
         if (r < 0)
             return r;
-        jw_kv_str(&c->out, "ticket", ticket);
+        if (!l->is_cookie)
+            jw_kv_str(&c->out, "ticket", ticket);
+        else if ((r = access_cookie(c, ticket, e)) < 0)
+            return r;
         jw_kv_str(&c->out, "CSRFPreventionToken", csrf);
     }
     jw_kv_str(&c->out, "username", l->who.user);
@@ -183,6 +187,7 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
 
     if (!l)
         return err_set(e, -ENOMEM, NULL, "out of memory");
+    l->is_cookie = a->cookie;
     int r = fill_login(c, a, l, e);
     if (r < 0)
         return r;

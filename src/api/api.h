@@ -83,6 +83,7 @@ struct api_call {
     bool is_local; /* came over the local socket */
     bool is_gone;  /* the client went away: finish all the same, nothing is sent */
     bool is_dry_run;
+    bool is_cookie; /* the ticket came in a cookie: a page of another site may have sent it */
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
     struct api_raw_param *raw;
@@ -95,6 +96,7 @@ struct api_call {
     struct buf param_errors; /* "name":"text",… JSON members */
     unsigned status;         /* filled for ops->reply */
     uint32_t delay_ms;
+    const char *header; /* "Name: value" of the reply, or NULL */
     struct err error;
     void (*on_upload_done)(struct api_call *c, int result, void *arg);
     void *on_upload_arg;
