@@ -35,6 +35,9 @@ MUST_CHECK int fronts_new(struct api *api, const struct options *o, uid_t uid, g
                           struct err *e);
 void fronts_free(struct fronts *f);
 
+/* Gives up what is not in the table of capabilities.c. Before any thread is started. */
+MUST_CHECK int capabilities_drop(struct err *e);
+
 /* DIR/run/holm.sock for the command line. */
 struct local;
 MUST_CHECK int local_new(struct api *api, const char *root, struct local **ret, struct err *e);

@@ -280,6 +280,10 @@ int main(int argc, char **argv)
         return 77;
     }
     setrlimit(RLIMIT_CORE, &no_core); /* a core would hold signing keys */
+    if (capabilities_drop(&e) < 0) {
+        log_err(LOG_ERROR, &e, "holmd");
+        return 77;
+    }
     if (sodium_init() < 0)
         return 70;
     d.api.node = d.options.node;
