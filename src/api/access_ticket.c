@@ -25,8 +25,8 @@ struct login {
     const char *path;
     priv_mask privs;
     bool is_cookie; /* the ticket goes into a cookie, not into the body */
-    bool is_check; /* path and privs were given: no new ticket */
-    bool is_known; /* there is such a user with a password */
+    bool is_check;  /* path and privs were given: no new ticket */
+    bool is_known;  /* there is such a user with a password */
 };
 
 static int refuse(struct api_call *c, const char *user, const char *reason, struct err *e)

@@ -323,7 +323,8 @@ static int check_origin(const struct api_call *c, const char *host, struct err *
 {
     const char *origin = c->origin;
 
-    if (!origin || c->token || c->is_local || !c->is_cookie || (streq(c->method, "GET") && !streq(c->kind, "websocket")))
+    if (!origin || c->token || c->is_local || !c->is_cookie ||
+        (streq(c->method, "GET") && !streq(c->kind, "websocket")))
         return 0;
     if (str_starts(origin, "https://") && host && streq(origin + 8, host))
         return 0;

@@ -44,9 +44,15 @@ static const struct front_call calls[] = {
     ROW(sendmsg, "frames to holmd"),
     ROW(recvmsg, "frames and descriptors from holmd"),
     /* The loop. */
-    ROW(epoll_wait, "what happened"),
     ROW(epoll_ctl, "what to wait for"),
+#ifdef __x86_64__
+    ROW(epoll_wait, "what happened"),
     ROW(poll, "is a client waiting while descriptors are short?"),
+    ROW(time, "dates in replies, where the kernel gives no page to read it from"),
+#else
+    ROW(epoll_pwait, "what happened"),
+    ROW(ppoll, "is a client waiting while descriptors are short?"),
+#endif
     ROW(clock_gettime, "timers, where the kernel gives no page to read it from"),
     ROW(gettimeofday, "the same, for libevent"),
     ROW(rt_sigaction, "the end restores the handler of SIGTERM"),
@@ -69,6 +75,8 @@ static const struct front_call calls[] = {
     ROW(sched_yield, "AddressSanitizer: its locks"),
     ROW(gettid, "AddressSanitizer: which thread reports"),
     ROW(sigaltstack, "AddressSanitizer: the end of a thread"),
+#endif
+#if HAS_ASAN && defined(__x86_64__)
     /* The report of undefined behaviour looks for its own name first; refused, it is printed without. */
     REFUSED(readlink, EACCES, "UndefinedBehaviorSanitizer: the program's name"),
     REFUSED(open, EACCES, "UndefinedBehaviorSanitizer: the program's arguments and environment"),

@@ -4,7 +4,7 @@ import re
 import threading
 
 from lib import facts, procs
-from lib.holm import PASSWORD, Node
+from lib.holm import PASSWORD, Node, is_sanitized
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -81,6 +81,20 @@ def processes_hold_what_the_page_says():
                 assert core_limit(pid) == ("0", "0"), (name, core_limit(pid))
         users = {name: {held(p)[0] for p in pids} for name, pids in seen.items()}
         assert users["holm-guest"] == users["qemu-system-x86_64"] and not users["holm-guest"] & users["holm-front"], users
+
+
+@test(limit=60)
+def fronts_have_small_limits(node):
+    for pid in node.processes("holm-front"):
+        with open(f"/proc/{pid}/limits", encoding="utf-8") as f:
+            rows = {m[1]: (m[2], m[3]) for m in re.finditer(r"^Max (.*?) {2,}(\S+) +(\S+)", f.read(), re.M)}
+        assert rows["processes"] == ("0", "0") and rows["open files"] == ("1064", "1064"), rows
+        if not is_sanitized():
+            assert rows["data size"] == (str(512 << 20),) * 2, rows
+        # Its root is an empty folder of this instance, and nothing below it is open.
+        assert os.readlink(f"/proc/{pid}/root") == node.path("run/empty") and os.listdir(f"/proc/{pid}/root") == []
+        open_files = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+        assert all(re.match(r"socket:|pipe:|anon_inode:|/dev/null$", p) or p == node.log_path for p in open_files), open_files
 
 
 @test(limit=60)
