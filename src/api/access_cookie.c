@@ -24,6 +24,9 @@ int access_cookie(struct api_call *c, const char *ticket, struct err *e)
 {
     struct buf line;
 
+    /* Else a page of another site could log its visitor in as somebody else, or out. */
+    if (!api_is_own_origin(c))
+        return err_set(e, -EPERM, "auth.denied", "Permission check failed (request from another site)");
     buf_init(&line, 4096);
     buf_append_str(&line, "Set-Cookie: " COOKIE_NAME "=");
     if (ticket)

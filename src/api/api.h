@@ -118,6 +118,9 @@ int api_commit(struct api_call *c, struct state_txn *t);
 int api_offload(struct api_call *c, int (*work)(void *ctx, struct err *e),
                 int (*finish)(struct api_call *c, void *ctx, int r, struct err *e), void *ctx);
 
+/* False for a request that a page of another site made a browser send (its Origin header says so). */
+bool api_is_own_origin(const struct api_call *c);
+
 /* Permission on a path or an "auth.denied" error. */
 MUST_CHECK int api_require(struct api_call *c, const char *path, priv_mask mask, bool any, struct err *e);
 /* root@pam itself, or the error PVE gives. */

@@ -85,6 +85,21 @@ def logout_clears_the_cookie(node):
 
 
 @test
+def other_sites_neither_log_in_nor_out(node):
+    """A form on another site may post a name and a password: its visitor would go on as somebody else."""
+    for origin in ("https://evil.example", "null", node.url.replace("https", "http")):
+        for method, params in (("POST", {"username": "admin@pve", "password": PASSWORD, "cookie": 1}), ("DELETE", {})):
+            reply = node.nobody().call(method, "/access/ticket", params, headers={"Origin": origin})
+            assert reply.status == 403 and "Set-Cookie" not in reply.headers, (origin, method, reply.status)
+    own = {"Origin": node.url}
+    assert "Set-Cookie" in node.nobody().call("POST", "/access/ticket", {"username": "admin@pve", "password": PASSWORD,
+                                                                        "cookie": 1}, headers=own).headers
+    # Without the cookie there is nothing that a browser would keep: as Proxmox VE has it.
+    assert node.nobody().call("POST", "/access/ticket", {"username": "admin@pve", "password": PASSWORD},
+                              headers={"Origin": "https://evil.example"}).status == 200
+
+
+@test
 def origin_counts_for_cookies_only(node):
     """A page of another site can make a browser send a cookie, never a header: tickets in Authorization and tokens are
     exempt from the rule, both cookies are not."""

@@ -417,11 +417,12 @@ def test_body_limits(t):
 def test_auth_variants(t):
     ticket = "PVE:root@pam:6B010000::c2ln+/=="
     quoted = "PVE%3Aroot%40pam%3A6B010000%3A%3Ac2ln%2B%2F%3D%3D"
-    for header in ("Cookie: PVEAuthCookie=" + ticket, "Cookie: PVEAuthCookie=" + quoted,
+    for header in ("Cookie: __Host-HolmAuthCookie=" + quoted, "Cookie: PVEAuthCookie=" + ticket, "Cookie: PVEAuthCookie=" + quoted,
                    "Cookie: x=y; PVEAuthCookie=%s; version=0; path=/" % quoted,
                    "Authorization: PVEAuthCookie=" + ticket, "Authorization: PVEAuthCookie " + ticket):
         d = once(t.front, "GET", "/api2/json/x", [header]).data()
         assert d["ticket"] == ticket and d["token"] is None, header
+        assert d["is_cookie"] == ("\x01" if header.startswith("Cookie") else None), header
     for header in ("Authorization: PVEAPIToken=root@pam!t=1234", "Authorization: PVEAPIToken root@pam!t=1234"):
         d = once(t.front, "GET", "/api2/json/x", [header]).data()
         assert d["token"] == "root@pam!t=1234" and d["ticket"] is None, header
