@@ -140,6 +140,37 @@ def consoles_of_the_other_front_go_on():
         kept.close()
 
 
+def volumes(node):
+    top = node.path("var/storage/local")
+    return sorted(f for _, _, names in os.walk(top) for f in names)
+
+
+@test(limit=60)
+def uploads_of_a_dead_front_leave_nothing():
+    """Half a file came when the front died: there is no volume, nothing stays behind, and the next upload works."""
+    with Node() as node:
+        before, fds = volumes(node), procs.fds(node.process.pid)
+        head = (f"POST /api2/json/nodes/{node.name}/storage/local/upload HTTP/1.1\r\n{raw.auth(node)}"
+                "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
+                '--b\r\nContent-Disposition: form-data; name="content"\r\n\r\niso\r\n'
+                '--b\r\nContent-Disposition: form-data; name="filename"; filename="half.iso"\r\n\r\n').encode()
+        with raw.connect(node) as s:
+            s.sendall(head + b"x" * 400000)
+            wait_for(lambda: node.processes("holm-worker") or volumes(node) != before, 10, "the upload to be under way")
+            for pid in node.processes("holm-front"):
+                procs.kill(pid)
+            wait_for(lambda: volumes(node) == before and not node.processes("holm-worker"), 10,
+                     "the half upload to be gone")
+        wait_for(lambda: len(node.processes("holm-front")) == 2 and answer_of(node) == 200, 10, "fronts")
+        wait_for(lambda: procs.fds(node.process.pid) <= fds + 2, 5, "its descriptors to be closed")
+        client = node.client()
+        reply = client.http.post(client.url("/nodes/{node}/storage/local/upload"), data={"content": "iso"},
+                                 files={"filename": ("half.iso", b"x" * 100000)}, timeout=30)
+        assert reply.status_code == 200, reply.text
+        wait_for(lambda: any(v["volid"].endswith("/half.iso") for v in node.api.get("/nodes/{node}/storage/local/content")),
+                 10, "the whole upload")
+
+
 @test(limit=60)
 def front_that_dies_at_once_is_not_started_in_a_circle():
     """Whoever is born in its place dies, too: the pauses grow, the other front is not touched and serves."""
