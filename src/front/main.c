@@ -59,10 +59,11 @@ static int prepare(struct front *f, struct err *e)
     return 0;
 }
 
-/* Each client may have an upload or a console besides its socket; sockets, log, loop and what is in flight on top. */
+/* Each client may have an upload or a console besides its socket; replies that are held back, sockets, log, loop and
+ * what is in flight on top. */
 static unsigned descriptors_needed(const struct front_options *o)
 {
-    return 2 * o->limits.max_connections + 64;
+    return 2 * o->limits.max_connections + o->limits.max_delayed + 64;
 }
 
 static int run(struct front *f, struct err *e)
