@@ -49,5 +49,7 @@ bool access_is_pam(struct api_call *c, const char *user);
 /* Sets the password of the host's account behind a user of realm pam; done gets 0 or PAM's refusal. As above. */
 MUST_CHECK int access_set_pam_password(struct api_call *c, const char *user, const char *password,
                                        access_verify_fn done, void *arg, struct err *e);
+/* The reply sets the browser's cookie with this ticket, or clears it (NULL). */
+MUST_CHECK int access_cookie(struct api_call *c, const char *ticket, struct err *e);
 
 #endif

@@ -25,6 +25,7 @@ struct login {
     const char *path;
     priv_mask privs;
     const char *otp; /* second factor given at once, as old clients do; NULL if not */
+    bool is_cookie;  /* the ticket goes into a cookie, not into the body */
     bool is_check;   /* path and privs were given: no new ticket */
 };
 
@@ -110,7 +111,10 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
             r = auth_csrf_make(c->api->auth, l->who.user, csrf, sizeof(csrf), e);
         if (r < 0)
             return r;
-        jw_kv_str(&c->out, "ticket", ticket);
+        if (!l->is_cookie)
+            jw_kv_str(&c->out, "ticket", ticket);
+        else if ((r = access_cookie(c, ticket, e)) < 0)
+            return r;
         jw_kv_str(&c->out, "CSRFPreventionToken", csrf);
     }
     jw_kv_str(&c->out, "username", l->who.user);
@@ -194,6 +198,7 @@ int api_access_ticket_create(struct api_call *c, const struct api_access_ticket_
     if (!l)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     c->has_secret = true;
+    l->is_cookie = a->cookie;
     int r = fill_login(c, a, l, e);
     if (r == 0 && !str_starts(a->password, "PVE:")) /* a ticket cannot be guessed */
         r = access_limit_check(c, l->who.user, e);

@@ -96,6 +96,7 @@ struct api_call {
     bool is_revoked; /* while it lasted, its caller lost the right to it */
     struct list_node lasting_node;
     uint32_t lasting_round;
+    bool is_cookie; /* the ticket came in a cookie: a page of another site may have sent it */
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
     struct api_raw_param *raw;
@@ -112,6 +113,7 @@ struct api_call {
     unsigned retry_after_s; /* of a 429 */
     bool is_counted;        /* an attempt at a password or code is open: access_limit.h */
     bool is_known_peer;     /* the account has logged in from this address before */
+    const char *header;     /* "Name: value" of the reply, or NULL */
     struct err error;
     void (*on_upload_done)(struct api_call *c, int result, void *arg);
     void *on_upload_arg;
@@ -132,6 +134,9 @@ int api_commit(struct api_call *c, struct state_txn *t);
  * c->arena or is the caller's. Returns API_LATER. */
 int api_offload(struct api_call *c, int (*work)(void *ctx, struct err *e),
                 int (*finish)(struct api_call *c, void *ctx, int r, struct err *e), void *ctx);
+
+/* False for a request that a page of another site made a browser send (its Origin header says so). */
+bool api_is_own_origin(const struct api_call *c);
 
 /* Permission on a path or an "auth.denied" error. */
 MUST_CHECK int api_require(struct api_call *c, const char *path, priv_mask mask, bool any, struct err *e);

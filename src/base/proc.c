@@ -88,6 +88,12 @@ static int child_credentials(const struct proc_spawn *s)
 {
     if (s->uid == 0)
         return 0;
+    /* Not even a file with capabilities or another's user id gives any back. */
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+            return -errno;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
     if (setgroups(s->n_extra_gids, s->extra_gids) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
         setresuid(s->uid, s->uid, s->uid) < 0)
         return -errno;

@@ -13,7 +13,7 @@ struct proc_spawn {
     const char *path;        /* executable; opened by the parent's view of the file system */
     const char *const *argv; /* NULL-terminated */
     const char *const *envp; /* NULL = only PATH and LANG=C */
-    uid_t uid;               /* 0 keeps root */
+    uid_t uid;               /* 0 keeps root; another also gets no_new_privs and an empty bounding set */
     gid_t gid;
     gid_t extra_gids[4];
     size_t n_extra_gids;

@@ -12,6 +12,8 @@ struct options {
     char node[64];
     char libexec[4000];
     const char *web; /* NULL: no page */
+    unsigned n_fronts;
+    uint32_t hsts_s; /* 0: no Strict-Transport-Security */
     bool is_verbose;
 };
 MUST_CHECK int options_parse(int argc, char **argv, struct options *ret, struct err *e);
@@ -25,11 +27,16 @@ MUST_CHECK int peer_new(struct api *api, int fd, const struct auth_subject *loca
 /* Cuts the connection; calls under way finish without a reply. */
 void peer_close(struct peer *p);
 
-/* holm-front: listens, starts it, starts it again when it ends. */
-struct front;
-MUST_CHECK int front_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct front **ret,
-                         struct err *e);
-void front_free(struct front *f);
+/* The processes of holm-front: holds the listening socket, starts them, starts each again when it ends. */
+#define FRONTS_MAX     8u
+#define FRONTS_DEFAULT 2u
+struct fronts;
+MUST_CHECK int fronts_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct fronts **ret,
+                          struct err *e);
+void fronts_free(struct fronts *f);
+
+/* Gives up what is not in the table of capabilities.c. Before any thread is started. */
+MUST_CHECK int capabilities_drop(struct err *e);
 
 /* DIR/run/holm.sock for the command line. */
 struct local;

@@ -1,5 +1,6 @@
-/* holm-front as a child: holmd opens the listening socket and keeps it, so a new front takes over without a refused
- * connection. It gets the socket, a link, the certificate and the page's folder, and nothing else. */
+/* holm-front as children: holmd opens the listening socket and keeps it, so a new front takes over without a refused
+ * connection. Several fronts accept from it. Each gets the socket, a link of its own, the certificate and the page's
+ * folder, and nothing else; one that ends takes its own connections with it and no others, and is started again. */
 #include <event2/event.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -14,24 +15,35 @@
 #include "base/proc.h"
 #include "daemon/daemon.h"
 
-#define RESTART_FAST_MS 10u
-#define RESTART_SLOW_MS 2000u
+/* A front that lived for a while is replaced at once; one that dies again and again waits twice as long each time. */
+#define RESTART_FIRST_MS 10u
+#define RESTART_LAST_MS  5000u
+#define LIVED_LONG_MS    2000u
 
 enum { FD_LISTEN = 3, FD_LINK = 4, FD_CERT = 5, FD_KEY = 6, FD_WEB = 7 };
 
+struct fronts;
+
 struct front {
-    struct api *api;
-    char program[4096], chroot_dir[4096];
-    int listen_fd, web_fd;
-    uid_t uid;
-    gid_t gid;
-    const struct options *options;
+    struct fronts *all;
     struct peer *peer;
     pid_t pid;
     int pidfd;
     struct event *exit_event, *restart_timer;
     uint64_t started_ms;
+    uint32_t wait_ms; /* before the next start */
+};
+
+struct fronts {
+    struct api *api;
+    const struct options *options;
+    char program[4096], chroot_dir[4096];
+    int listen_fd, web_fd;
+    uid_t uid;
+    gid_t gid;
     bool is_stopping;
+    unsigned n;
+    struct front front[FRONTS_MAX];
 };
 
 static int listen_on(const struct options *o, int *ret_fd, struct err *e)
@@ -70,57 +82,60 @@ static void peer_gone(void *arg)
     f->peer = NULL; /* the process follows; its exit starts a new one */
 }
 
-static int start(struct front *f, struct err *e)
-{
-    char uid[16], gid[16];
-    const char *argv[] = {
-        "holm-front",     "--listen-fd", "3",           "--link-fd", "4", "--cert-fd", "5", "--key-fd", "6",  "--node",
-        f->options->node, "--chroot",    f->chroot_dir, "--uid",     uid, "--gid",     gid, NULL,       NULL, NULL};
-    int cert = -EBADF, key = -EBADF, pair[2];
+struct arguments {
+    const char *argv[24];
+    size_t n;
+    char uid[16], gid[16], hsts[16];
+};
 
-    snprintf(uid, sizeof(uid), "%u", (unsigned)f->uid);
-    snprintf(gid, sizeof(gid), "%u", (unsigned)f->gid);
-    int r = certificate_open(f->api, f->options->root, f->options->node, f->options->address, &cert, &key, e);
+static void add(struct arguments *a, const char *name, const char *value)
+{
+    a->argv[a->n++] = name;
+    a->argv[a->n++] = value;
+}
+
+static void fill_arguments(const struct fronts *f, struct arguments *a)
+{
+    *a = (struct arguments){.argv = {"holm-front"}, .n = 1};
+    snprintf(a->uid, sizeof(a->uid), "%u", (unsigned)f->uid);
+    snprintf(a->gid, sizeof(a->gid), "%u", (unsigned)f->gid);
+    snprintf(a->hsts, sizeof(a->hsts), "%u", f->options->hsts_s);
+    add(a, "--listen-fd", "3");
+    add(a, "--link-fd", "4");
+    add(a, "--cert-fd", "5");
+    add(a, "--key-fd", "6");
+    add(a, "--node", f->options->node);
+    add(a, "--chroot", f->chroot_dir);
+    add(a, "--uid", a->uid);
+    add(a, "--gid", a->gid);
+    if (f->web_fd >= 0)
+        add(a, "--web-fd", "7");
+    if (f->options->hsts_s)
+        add(a, "--hsts", a->hsts);
+}
+
+static int spawn(struct front *f, int link_fd, struct err *e)
+{
+    struct fronts *all = f->all;
+    struct arguments a;
+    int cert = -EBADF, key = -EBADF;
+    int r = certificate_open(all->api, all->options->root, all->options->node, all->options->address, &cert, &key, e);
+
     if (r < 0)
         return r;
     autoclose int cert_fd = cert;
     autoclose int key_fd = key;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return err_errno(e, errno, "socketpair");
-    autoclose int ours = pair[0];
-    autoclose int theirs = pair[1];
-    struct proc_spawn s = {.path = f->program,
-                           .argv = argv,
+    fill_arguments(all, &a);
+    struct proc_spawn s = {.path = all->program,
+                           .argv = a.argv,
                            .dies_with_parent = true,
-                           .fds = {{f->listen_fd, FD_LISTEN}, {theirs, FD_LINK}, {cert_fd, FD_CERT}, {key_fd, FD_KEY}},
-                           .n_fds = 4};
-    if (f->web_fd >= 0) {
-        s.fds[s.n_fds].source = f->web_fd;
-        s.fds[s.n_fds++].target = FD_WEB;
-        argv[ARRAY_SIZE(argv) - 3] = "--web-fd";
-        argv[ARRAY_SIZE(argv) - 2] = "7";
-    }
-    r = proc_spawn_start(&s, &f->pid, &f->pidfd, e);
-    if (r < 0)
-        return r;
-    (void)FP("front.spawned");
-    f->started_ms = clock_boot_ms();
-    f->exit_event = event_new(f->api->base, f->pidfd, EV_READ, on_exit_event, f);
-    if (!f->exit_event || event_add(f->exit_event, NULL) < 0)
-        return err_set(e, -ENOMEM, NULL, "out of memory");
-    return peer_new(f->api, TAKE_FD(ours), NULL, peer_gone, f, &f->peer, e);
-}
-
-static void on_restart(evutil_socket_t fd, short what, void *arg)
-{
-    struct front *f = arg;
-    struct err e = ERR_INIT;
-    struct timeval later = {.tv_sec = RESTART_SLOW_MS / 1000};
-
-    if (f->is_stopping || start(f, &e) == 0)
-        return;
-    log_err(LOG_ERROR, &e, "holm-front cannot be started");
-    evtimer_add(f->restart_timer, &later);
+                           .fds = {{all->listen_fd, FD_LISTEN},
+                                   {link_fd, FD_LINK},
+                                   {cert_fd, FD_CERT},
+                                   {key_fd, FD_KEY},
+                                   {all->web_fd, FD_WEB}},
+                           .n_fds = all->web_fd >= 0 ? 5 : 4};
+    return proc_spawn_start(&s, &f->pid, &f->pidfd, e);
 }
 
 static void forget_process(struct front *f)
@@ -133,42 +148,92 @@ static void forget_process(struct front *f)
     f->pidfd = -EBADF;
 }
 
+/* One that runs, but that we cannot use. */
+static void abandon(struct front *f)
+{
+    proc_pidfd_kill(f->pidfd, SIGKILL);
+    waitpid(f->pid, NULL, 0);
+    forget_process(f);
+}
+
+static int start(struct front *f, struct err *e)
+{
+    struct api *api = f->all->api;
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_errno(e, errno, "socketpair");
+    autoclose int ours = pair[0];
+    autoclose int theirs = pair[1];
+    int r = spawn(f, theirs, e);
+    if (r < 0)
+        return r;
+    (void)FP("front.spawned");
+    f->started_ms = clock_boot_ms();
+    f->exit_event = event_new(api->base, f->pidfd, EV_READ, on_exit_event, f);
+    if (!f->exit_event || event_add(f->exit_event, NULL) < 0)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    if (r == 0)
+        r = peer_new(api, TAKE_FD(ours), NULL, peer_gone, f, &f->peer, e);
+    if (r < 0)
+        abandon(f);
+    return r;
+}
+
+/* How long to wait before the next start, after this one failed or ended early. */
+static void back_off(struct front *f)
+{
+    f->wait_ms = f->wait_ms * 2 < RESTART_LAST_MS ? f->wait_ms * 2 : RESTART_LAST_MS;
+}
+
+static void start_later(struct front *f)
+{
+    struct timeval tv = {.tv_sec = f->wait_ms / 1000, .tv_usec = (f->wait_ms % 1000) * 1000};
+
+    evtimer_add(f->restart_timer, &tv);
+}
+
+static void on_restart(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    struct err e = ERR_INIT;
+
+    if (f->all->is_stopping || start(f, &e) == 0)
+        return;
+    log_err(LOG_ERROR, &e, "holm-front cannot be started");
+    back_off(f);
+    start_later(f);
+}
+
 static void on_exit_event(evutil_socket_t fd, short what, void *arg)
 {
     struct front *f = arg;
     int status = 0;
-    /* One that dies at once is not started in a tight circle. */
-    uint64_t lived_ms = clock_boot_ms() - f->started_ms;
-    uint32_t wait_ms = lived_ms < RESTART_SLOW_MS ? RESTART_SLOW_MS / 10 : RESTART_FAST_MS;
-    struct timeval tv = {.tv_usec = wait_ms * 1000};
 
     if (waitpid(f->pid, &status, WNOHANG) == f->pid)
-        log_warn("holm-front ended (%s %d)", WIFSIGNALED(status) ? "signal" : "status",
+        log_warn("holm-front %d ended (%s %d)", (int)f->pid, WIFSIGNALED(status) ? "signal" : "status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     forget_process(f);
     if (f->peer)
         peer_close(f->peer);
     f->peer = NULL;
-    if (!f->is_stopping)
-        evtimer_add(f->restart_timer, &tv);
+    if (f->all->is_stopping)
+        return;
+    if (clock_boot_ms() - f->started_ms >= LIVED_LONG_MS)
+        f->wait_ms = RESTART_FIRST_MS;
+    start_later(f);
+    back_off(f);
 }
 
-int front_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct front **ret, struct err *e)
+/* What all of them share. */
+static int prepare(struct fronts *f, struct err *e)
 {
-    struct front *f = calloc(1, sizeof(*f));
+    const struct options *o = f->options;
+    int r = listen_on(o, &f->listen_fd, e);
 
-    if (!f)
-        return err_set(e, -ENOMEM, NULL, "out of memory");
-    f->api = api;
-    f->options = o;
-    f->uid = uid;
-    f->gid = gid;
-    f->listen_fd = f->web_fd = f->pidfd = -EBADF;
     snprintf(f->program, sizeof(f->program), "%s/%s", o->libexec,
              str_ends(o->libexec, "/..") ? "front/holm-front" : "holm-front");
     snprintf(f->chroot_dir, sizeof(f->chroot_dir), "%s/run/empty", o->root);
-    f->restart_timer = evtimer_new(api->base, on_restart, f);
-    int r = f->restart_timer ? listen_on(o, &f->listen_fd, e) : err_set(e, -ENOMEM, NULL, "out of memory");
     if (r == 0)
         r = fs_mkdirs(AT_FDCWD, f->chroot_dir, 0755, e);
     if (r == 0 && o->web) {
@@ -176,25 +241,44 @@ int front_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, st
         if (f->web_fd < 0)
             r = err_errno(e, errno, "open %s", o->web);
     }
-    if (r == 0)
-        r = start(f, e);
+    return r;
+}
+
+static int start_next(struct fronts *all, struct err *e)
+{
+    struct front *f = &all->front[all->n++];
+
+    *f = (struct front){.all = all, .pidfd = -EBADF, .wait_ms = RESTART_FIRST_MS};
+    f->restart_timer = evtimer_new(all->api->base, on_restart, f);
+    return f->restart_timer ? start(f, e) : err_set(e, -ENOMEM, NULL, "out of memory");
+}
+
+int fronts_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct fronts **ret, struct err *e)
+{
+    struct fronts *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    f->api = api;
+    f->options = o;
+    f->uid = uid;
+    f->gid = gid;
+    f->listen_fd = f->web_fd = -EBADF;
+    int r = prepare(f, e);
+    while (r == 0 && f->n < o->n_fronts)
+        r = start_next(f, e);
     if (r < 0) {
-        front_free(f);
+        fronts_free(f);
         return r;
     }
     *ret = f;
     return 0;
 }
 
-void front_free(struct front *f)
+static void front_done(struct front *f)
 {
-    if (!f)
-        return;
-    f->is_stopping = true;
-    if (f->pidfd >= 0) {
-        proc_pidfd_kill(f->pidfd, SIGTERM);
+    if (f->pidfd >= 0)
         waitpid(f->pid, NULL, 0);
-    }
     forget_process(f);
     if (f->peer) {
         struct peer *p = TAKE_PTR(f->peer);
@@ -202,6 +286,18 @@ void front_free(struct front *f)
     }
     if (f->restart_timer)
         event_free(f->restart_timer);
+}
+
+void fronts_free(struct fronts *f)
+{
+    if (!f)
+        return;
+    f->is_stopping = true;
+    for (unsigned i = 0; i < f->n; i++)
+        if (f->front[i].pidfd >= 0)
+            proc_pidfd_kill(f->front[i].pidfd, SIGTERM);
+    for (unsigned i = 0; i < f->n; i++)
+        front_done(&f->front[i]);
     if (f->listen_fd >= 0)
         close(f->listen_fd);
     if (f->web_fd >= 0)

@@ -40,7 +40,7 @@ struct daemon {
     struct api api;
     struct engine_host host;
     struct workers *password_workers, *pam_workers;
-    struct front *front;
+    struct fronts *fronts;
     struct local *local;
     struct event *signals[3], *upkeep;
     uid_t uid;
@@ -77,7 +77,7 @@ static void serve(void *arg)
 {
     struct daemon *d = arg;
     struct err e = ERR_INIT;
-    int r = front_new(&d->api, &d->options, d->uid, d->gid, &d->front, &e);
+    int r = fronts_new(&d->api, &d->options, d->uid, d->gid, &d->fronts, &e);
 
     if (r == 0)
         r = local_new(&d->api, d->options.root, &d->local, &e);
@@ -266,7 +266,7 @@ static void close_all(struct daemon *d)
     struct api *a = &d->api;
 
     local_free(d->local);
-    front_free(d->front);
+    fronts_free(d->fronts);
     workers_cancel(d->pam_workers); /* nobody waits for these logins any more */
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
@@ -322,6 +322,10 @@ int main(int argc, char **argv)
         return 77;
     }
     setrlimit(RLIMIT_CORE, &no_core); /* a core would hold signing keys */
+    if (capabilities_drop(&e) < 0) {
+        log_err(LOG_ERROR, &e, "holmd");
+        return 77;
+    }
     if (sodium_init() < 0)
         return 70;
     d.api.node = d.options.node;

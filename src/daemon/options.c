@@ -4,14 +4,20 @@
 
 #include "daemon/daemon.h"
 
+#define HSTS_MAX_S (10u * 366 * 86400)
+
 static void usage(FILE *f)
 {
-    fprintf(f, "usage: holmd [--root DIR] [--listen ADDRESS:PORT] [--node NAME] [--web DIR] [--verbose]\n"
+    fprintf(f, "usage: holmd [--root DIR] [--listen ADDRESS:PORT] [--node NAME] [--web DIR] [--fronts N]\n"
+               "             [--hsts SECONDS] [--verbose]\n"
                "\n"
                "  --root DIR      everything of Holm lies below it (default /var/lib/holm)\n"
                "  --listen A:P    where the API and the page are served (default 127.0.0.1:8006)\n"
                "  --node NAME     name of this node (default: the host name)\n"
                "  --web DIR       folder of the page's files\n"
+               "  --fronts N      processes that serve clients, 1 to 8 (default 2)\n"
+               "  --hsts SECONDS  browsers shall use this host by https only, so long (default 0: not said;\n"
+               "                  needs a certificate that browsers trust)\n"
                "  --verbose       log debug messages\n");
 }
 
@@ -29,6 +35,16 @@ static int parse_listen(const char *text, struct options *o, struct err *e)
     memcpy(o->address, from, n);
     o->address[n] = 0;
     o->port = (unsigned)port;
+    return 0;
+}
+
+static int parse_count(const char *name, const char *text, unsigned min, unsigned max, unsigned *ret, struct err *e)
+{
+    uint64_t v;
+
+    if (str_to_u64(text, &v) < 0 || v < min || v > max)
+        return err_set(e, -EINVAL, "option.number", "%s takes a number from %u to %u, not '%s'", name, min, max, text);
+    *ret = (unsigned)v;
     return 0;
 }
 
@@ -84,11 +100,12 @@ static bool is_node_name(const char *s)
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
     static const struct option table[] = {
-        {"root", required_argument, NULL, 'r'}, {"listen", required_argument, NULL, 'l'},
-        {"node", required_argument, NULL, 'n'}, {"web", required_argument, NULL, 'w'},
-        {"verbose", no_argument, NULL, 'v'},    {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
-    struct options o = {.root = "/var/lib/holm", .address = "127.0.0.1", .port = 8006};
+        {"root", required_argument, NULL, 'r'},   {"listen", required_argument, NULL, 'l'},
+        {"node", required_argument, NULL, 'n'},   {"web", required_argument, NULL, 'w'},
+        {"fronts", required_argument, NULL, 'f'}, {"hsts", required_argument, NULL, 's'},
+        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    struct options o = {.root = "/var/lib/holm", .address = "127.0.0.1", .port = 8006, .n_fronts = FRONTS_DEFAULT};
     int c, r = 0;
 
     while (r == 0 && (c = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -100,6 +117,10 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
             r = str_copy(o.node, sizeof(o.node), optarg) < 0 ? err_set(e, -EINVAL, "option.node", "name too long") : 0;
         else if (c == 'w')
             o.web = optarg;
+        else if (c == 'f')
+            r = parse_count("--fronts", optarg, 1, FRONTS_MAX, &o.n_fronts, e);
+        else if (c == 's')
+            r = parse_count("--hsts", optarg, 0, HSTS_MAX_S, &o.hsts_s, e);
         else if (c == 'v')
             o.is_verbose = true;
         else if (c == 'V')

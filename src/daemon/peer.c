@@ -104,6 +104,8 @@ static void reply(struct api_call *c)
     field_u16(&b, FIELD_STATUS, (uint16_t)c->status);
     field_str(&b, FIELD_REASON, reason);
     field_str(&b, FIELD_CONTENT_TYPE, "application/json;charset=UTF-8");
+    if (c->header)
+        field_str(&b, FIELD_HEADER, c->header);
     if (c->delay_ms)
         field_u32(&b, FIELD_DELAY_MS, c->delay_ms);
     if (c->status == 429) {
@@ -234,6 +236,9 @@ static int take_field(struct peer *p, struct api_call *c, const struct field *f)
         return r;
     case FIELD_TICKET:
         return take_string(c, f, &c->ticket);
+    case FIELD_TICKET_COOKIE:
+        c->is_cookie = true;
+        return 0;
     case FIELD_TOKEN:
         return take_string(c, f, &c->token);
     case FIELD_CSRF:

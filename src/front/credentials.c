@@ -62,16 +62,27 @@ static int take(const char *header, const char *key, struct buf *out, struct err
     return 1;
 }
 
+static int take_cookie(const struct http1_head *h, const char *name, struct credentials *ret, struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < h->n_headers && r == 0; i++)
+        if (streq(h->headers[i].name, "cookie"))
+            r = take(h->headers[i].value, name, &ret->ticket, e);
+    ret->is_cookie = r == 1;
+    return r;
+}
+
 int credentials_read(const struct http1_head *h, struct credentials *ret, struct err *e)
 {
     const char *authorization = http1_head_get(h, "authorization");
-    int r = 0;
 
+    ret->is_cookie = false;
     buf_init(&ret->ticket, CREDENTIAL_MAX);
     buf_init(&ret->token, CREDENTIAL_MAX);
-    for (size_t i = 0; i < h->n_headers && r == 0; i++)
-        if (streq(h->headers[i].name, "cookie"))
-            r = take(h->headers[i].value, "PVEAuthCookie", &ret->ticket, e);
+    int r = take_cookie(h, "__Host-HolmAuthCookie", ret, e);
+    if (r == 0)
+        r = take_cookie(h, "PVEAuthCookie", ret, e);
     if (r == 0)
         r = take(authorization, "PVEAuthCookie", &ret->ticket, e);
     if (r >= 0)

@@ -170,6 +170,11 @@ void reply_send(struct conn *c); /* without asking for a delay */
 /* The output buffer ran empty in CONN_WRITE. */
 void reply_written(struct conn *c);
 
+/* headers.c: what browsers must not do with a reply */
+void headers_append_common(const struct conn *c, struct buf *b);
+void headers_append_page(struct buf *b);
+void headers_append_api(struct buf *b);
+
 /* upload.c */
 MUST_CHECK int upload_new(struct conn *c, struct err *e);
 void upload_free(struct upload *u);

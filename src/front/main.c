@@ -3,7 +3,7 @@
  * passes them on. It decides no permission.
  *
  * Order matters: everything that opens a file comes before sandbox_enter, everything that reads the network after it.
- * From then on it opens, connects and executes nothing. */
+ * From then on it opens, connects and executes nothing: such a call is its end (calls.c). */
 #include <jansson.h>
 #include <malloc.h>
 #include <signal.h>
@@ -59,13 +59,20 @@ static int prepare(struct front *f, struct err *e)
     return 0;
 }
 
+/* Each client may have an upload or a console besides its socket; replies that are held back, sockets, log, loop and
+ * what is in flight on top. */
+static unsigned descriptors_needed(const struct front_options *o)
+{
+    return 2 * o->limits.max_connections + o->limits.max_delayed + 64;
+}
+
 static int run(struct front *f, struct err *e)
 {
     const struct front_options *o = &f->options;
     int r = prepare(f, e);
 
     if (r == 0)
-        r = sandbox_enter(o->chroot_dir, o->uid, o->gid, e);
+        r = sandbox_enter(o->chroot_dir, o->uid, o->gid, descriptors_needed(o), e);
     if (r == 0)
         r = upstream_start(f, e);
     if (r == 0)

@@ -4,7 +4,19 @@
 #include <getopt.h>
 #include <limits.h>
 
-enum { OPT_LISTEN = 1, OPT_LINK, OPT_CERT, OPT_KEY, OPT_WEB, OPT_NODE, OPT_CHROOT, OPT_UID, OPT_GID, OPT_LIMIT };
+enum {
+    OPT_LISTEN = 1,
+    OPT_LINK,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_WEB,
+    OPT_NODE,
+    OPT_CHROOT,
+    OPT_UID,
+    OPT_GID,
+    OPT_HSTS,
+    OPT_LIMIT
+};
 
 static const struct front_limits default_limits = {
 #define FRONT_LIMIT_DEFAULT(name, value) .name = value,
@@ -72,6 +84,8 @@ static int set_option(struct front_options *o, int option, const char *name, con
         o->uid = (uid_t)v;
     else if (option == OPT_GID)
         o->gid = (gid_t)v;
+    else if (option == OPT_HSTS)
+        o->hsts_s = (uint32_t)v;
     else
         *(option == OPT_LINK   ? &o->link_fd
           : option == OPT_CERT ? &o->cert_fd
@@ -83,17 +97,12 @@ static int set_option(struct front_options *o, int option, const char *name, con
 int front_options_parse(int argc, char **argv, struct front_options *ret, struct err *e)
 {
     static const struct option table[] = {
-        {"listen-fd", required_argument, NULL, OPT_LISTEN},
-        {"link-fd", required_argument, NULL, OPT_LINK},
-        {"cert-fd", required_argument, NULL, OPT_CERT},
-        {"key-fd", required_argument, NULL, OPT_KEY},
-        {"web-fd", required_argument, NULL, OPT_WEB},
-        {"node", required_argument, NULL, OPT_NODE},
-        {"chroot", required_argument, NULL, OPT_CHROOT},
-        {"uid", required_argument, NULL, OPT_UID},
-        {"gid", required_argument, NULL, OPT_GID},
-        {"test-limit", required_argument, NULL, OPT_LIMIT},
-        {NULL, 0, NULL, 0},
+        {"listen-fd", required_argument, NULL, OPT_LISTEN}, {"link-fd", required_argument, NULL, OPT_LINK},
+        {"cert-fd", required_argument, NULL, OPT_CERT},     {"key-fd", required_argument, NULL, OPT_KEY},
+        {"web-fd", required_argument, NULL, OPT_WEB},       {"node", required_argument, NULL, OPT_NODE},
+        {"chroot", required_argument, NULL, OPT_CHROOT},    {"uid", required_argument, NULL, OPT_UID},
+        {"gid", required_argument, NULL, OPT_GID},          {"hsts", required_argument, NULL, OPT_HSTS},
+        {"test-limit", required_argument, NULL, OPT_LIMIT}, {NULL, 0, NULL, 0},
     };
     int option, index = 0;
 

@@ -17,6 +17,7 @@ struct front_options {
     int web_fd;          /* folder of the web page, or -EBADF */
     const char *node;
     const char *chroot_dir; /* used while still root */
+    uint32_t hsts_s;        /* max-age of Strict-Transport-Security, 0 = not sent */
     uid_t uid;
     gid_t gid;
     struct front_limits limits;

@@ -64,11 +64,12 @@ static void append_status_line(struct conn *c, struct buf *b)
         buf_append_str(b, "Connection: close\r\n");
     else if (x->head.is_http10)
         buf_append_str(b, "Connection: keep-alive\r\n");
+    headers_append_common(c, b);
 }
 
 static void append_api_headers(struct exchange *x, struct buf *b)
 {
-    buf_append_str(b, "Cache-Control: max-age=0\r\nPragma: no-cache\r\nX-Content-Type-Options: nosniff\r\n");
+    headers_append_api(b);
     append_date(b, "Expires");
     if (x->content_type[0])
         buf_printf(b, "Content-Type: %s\r\n", x->content_type);
@@ -258,13 +259,7 @@ static void append_file_headers(const struct site_file *file, bool is_gzip, stru
         buf_append_str(b, "Vary: Accept-Encoding\r\n");
     if (is_gzip)
         buf_append_str(b, "Content-Encoding: gzip\r\n");
-    /* Inline styles are what the terminal sets its cell sizes with; scripts come from files only. */
-    buf_append_str(b, "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self' "
-                      "'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; "
-                      "manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; "
-                      "frame-ancestors 'none'\r\n"
-                      "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
-                      "Cross-Origin-Opener-Policy: same-origin\r\n");
+    headers_append_page(b);
 }
 
 /* If-None-Match names the file, in either form. */

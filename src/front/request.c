@@ -46,6 +46,8 @@ static int add_credentials(struct exchange *x, struct err *e)
 
     if (r == 0 && c.ticket.len)
         field_str(&x->frame, FIELD_TICKET, c.ticket.data);
+    if (r == 0 && c.is_cookie)
+        field_u8(&x->frame, FIELD_TICKET_COOKIE, 1);
     if (r == 0 && c.token.len)
         field_str(&x->frame, FIELD_TOKEN, c.token.data);
     credentials_done(&c);

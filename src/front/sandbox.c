@@ -1,26 +1,41 @@
-/* Shedding privileges in steps; see sandbox.h. */
+/* Shedding privileges in steps, each of which only takes away; see sandbox.h. */
 #include "front/sandbox.h"
 
 #include <grp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
+#include "base/landlock.h"
+#include "front/asan.h"
+#include "front/calls.h"
 
-#ifdef HAS_ASAN
+/* What is held at the worst: replies, bodies and the link's queue at their caps, TLS state of every connection, and
+ * as much again for the allocator. Beyond, malloc fails and one connection ends instead of the host's memory. */
+#define DATA_MAX_BYTES (UINT64_C(512) << 20)
+
+#if HAS_ASAN
 /* The leak checker traces this process through /proc, which an empty root does not have: off unless asked for. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=0";
+}
+
+/* At its end it starts a process, opens files and traces: a run that asks for it has neither Landlock nor filter. The
+ * environment is clean when holmd starts this program. */
+static bool is_leak_checked(void)
+{
+    const char *options = getenv("ASAN_OPTIONS");
+
+    return options && strstr(options, "detect_leaks=1");
+}
+#else
+static bool is_leak_checked(void)
+{
+    return false;
 }
 #endif
 
@@ -35,15 +50,32 @@ static void warm_up(void)
         return;
 }
 
-static void limit_resources(void)
+/* A lower hard limit that is already there stays. */
+static int set_limit(int resource, uint64_t value, struct err *e)
 {
-    struct rlimit files, none = {0, 0};
+    struct rlimit l = {.rlim_cur = value, .rlim_max = value};
+    struct rlimit old;
 
-    setrlimit(RLIMIT_CORE, &none); /* a core would hold the private key */
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    if (getrlimit((__rlimit_resource_t)resource, &old) == 0 && old.rlim_max < value)
+        l.rlim_cur = l.rlim_max = old.rlim_max;
+    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
+}
+
+static int limit_resources(unsigned descriptors, struct err *e)
+{
+    struct stat st;
+    int r = set_limit(RLIMIT_CORE, 0, e); /* a core would hold the private key */
+
+    if (r == 0)
+        r = set_limit(RLIMIT_NOFILE, descriptors, e);
+    if (r == 0 && !is_leak_checked())
+        r = set_limit(RLIMIT_NPROC, 0, e);
+    /* Uploads go into pipes. The log may be a file. */
+    if (r == 0 && (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode)))
+        r = set_limit(RLIMIT_FSIZE, 0, e);
+    if (r == 0 && !HAS_ASAN)
+        r = set_limit(RLIMIT_DATA, DATA_MAX_BYTES, e);
+    return r;
 }
 
 static int drop_root(const char *chroot_dir, uid_t uid, gid_t gid, struct err *e)
@@ -53,6 +85,10 @@ static int drop_root(const char *chroot_dir, uid_t uid, gid_t gid, struct err *e
     /* The new root has no files, so there is nothing to open even if a path gets in. */
     if (chroot_dir && (chroot(chroot_dir) < 0 || chdir("/") < 0))
         return err_errno(e, errno, "chroot to %s", chroot_dir);
+    /* Nothing may come back through a file with capabilities or a user namespace either. */
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return err_errno(e, errno, "drop capability %d", cap);
     if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return err_errno(e, errno, "change to uid %u", (unsigned)uid);
     if (setresuid(0, 0, 0) == 0)
@@ -60,22 +96,26 @@ static int drop_root(const char *chroot_dir, uid_t uid, gid_t gid, struct err *e
     return 0;
 }
 
-int sandbox_enter(const char *chroot_dir, uid_t uid, gid_t gid, struct err *e)
+int sandbox_enter(const char *chroot_dir, uid_t uid, gid_t gid, unsigned descriptors, struct err *e)
 {
+    int r = 0;
+
     warm_up();
-    limit_resources();
-    if (geteuid() == 0) {
-        int r = drop_root(chroot_dir, uid, gid, e);
-        if (r < 0)
-            return r;
-    }
+    if (geteuid() == 0)
+        r = drop_root(chroot_dir, uid, gid, e);
+    if (r == 0)
+        r = limit_resources(descriptors, e);
+    if (r < 0)
+        return r;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_errno(e, errno, "set no_new_privs");
     /* After the change of user: that clears it. A parent that died before shows as a closed link. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return err_errno(e, errno, "set the parent death signal");
-#ifndef HAS_ASAN
-    prctl(PR_SET_DUMPABLE, 0);
-#endif
-    return 0;
+    if (is_leak_checked())
+        return 0;
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_errno(e, errno, "prctl");
+    r = landlock_deny_paths(e);
+    return r < 0 ? r : front_calls_load(e);
 }

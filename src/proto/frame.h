@@ -73,6 +73,7 @@ enum frame_type {
     X(USER_AGENT, 21) /* string, at most 256 bytes */                                                                  \
     X(IDEMPOTENCY_KEY, 22) /* string, at most 64 bytes */                                                              \
     X(FILE_NAME, 23)       /* string: file name of the upload part, unchecked */                                       \
+    X(TICKET_COOKIE, 24)   /* u8: 1 = TICKET came in a cookie, which browsers send unasked */                          \
     X(STATUS, 30)          /* u16: HTTP status */                                                                      \
     X(REASON, 31)          /* string: one line */                                                                      \
     X(CONTENT_TYPE, 32)    /* string */                                                                                \

@@ -5,11 +5,10 @@
  * the same promise once the verb is sealed (no open call is in any list). */
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <linux/landlock.h>
 #include <seccomp.h>
 #include <signal.h>
 
+#include "base/landlock.h"
 #include "worker/worker.h"
 
 /* Under ASan the address space is mapped in advance and cannot be limited; its run-time needs a few calls more. */
@@ -65,38 +64,6 @@ static int set_limit(int resource, uint64_t value, struct err *e)
     return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
 }
 
-/* What each version of Landlock can deny (uapi/linux/landlock.h); the kernel refuses bits it does not know. */
-static uint64_t landlock_rights(long version)
-{
-    uint64_t rights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
-
-#ifdef LANDLOCK_ACCESS_FS_REFER
-    if (version >= 2)
-        rights |= LANDLOCK_ACCESS_FS_REFER;
-#endif
-#ifdef LANDLOCK_ACCESS_FS_TRUNCATE
-    if (version >= 3)
-        rights |= LANDLOCK_ACCESS_FS_TRUNCATE;
-#endif
-    return rights;
-}
-
-static int deny_paths(struct err *e)
-{
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-
-    if (version < 0)
-        return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : err_errno(e, errno, "landlock");
-    struct landlock_ruleset_attr attr = {.handled_access_fs = landlock_rights(version)};
-    long fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
-    if (fd < 0)
-        return err_errno(e, errno, "landlock");
-    /* No rule is added: nothing is allowed. */
-    int r = syscall(SYS_landlock_restrict_self, (int)fd, 0) < 0 ? err_errno(e, errno, "landlock") : 0;
-    close((int)fd);
-    return r;
-}
-
 int sandbox_early(struct err *e)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -107,7 +74,7 @@ int sandbox_early(struct err *e)
     int r = set_limit(RLIMIT_CORE, 0, e);
     if (r == 0)
         r = set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
-    return r < 0 ? r : deny_paths(e);
+    return r < 0 ? r : landlock_deny_paths(e);
 }
 
 /* What the program and its libraries take before a verb asks for anything (measured: about 30 MiB); not read from

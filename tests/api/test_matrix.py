@@ -17,7 +17,7 @@ VALUES = {"vmid": "950", "storage": "local", "userid": "matrix@pve", "tokenid": 
 
 
 def routes():
-    for path in sorted(glob.glob(f"{facts.TOP}/api/*.json")):
+    for path in sorted(set(glob.glob(f"{facts.TOP}/api/*.json")) - {f"{facts.TOP}/api/extensions.json"}):
         with open(path, encoding="utf-8") as f:
             for r in json.load(f).get("routes", []):
                 known = facts.method_facts(r["method"], r["path"])

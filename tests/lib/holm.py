@@ -50,7 +50,7 @@ def free_port():
 
 
 class Node:
-    def __init__(self, name="n1", env=None, preload=None):
+    def __init__(self, name="n1", env=None, preload=None, options=()):
         procs.become_subreaper()
         self.name = name
         self.base = tempfile.mkdtemp(prefix="h", dir="/tmp")
@@ -61,6 +61,7 @@ class Node:
         self.env = dict(env or {})
         self.preload = preload
         self.prefix = []  # a program that runs holmd
+        self.options = list(options)  # further ones of holmd
         self.process = None
         self.starts = 0
         self._api = self._users = None
@@ -71,7 +72,8 @@ class Node:
         """Starts holmd without waiting for it."""
         environment = {**os.environ, **self.env, **env}
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:log_path=stderr")
-        argv = [*self.prefix, program("holmd"), "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node", self.name]
+        argv = [*self.prefix, program("holmd"), "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node", self.name,
+                *self.options]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.starts += 1

@@ -22,9 +22,9 @@ def session(node):
 
 
 def sizes(node):
-    front = node.processes("holm-front")[0]
-    return {"fds": procs.fds(node.process.pid), "front fds": procs.fds(front), "rss": procs.memory_kib(node.process.pid),
-            "front rss": procs.memory_kib(front)}
+    fronts = node.processes("holm-front")
+    return {"fds": procs.fds(node.process.pid), "front fds": sum(map(procs.fds, fronts)),
+            "rss": procs.memory_kib(node.process.pid), "front rss": sum(map(procs.memory_kib, fronts))}
 
 
 def cycles(node, count, base):

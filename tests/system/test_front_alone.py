@@ -26,11 +26,11 @@ HELLO, REQUEST, CANCEL, UPLOAD_DONE, REPLY, REPLY_BODY, UPGRADE, UPLOAD_GO, REVO
 LAST = 1
 VERSION, ROLE, NAME = 1, 2, 3
 METHOD, PATH, FORMAT, TICKET, TOKEN, CSRF, PEER, PARAM, KIND = 10, 11, 12, 13, 14, 15, 16, 17, 18
-ORIGIN, HOST, USER_AGENT, IDEMPOTENCY_KEY, FILE_NAME = 19, 20, 21, 22, 23
+ORIGIN, HOST, USER_AGENT, IDEMPOTENCY_KEY, FILE_NAME, TICKET_COOKIE = 19, 20, 21, 22, 23, 24
 STATUS, REASON, CONTENT_TYPE, HEADER, DELAY_MS, BODY, RESULT = 30, 31, 32, 33, 34, 35, 63
 NAMES = {METHOD: "method", PATH: "path", FORMAT: "format", TICKET: "ticket", TOKEN: "token", CSRF: "csrf",
          PEER: "peer", KIND: "kind", ORIGIN: "origin", HOST: "host", USER_AGENT: "user_agent",
-         IDEMPOTENCY_KEY: "key", FILE_NAME: "file_name"}
+         IDEMPOTENCY_KEY: "key", FILE_NAME: "file_name", TICKET_COOKIE: "is_cookie"}
 JSON_TYPE = "application/json;charset=UTF-8"
 
 
@@ -266,7 +266,7 @@ def test_plain_get(t):
     d = a.data()
     assert a.status == 200 and a.reason == "OK"
     assert a.get("content-type") == JSON_TYPE and a.get("server") == "holm-api/1"
-    assert a.get("cache-control") == "max-age=0" and a.get("pragma") == "no-cache"
+    assert a.get("cache-control") == "no-store, max-age=0" and a.get("pragma") == "no-cache"
     assert a.get("expires") == a.get("date") and a.get("date").endswith(" GMT")
     assert a.get("transfer-encoding") is None and a.get("connection") is None
     assert d["method"] == "GET" and d["path"] == "/nodes/n1" and d["format"] == "json" and d["kind"] == "plain"
@@ -417,11 +417,12 @@ def test_body_limits(t):
 def test_auth_variants(t):
     ticket = "PVE:root@pam:6B010000::c2ln+/=="
     quoted = "PVE%3Aroot%40pam%3A6B010000%3A%3Ac2ln%2B%2F%3D%3D"
-    for header in ("Cookie: PVEAuthCookie=" + ticket, "Cookie: PVEAuthCookie=" + quoted,
+    for header in ("Cookie: __Host-HolmAuthCookie=" + quoted, "Cookie: PVEAuthCookie=" + ticket, "Cookie: PVEAuthCookie=" + quoted,
                    "Cookie: x=y; PVEAuthCookie=%s; version=0; path=/" % quoted,
                    "Authorization: PVEAuthCookie=" + ticket, "Authorization: PVEAuthCookie " + ticket):
         d = once(t.front, "GET", "/api2/json/x", [header]).data()
         assert d["ticket"] == ticket and d["token"] is None, header
+        assert d["is_cookie"] == ("\x01" if header.startswith("Cookie") else None), header
     for header in ("Authorization: PVEAPIToken=root@pam!t=1234", "Authorization: PVEAPIToken root@pam!t=1234"):
         d = once(t.front, "GET", "/api2/json/x", [header]).data()
         assert d["token"] == "root@pam!t=1234" and d["ticket"] is None, header
