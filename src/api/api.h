@@ -28,6 +28,8 @@ struct pool;
 struct workers;
 struct engine_host;
 struct idempotency;
+struct audit;
+struct audit_digests;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -40,6 +42,9 @@ struct api {
     struct pool *pool;
     struct workers *workers;
     struct idempotency *idempotency;
+    struct audit *audit;
+    struct audit_digests *digests;
+    bool is_verifying; /* the audit log */
     const struct engine_host *host;
     const char *node;
     const char *root_dir;
@@ -48,6 +53,19 @@ struct api {
 };
 
 #define API_LATER 1
+
+/* What audit.c and dispatch.c remember of a call until its record is written. */
+struct api_audit {
+    bool is_begun, is_replay;
+    int slot;
+    int64_t time_ms;
+    uint64_t id;
+    const char *object; /* key of what it changes, "" */
+    char before[65];
+    int result; /* of the call */
+    int fd;     /* a console waiting for its record */
+    const char *mode;
+};
 
 struct api_route;
 struct api_raw_param {
@@ -85,6 +103,7 @@ struct api_call {
     bool is_dry_run;
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
+    struct api_audit audit;
     struct api_raw_param *raw;
     size_t n_raw;
     struct arena arena;
@@ -106,6 +125,9 @@ int api_param_error(struct api_call *c, struct err *e, const char *param, const 
 
 /* Ends a call that answered API_LATER (or any call, by the dispatcher). */
 void api_finish(struct api_call *c, int r, const struct err *e);
+
+/* Ends a console's call with one end of a byte stream (taken), once its audit record is written. Returns API_LATER. */
+int api_upgrade(struct api_call *c, int fd, const char *mode);
 
 /* Commits a transaction and ends the call: data null, or what the handler already wrote to c->out. Returns API_LATER.
  */

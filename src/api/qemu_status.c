@@ -201,9 +201,7 @@ static int attach(struct api_call *c, struct guest *g, const char *channel, cons
 
     if (r < 0)
         return r;
-    c->ops->upgrade(c, fd, hello ? "binary" : "raw");
-    close(fd);
-    return API_LATER;
+    return api_upgrade(c, fd, hello ? "binary" : "raw");
 }
 
 int api_qemu_vncwebsocket(struct api_call *c, const struct api_qemu_vncwebsocket_args *a, struct err *e)

@@ -88,6 +88,5 @@ bool audit_flood_flush(struct audit_flood *f, uint64_t now_ms, bool is_end,
 /* ---- note.c: {"time":…,"event":EVENT,"text":…} ---- */
 
 void audit_note_body(struct buf *out, const char *event, const char *text);
-int64_t audit_now_ms(void);
 
 #endif

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "audit/audit_priv.h"
+#include "base/clock.h"
 #include "base/fp.h"
 #include "base/fs.h"
 
@@ -165,7 +166,7 @@ static void remove_old(const struct audit_segment *s)
 static void first_body(const struct audit_segment *s, unsigned number, struct buf *out)
 {
     buf_printf(out, "{\"time\":%lld,\"event\":\"segment\",\"file\":%u,\"oldest\":%u,\"reason\":\"%s\"}",
-               (long long)audit_now_ms(), number, oldest_kept(s, number), s->reason);
+               (long long)clock_wall_ms(), number, oldest_kept(s, number), s->reason);
 }
 
 static int write_durable(int fd, const struct buf *b, bool *ret_is_sync, struct err *e)

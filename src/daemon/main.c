@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "api/audit.h"
 #include "api/idempotency.h"
+#include "audit/audit.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -69,6 +71,8 @@ static void serve(void *arg)
 {
     struct daemon *d = arg;
     struct err e = ERR_INIT;
+
+    api_audit_start(&d->api);
     int r = front_new(&d->api, &d->options, d->uid, d->gid, &d->front, &e);
 
     if (r == 0)
@@ -127,6 +131,7 @@ static void on_upkeep(evutil_socket_t fd, short what, void *arg)
     if (t)
         state_commit(d->api.state, t, NULL, NULL);
     idempotency_sweep(d->api.idempotency);
+    audit_log_head(d->api.audit);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -187,6 +192,16 @@ static void program_path(const struct daemon *d, const char *build_dir, const ch
     snprintf(dst, cap, "%s/%s%s%s", d->options.libexec, is_build ? build_dir : "", is_build ? "/" : "", name);
 }
 
+static int open_audit(struct api *a, struct err *e)
+{
+    char dir[4200];
+    struct audit_options o = {.dir = dir, .segment_bytes = AUDIT_SEGMENT_BYTES, .segments_kept = AUDIT_SEGMENTS_KEPT};
+
+    snprintf(dir, sizeof(dir), "%s/audit", a->root_dir);
+    int r = audit_open(a->base, &o, &a->audit, e);
+    return r < 0 ? r : audit_digests_new(a->state, &a->digests, e);
+}
+
 static int open_all(struct daemon *d, struct err *e)
 {
     static char worker[4200], guest[4200], state_dir[4200];
@@ -204,6 +219,8 @@ static int open_all(struct daemon *d, struct err *e)
     r = pool_new(a->base, POOL_THREADS, POOL_QUEUE_MAX, &a->pool, e);
     if (r == 0)
         r = workers_new(a->base, worker, d->uid, d->gid, WORKERS_MAX, &a->workers, e);
+    if (r == 0)
+        r = open_audit(a, e);
     if (r == 0)
         r = auth_new(a->state, &a->auth, e);
     if (r == 0)
@@ -238,6 +255,7 @@ static void close_all(struct daemon *d)
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
         bool any = workers_drain(a->workers);
+        any |= audit_drain(a->audit);
         if (!pool_drain(a->pool) && !any)
             break;
     }
@@ -249,6 +267,8 @@ static void close_all(struct daemon *d)
     storage_mgr_free(a->storages);
     auth_free(a->auth);
     idempotency_free(a->idempotency);
+    audit_digests_free(a->digests);
+    audit_close(a->audit);
     state_close(a->state);
     for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
         if (d->signals[i])
