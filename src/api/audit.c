@@ -72,9 +72,10 @@ static void write_text(struct jw *w, const struct secrets *s, const char *key, c
 
 static bool is_path_param(const struct api_call *c, const char *name)
 {
-    const char *at = c->route ? strstr(c->route->path, name) : NULL;
+    char placeholder[80];
 
-    return at && at > c->route->path && at[-1] == '{' && at[strlen(name)] == '}';
+    snprintf(placeholder, sizeof(placeholder), "{%.60s}", name);
+    return c->route && strstr(c->route->path, placeholder);
 }
 
 /* Names that no schema knows are a stranger's text: what is not of a name's characters goes. */

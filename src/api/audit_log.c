@@ -176,28 +176,16 @@ static int work_verify(void *ctx, struct err *e)
 static int finish_verify(struct api_call *c, void *ctx, int r, struct err *e)
 {
     struct reading *q = ctx;
-    const struct audit_report *p = &q->report;
-    struct jw *w = &c->out;
-
     buf_done(&q->list);
     *q->is_busy = false;
     if (r < 0)
         return r;
-    jw_object(w);
-    jw_kv_int(w, "ok", !p->is_broken);
-    jw_kv_u64(w, "records", p->records);
-    jw_kv_u64(w, "files", p->files);
-    jw_kv_u64(w, "first", p->first_seq);
-    jw_kv_u64(w, "last", p->last_seq);
-    jw_kv_u64(w, "removed", p->first_seq ? p->first_seq - 1 : 0);
-    jw_kv_str(w, "head", p->head);
-    if (p->is_broken) {
-        jw_kv_u64(w, "broken-file", p->broken_file);
-        jw_kv_u64(w, "broken-line", p->broken_line);
-        jw_kv_u64(w, "broken-record", p->broken_seq);
-        jw_kv_str(w, "reason", p->why);
-    }
-    jw_object_end(w);
+    json_t *report = audit_report_json(&q->report);
+    autofree char *text = report ? json_dumps(report, JSON_COMPACT) : NULL;
+    json_decref(report);
+    if (!text)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    jw_raw(&c->out, text, strlen(text));
     return 0;
 }
 

@@ -99,6 +99,9 @@ struct audit_report {
 /* Walks the whole chain. Negative only when it cannot be read. */
 MUST_CHECK int audit_verify(int dirfd, const struct audit_bound *bound, struct audit_report *ret, struct err *e);
 
+/* The same as a JSON object, for people; NULL when out of memory. */
+json_t *audit_report_json(const struct audit_report *r);
+
 struct audit_filter {
     int64_t since_ms, until_ms; /* 0 = no bound */
     const char *user;           /* records of this user and its tokens; NULL = all */

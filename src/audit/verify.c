@@ -160,3 +160,21 @@ int audit_verify(int dirfd, const struct audit_bound *bound, struct audit_report
     free(w.chunk);
     return r;
 }
+
+json_t *audit_report_json(const struct audit_report *r)
+{
+    json_t *j =
+        json_pack("{s:i, s:I, s:i, s:I, s:I, s:I, s:s}", "ok", r->is_broken ? 0 : 1, "records", (json_int_t)r->records,
+                  "files", (int)r->files, "first", (json_int_t)r->first_seq, "last", (json_int_t)r->last_seq, "removed",
+                  (json_int_t)(r->first_seq ? r->first_seq - 1 : 0), "head", r->head);
+
+    if (j && r->torn_bytes)
+        json_object_set_new(j, "torn-bytes", json_integer((json_int_t)r->torn_bytes));
+    if (j && r->is_broken) {
+        json_object_set_new(j, "broken-file", json_integer(r->broken_file));
+        json_object_set_new(j, "broken-line", json_integer((json_int_t)r->broken_line));
+        json_object_set_new(j, "broken-record", json_integer((json_int_t)r->broken_seq));
+        json_object_set_new(j, "reason", json_string(r->why));
+    }
+    return j;
+}
