@@ -18,6 +18,7 @@
 
 #define BATCH_MAX   512u
 #define LATE_MAX    4096u
+#define NOTES_MAX   4u
 #define FLOOD_S     5
 #define SETTLE_SCAN 8192u /* more records than requests can be under way */
 
@@ -57,6 +58,8 @@ struct audit {
 
     /* appending thread */
     struct audit_segment segment;
+    char *notes[NOTES_MAX]; /* bodies about what was found at the start */
+    size_t n_notes;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -133,19 +136,58 @@ static void publish(struct audit *a, const struct err *low)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* A folder that was not there may be there now. */
+static void add_note(void *arg, const char *text)
+{
+    struct audit *a = arg;
+    struct buf b;
+
+    log_error("audit: %s", text);
+    buf_init(&b, 2048);
+    audit_note_body(&b, "note", text);
+    char *body = a->n_notes < NOTES_MAX ? buf_take(&b) : NULL;
+    if (body)
+        a->notes[a->n_notes++] = body;
+    buf_done(&b);
+}
+
+static void drop_notes(struct audit *a)
+{
+    while (a->n_notes)
+        free(a->notes[--a->n_notes]);
+}
+
+/* A folder that was not there, or could not be read, may be there now. */
 static int need_folder(struct audit *a, struct err *e)
 {
-    return a->segment.dirfd >= 0 ? 0 : fs_open_dir(AT_FDCWD, a->dir, 0700, &a->segment.dirfd, e);
+    int fd, r;
+
+    if (a->segment.dirfd >= 0)
+        return 0;
+    r = fs_open_dir(AT_FDCWD, a->dir, 0700, &fd, e);
+    if (r < 0)
+        return r;
+    a->segment.dirfd = fd;
+    r = audit_segment_open(&a->segment, add_note, a, e);
+    if (r < 0) {
+        close(fd);
+        a->segment.dirfd = -EBADF;
+    }
+    return r;
 }
 
 static int append(struct audit *a, struct item **items, size_t n, struct err *e)
 {
-    const char *bodies[BATCH_MAX];
+    const char *bodies[NOTES_MAX + BATCH_MAX];
+    size_t k = 0;
 
+    for (size_t i = 0; i < a->n_notes; i++)
+        bodies[k++] = a->notes[i];
     for (size_t i = 0; i < n; i++)
-        bodies[i] = items[i]->body;
-    return audit_segment_append(&a->segment, bodies, n, e);
+        bodies[k++] = items[i]->body;
+    int r = audit_segment_append(&a->segment, bodies, k, e);
+    if (r == 0)
+        drop_notes(a);
+    return r;
 }
 
 static void write_batch(struct audit *a, struct item **batch, size_t n)
@@ -499,14 +541,6 @@ bool audit_is_flood(struct audit *a, const char *address)
 
 /* ---- start and end ---- */
 
-static void note_at_start(void *arg, const char *text)
-{
-    struct audit *a = arg;
-
-    log_error("audit: %s", text);
-    submit_note(a, "note", text);
-}
-
 static int start_thread(struct audit *a, struct err *e)
 {
     sigset_t all, old;
@@ -518,21 +552,18 @@ static int start_thread(struct audit *a, struct err *e)
     return a->has_thread ? 0 : err_set(e, -EAGAIN, NULL, "cannot start the audit thread");
 }
 
-static int open_files(struct audit *a, const struct audit_options *o)
+/* Before the thread runs. */
+static void open_files(struct audit *a, const struct audit_options *o)
 {
     struct err e = ERR_INIT, none = ERR_INIT;
 
-    a->segment = (struct audit_segment){
-        .dirfd = -EBADF, .fd = -EBADF, .reason = "new", .max_bytes = o->segment_bytes, .kept = o->segments_kept};
-    memcpy(a->segment.chain.hash, audit_first_hash, sizeof(audit_first_hash));
-    if (need_folder(a, &e) < 0) {
+    a->segment.max_bytes = o->segment_bytes;
+    a->segment.kept = o->segments_kept;
+    if (need_folder(a, &e) < 0)
         log_err(LOG_ERROR, &e, "audit");
-    } else {
-        audit_segment_open(&a->segment, note_at_start, a);
+    else
         a->pending = audit_pending_open(a->segment.dirfd);
-    }
     publish(a, &none);
-    return 0;
 }
 
 int audit_open(struct event_base *base, const struct audit_options *o, struct audit **ret, struct err *e)
@@ -555,8 +586,9 @@ int audit_open(struct event_base *base, const struct audit_options *o, struct au
     a->flood_timer = evtimer_new(base, on_flood_timer, a);
     int r = !a->dir || !a->flood || !a->flood_timer || !a->wake || event_add(a->wake, NULL) < 0
                 ? err_set(e, -ENOMEM, NULL, "out of memory")
-                : open_files(a, o);
+                : 0;
     if (r == 0) {
+        open_files(a, o);
         submit_note(a, "start", NULL);
         r = start_thread(a, e);
     }
@@ -615,6 +647,7 @@ void audit_close(struct audit *a)
         close(a->segment.dirfd);
     audit_pending_close(a->pending);
     audit_flood_free(a->flood);
+    drop_notes(a);
     free_queue(&a->queue);
     free_queue(&a->finished);
     free_queue(&a->late);

@@ -52,8 +52,9 @@ struct audit_segment {
     struct audit_chain chain;
     const char *reason; /* for the next new file */
 };
-/* Finds where to go on. What was found wrong is told through note. */
-void audit_segment_open(struct audit_segment *s, void (*note)(void *arg, const char *text), void *arg);
+/* Finds where to go on. What was found wrong is told through note; an error only if the folder cannot be read. */
+MUST_CHECK int audit_segment_open(struct audit_segment *s, void (*note)(void *arg, const char *text), void *arg,
+                                  struct err *e);
 void audit_segment_close(struct audit_segment *s);
 /* Appends records, all or none, durably. bodies has n. */
 MUST_CHECK int audit_segment_append(struct audit_segment *s, const char *const *bodies, size_t n, struct err *e);

@@ -42,7 +42,8 @@ static int teardown(void **state)
 static void seg_open(struct audit_segment *s, size_t max, unsigned kept)
 {
     *s = (struct audit_segment){.dirfd = dir_fd, .fd = -EBADF, .max_bytes = max, .kept = kept};
-    audit_segment_open(s, on_note, NULL);
+    struct err e = ERR_INIT;
+    assert_int_equal(audit_segment_open(s, on_note, NULL, &e), 0);
 }
 
 static void seg_add(struct audit_segment *s, const char *name)

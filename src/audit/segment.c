@@ -121,23 +121,23 @@ static bool open_file(struct audit_segment *s, unsigned number, void (*note)(voi
     return false;
 }
 
-void audit_segment_open(struct audit_segment *s, void (*note)(void *arg, const char *text), void *arg)
+int audit_segment_open(struct audit_segment *s, void (*note)(void *arg, const char *text), void *arg, struct err *e)
 {
     struct audit_files f;
-    struct err e = ERR_INIT;
     bool is_found = false;
+    int r = audit_files_read(s->dirfd, &f, e);
 
+    if (r < 0)
+        return r;
     s->fd = -EBADF;
     s->reason = "new";
+    s->chain.seq = 0;
     memcpy(s->chain.hash, audit_first_hash, sizeof(s->chain.hash));
-    if (audit_files_read(s->dirfd, &f, &e) < 0) {
-        note(arg, e.text);
-        return;
-    }
     for (size_t i = f.n; i-- > 0 && !is_found;)
         if ((is_found = open_file(s, f.numbers[i], note, arg)))
             s->number = f.numbers[i];
     audit_files_done(&f);
+    return 0;
 }
 
 /* ---- appending ---- */
