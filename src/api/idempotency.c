@@ -137,6 +137,14 @@ static void hash_request(const struct api_call *c, char hex[65])
     sodium_bin2hex(hex, 65, hash, sizeof(hash));
 }
 
+/* Replies that hold a secret are given once and stored nowhere: a request sent again is done again, or refused. */
+static bool is_reply_secret(const struct api_call *c)
+{
+    return str_starts(c->path, "/access/ticket") || str_starts(c->path, "/access/vncticket") ||
+           str_starts(c->path, "/access/openid") || str_starts(c->path, "/access/tfa") || strstr(c->path, "/token/") ||
+           str_ends(c->path, "proxy");
+}
+
 const char *idempotency_state_key(const struct api_call *c)
 {
     return c->idempotency_state_key;
@@ -146,7 +154,8 @@ int idempotency_begin(struct idempotency *i, struct api_call *c, struct err *e)
 {
     char hash[65];
 
-    if (!c->idempotency_key || streq(c->method, "GET") || c->is_dry_run)
+    /* Who proved nothing has no answers of his own to be given again. */
+    if (!c->idempotency_key || streq(c->method, "GET") || c->is_dry_run || !c->who.user[0])
         return 0;
     if (!*c->idempotency_key || strlen(c->idempotency_key) > IDEM_KEY_MAX)
         return err_set(e, -EINVAL, "param.idempotency-key", "an Idempotency-Key has 1 to %u characters", IDEM_KEY_MAX);
@@ -172,7 +181,7 @@ void idempotency_end(struct idempotency *i, struct api_call *c, int result)
 
     if (!r || r->data)
         return;
-    if (result < 0 || c->body.len > IDEM_DATA_MAX) { /* a failure may be tried again */
+    if (result < 0 || c->body.len > IDEM_DATA_MAX || is_reply_secret(c)) { /* a failure may be tried again */
         drop(i, r);
         return;
     }

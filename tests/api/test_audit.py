@@ -8,6 +8,7 @@ import os
 import requests
 
 from lib.client import ApiError
+from lib.console import Console
 from lib.holm import PASSWORD
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -70,11 +71,13 @@ def each_kind_of_write(node):
     has(w.one(), object="shared/auth/pool/aud")
     node.api.delete("/pools", poolid="aud")
     has(w.one(), object="shared/auth/pool/aud", method="DELETE")
-    node.api.put("/access/acl", path="/vms/777", roles="PVEVMUser", users="admin@pve")
+    node.api.post("/access/users", userid="audacl@pve")
+    has(w.one(), object="shared/auth/user/audacl@pve")
+    node.api.put("/access/acl", path="/vms/777", roles="PVEVMUser", users="audacl@pve")
     acl = w.one()
     has(acl, object="shared/auth/acl/vms/777 ")
     assert "before" not in acl and acl["after"], acl
-    node.api.put("/access/acl", path="/vms/777", roles="PVEVMUser", users="admin@pve", delete=1)
+    node.api.put("/access/acl", path="/vms/777", roles="PVEVMUser", users="audacl@pve", delete=1)
     gone = w.one()
     assert gone["before"] == acl["after"] and "after" not in gone, gone
 
@@ -191,6 +194,21 @@ def uploads_are_recorded(node):
     has(r, event="upload", status=200, upid=reply.data)
     assert r["params"]["filename"] == "aud.iso" and r["params"]["content"] == "iso", r
     assert node.api.wait_task(reply.data) == "OK"
+
+
+@test
+def consoles_are_recorded(node):
+    """The ticket is one write, the console that it opens another record; a wrong ticket one more."""
+    node.create(642, memory=64, serial0="socket")
+    node.api.run("POST", node.vm(642, "/status/start"))
+    w = Watch(node)
+    with Console(node.api, node.vm(642)) as console:
+        ticket = console.answer["ticket"]
+    offer, opened = w.all()
+    has(offer, event="write", status=200, path=f"/nodes/{node.name}/qemu/642/termproxy")
+    has(opened, event="console", status=101, user="admin@pve", method="GET")
+    assert opened["params"]["vncticket"] == "***" and ticket not in json.dumps(records(node)), opened
+    node.remove(642)
 
 
 @test
