@@ -76,6 +76,10 @@ void audit_pending_each_old(struct audit_pending *p,
                             void (*fn)(void *arg, int slot, uint64_t id, const char *object, const char *body),
                             void *arg);
 
+/* ---- settle.c: audit_settle for the slots of p ---- */
+void audit_settle_pending(struct audit *a, struct audit_pending *p,
+                          void (*describe)(void *arg, const char *object, json_t *record), void *arg);
+
 /* ---- flood.c ---- */
 
 struct audit_flood;
