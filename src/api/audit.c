@@ -323,11 +323,13 @@ bool api_audit_end(struct api_call *c, unsigned status, void (*done)(void *call,
 
     if (!api_audit_wants(c))
         return false;
-    if (status >= 400 && !c->who.user[0] && audit_is_flood(c->api->audit, c->peer ? c->peer : "unknown"))
-        return false;
     if (!c->audit.is_begun) {
         c->audit.time_ms = clock_wall_ms();
         c->audit.slot = -1;
+    }
+    if (status >= 400 && !c->who.user[0] && audit_is_flood(c->api->audit, c->peer ? c->peer : "unknown")) {
+        audit_cancel(c->api->audit, c->audit.slot);
+        return false;
     }
     find_secrets(c, &s);
     for (int with_params = 1; with_params >= 0; with_params--) {

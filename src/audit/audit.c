@@ -231,6 +231,11 @@ int audit_begin(struct audit *a, uint64_t id, const char *object, const char *bo
     return audit_pending_put(a->pending, id, object, body);
 }
 
+void audit_cancel(struct audit *a, int slot)
+{
+    audit_pending_clear(a->pending, slot);
+}
+
 void audit_settle(struct audit *a, void (*describe)(void *arg, const char *object, json_t *record), void *arg)
 {
     audit_settle_pending(a, a->pending, describe, arg);

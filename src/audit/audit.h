@@ -58,6 +58,8 @@ void audit_recover(struct audit *a, audit_done_fn done, void *arg);
  * audit_settle. */
 uint64_t audit_next_id(struct audit *a);
 int audit_begin(struct audit *a, uint64_t id, const char *object, const char *body);
+/* The request had no effect and gets no record of its own. */
+void audit_cancel(struct audit *a, int slot);
 /* Once at start: requests that were under way when the daemon was killed get their records. describe adds members to
  * the record (the object's digest now). */
 void audit_settle(struct audit *a, void (*describe)(void *arg, const char *object, json_t *record), void *arg);

@@ -284,12 +284,17 @@ def floods_are_counted(node):
     before, counted_before = len(tries()), counted()
 
     def refused_one(i):
-        reply = requests.post(node.api.url("/pools"), data={"poolid": f"f{i}"}, verify=False, timeout=60)
+        path, data = (("/pools", {"poolid": f"f{i}"}), ("/access/ticket", {"username": "a b", "password": "x"}))[i % 2]
+        reply = requests.post(node.api.url(path), data=data, verify=False, timeout=60)
         assert reply.status_code == 401, reply.text
     with concurrent.futures.ThreadPoolExecutor(24) as pool:
         list(pool.map(refused_one, range(60)))
     wait_for(lambda: len(tries()) - before + counted() - counted_before == 60, 30, "all are told")
     assert len(tries()) - before < 60 and counted() > counted_before, (len(tries()) - before, counted())
+    with open(node.path("audit", "pending"), "rb") as f:
+        notes = f.read()
+    used = [i for i in range(0, len(notes), 2048) if notes[i:i + 4] != bytes(4)]
+    assert not used, f"{len(used)} requests are still noted as under way"
     assert node.api.get("/cluster/audit/verify")["ok"] == 1
 
 
