@@ -32,6 +32,8 @@ struct idempotency;
 struct auth_limit;
 struct password_gate;
 struct lasting;
+struct audit;
+struct audit_digests;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -47,6 +49,9 @@ struct api {
     struct password_gate *passwords, *pam_passwords; /* holm-worker and holm-pam, for passwords only */
     struct lasting *lasting;
     struct idempotency *idempotency;
+    struct audit *audit;
+    struct audit_digests *digests;
+    bool is_verifying; /* the audit log */
     const struct engine_host *host;
     const char *node;
     const char *root_dir;
@@ -55,6 +60,19 @@ struct api {
 };
 
 #define API_LATER 1
+
+/* What audit.c and dispatch.c remember of a call until its record is written. */
+struct api_audit {
+    bool is_begun, is_replay;
+    int slot;
+    int64_t time_ms;
+    uint64_t id;
+    const char *object; /* key of what it changes, "" */
+    char before[65];
+    int result; /* of the call */
+    int fd;     /* a console waiting for its record */
+    const char *mode;
+};
 
 struct api_route;
 struct api_raw_param {
@@ -92,13 +110,14 @@ struct api_call {
     bool is_local; /* came over the local socket */
     bool is_gone;  /* the client went away: finish all the same, nothing is sent */
     bool is_dry_run;
-    bool has_secret; /* the reply holds one: it is not remembered for an Idempotency-Key */
+    bool has_secret; /* set by the handler: the reply is not kept for an Idempotency-Key */
     bool is_revoked; /* while it lasted, its caller lost the right to it */
     struct list_node lasting_node;
     uint32_t lasting_round;
     bool is_cookie; /* the ticket came in a cookie: a page of another site may have sent it */
     const char *peer, *ticket, *token, *csrf, *kind, *origin, *host, *file_name, *idempotency_key;
     char idempotency_state_key[96];
+    struct api_audit audit;
     struct api_raw_param *raw;
     size_t n_raw;
     struct arena arena;
@@ -125,6 +144,9 @@ int api_param_error(struct api_call *c, struct err *e, const char *param, const 
 
 /* Ends a call that answered API_LATER (or any call, by the dispatcher). */
 void api_finish(struct api_call *c, int r, const struct err *e);
+
+/* Ends a console's call with one end of a byte stream (taken), once its audit record is written. Returns API_LATER. */
+int api_upgrade(struct api_call *c, int fd, const char *mode);
 
 /* Commits a transaction and ends the call: data null, or what the handler already wrote to c->out. Returns API_LATER.
  */

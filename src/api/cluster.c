@@ -1,10 +1,10 @@
-/* /cluster: resources, status, nextid, log. PVE: pve-manager, Cluster.pm. */
+/* /cluster: resources, status, nextid. PVE: pve-manager, Cluster.pm. */
 #include "api/common.h"
 #include "api/host.h"
 
 int api_cluster_index(struct api_call *c, const struct api_cluster_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"log", "nextid", "resources", "status", "tasks", NULL};
+    static const char *const names[] = {"audit", "log", "nextid", "resources", "status", "tasks", NULL};
 
     return api_reply_index(c, "name", names);
 }
@@ -133,49 +133,5 @@ int api_cluster_nextid(struct api_call *c, const struct api_cluster_nextid_args 
         return err_set(e, -ENOSPC, "guest.ids", "unable to get any free VMID in range [100, 1000000]");
     snprintf(text, sizeof(text), "%u", id);
     jw_str(&c->out, text); /* a JSON string (R10) */
-    return 0;
-}
-
-struct log_list {
-    struct api_call *call;
-    int64_t n, max;
-    bool may_see_all;
-};
-
-static bool log_one(void *arg, const struct task_view *v)
-{
-    struct log_list *l = arg;
-    struct jw *w = &l->call->out;
-    char text[400];
-
-    size_t n = strlen(l->call->who.user);
-    bool is_own = strncmp(v->upid.user, l->call->who.user, n) == 0 && (!v->upid.user[n] || v->upid.user[n] == '!');
-    if (!l->may_see_all && !is_own)
-        return true;
-    if (v->is_running)
-        snprintf(text, sizeof(text), "starting task %s", v->text);
-    else
-        snprintf(text, sizeof(text), "end task %s %s", v->text, v->status ? v->status : "unexpected status");
-    jw_object(w);
-    jw_kv_int(w, "uid", l->n + 1);
-    jw_kv_int(w, "time", v->is_running ? v->upid.starttime : v->endtime);
-    jw_kv_str(w, "node", l->call->api->node);
-    jw_kv_str(w, "tag", "holmd");
-    jw_kv_int(w, "pid", v->upid.pid);
-    jw_kv_int(w, "pri", v->is_running || (v->status && streq(v->status, "OK")) ? 6 : 3);
-    jw_kv_str(w, "user", v->upid.user);
-    jw_kv_str(w, "msg", text);
-    jw_object_end(w);
-    return ++l->n < l->max;
-}
-
-int api_cluster_log(struct api_call *c, const struct api_cluster_log_args *a, struct err *e)
-{
-    struct log_list l = {.call = c, .max = a->has_max ? a->max : 50};
-
-    l.may_see_all = auth_has(c->api->auth, &c->who, "/", PRIV_M(SYS_SYSLOG), true);
-    jw_array(&c->out);
-    task_each(c->api->tasks, log_one, &l);
-    jw_array_end(&c->out);
     return 0;
 }

@@ -4,9 +4,11 @@
 #include <stdarg.h>
 
 #include "api/access_limit.h"
+#include "api/audit.h"
 #include "api/idempotency.h"
 #include "api/lasting.h"
 #include "api/route.h"
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "task/pool.h"
@@ -122,6 +124,35 @@ static void hold_back(struct api_call *c)
     c->delay_ms = gone < c->delay_ms ? c->delay_ms - (uint32_t)gone : 0;
 }
 
+/* Nothing holds the answer back any more. */
+static void send_reply(struct api_call *c, int r)
+{
+    c->status = r < 0 ? status_of(&c->error) : 200;
+    if (c->status == 401 && !c->delay_ms)
+        c->delay_ms = 3000;
+    if (c->is_extjs)
+        c->status = c->status == 401 ? 401 : 200;
+    build_body(c, r);
+    hold_back(c);
+    c->ops->reply(c);
+}
+
+static void on_recorded(void *arg, int r, const struct err *e)
+{
+    struct api_call *c = arg;
+
+    if (r == 0) {
+        send_reply(c, c->audit.result);
+        return;
+    }
+    bool is_done = c->audit.result == 0 && !c->is_dry_run;
+    c->error = *e;
+    if (is_done)
+        err_wrap(&c->error, r, "the request was carried out, but");
+    buf_reset(&c->param_errors);
+    send_reply(c, r);
+}
+
 void api_finish(struct api_call *c, int r, const struct err *e)
 {
     if (r < 0) {
@@ -136,14 +167,32 @@ void api_finish(struct api_call *c, int r, const struct err *e)
     if (r < 0 && c->param_errors.len && !streq(c->error.code, "param.invalid"))
         buf_reset(&c->param_errors);
     idempotency_end(c->api->idempotency, c, r);
-    c->status = r < 0 ? status_of(&c->error) : 200;
-    if (c->status == 401 && !c->delay_ms)
-        c->delay_ms = 3000;
-    if (c->is_extjs)
-        c->status = c->status == 401 ? 401 : 200;
-    build_body(c, r);
-    hold_back(c);
-    c->ops->reply(c);
+    c->audit.result = r;
+    if (!api_audit_end(c, r < 0 ? status_of(&c->error) : 200, on_recorded))
+        send_reply(c, r);
+}
+
+static void on_console_recorded(void *arg, int r, const struct err *e)
+{
+    struct api_call *c = arg;
+    int fd = c->audit.fd;
+
+    if (r == 0) {
+        c->ops->upgrade(c, fd, c->audit.mode);
+    } else {
+        c->error = *e;
+        send_reply(c, r);
+    }
+    close(fd);
+}
+
+int api_upgrade(struct api_call *c, int fd, const char *mode)
+{
+    c->audit.fd = fd;
+    c->audit.mode = mode;
+    if (!api_audit_end(c, 101, on_console_recorded))
+        on_console_recorded(c, 0, NULL);
+    return API_LATER;
 }
 
 static void on_committed(void *arg, int r, uint64_t revision, const struct err *e)
@@ -386,22 +435,46 @@ static int run(struct api_call *c, struct err *e)
     r = api_perm_check(c, c->route, e);
     if (r == 0)
         r = idempotency_begin(c->api->idempotency, c, e);
+    c->audit.is_replay = r > 0;
     if (r != 0)
         return r < 0 ? r : 0;
+    api_audit_begin(c);
     return c->route->call(c, args, e);
 }
 
-void api_dispatch(struct api_call *c)
+static void dispatch(struct api_call *c)
 {
     struct err e = ERR_INIT;
-
-    c->begun_ms = clock_boot_ms();
     int r = check_origin(c, &e);
 
     if (r == 0)
         r = run(c, &e);
     if (r != API_LATER)
         api_finish(c, r, &e);
+}
+
+static void on_audit_recovered(void *arg, int r, const struct err *e)
+{
+    struct api_call *c = arg;
+
+    if (r == 0) {
+        dispatch(c);
+        return;
+    }
+    c->error = *e;
+    send_reply(c, r);
+}
+
+/* A write whose record could not be written is not begun; each one tries whether it can be by now. */
+void api_dispatch(struct api_call *c)
+{
+    struct err e = ERR_INIT;
+
+    c->begun_ms = clock_boot_ms();
+    if (api_audit_wants(c) && audit_is_healthy(c->api->audit, &e) < 0)
+        audit_recover(c->api->audit, on_audit_recovered, c);
+    else
+        dispatch(c);
 }
 
 void api_call_free(struct api_call *c)

@@ -146,7 +146,8 @@ int idempotency_begin(struct idempotency *i, struct api_call *c, struct err *e)
 {
     char hash[65];
 
-    if (!c->idempotency_key || streq(c->method, "GET") || c->is_dry_run)
+    /* Who proved nothing has no answers of his own to be given again. */
+    if (!c->idempotency_key || streq(c->method, "GET") || c->is_dry_run || !c->who.user[0])
         return 0;
     if (!*c->idempotency_key || strlen(c->idempotency_key) > IDEM_KEY_MAX)
         return err_set(e, -EINVAL, "param.idempotency-key", "an Idempotency-Key has 1 to %u characters", IDEM_KEY_MAX);

@@ -1,6 +1,7 @@
 /* Idempotency-Key: a write that is sent again with the same key, by the same user, to the same method and path, gets
  * the first one's answer instead of being done twice. Records live in local/idem/HASH for a day. A journalled task's
- * record is written together with its journal entry, so not even a kill between the two loses it. Loop thread. */
+ * record is written together with its journal entry, so not even a kill between the two loses it. Replies that hold a
+ * secret (tickets, tokens) and requests without proof of identity are never remembered. Loop thread. */
 #ifndef HOLM_API_IDEMPOTENCY_H
 #define HOLM_API_IDEMPOTENCY_H
 

@@ -177,6 +177,7 @@ int api_qemu_termproxy(struct api_call *c, const struct api_qemu_termproxy_args 
         return err_set(e, -ESRCH, "guest.stopped", "VM %u not running", g->vmid);
     unsigned port = CONSOLE_PORT_FIRST + c->api->console_port++ % CONSOLE_PORTS;
     snprintf(path, sizeof(path), "/vms/%u/%s", g->vmid, channel);
+    c->has_secret = true;
     r = auth_console_ticket_make(c->api->auth, &c->who, path, port, ticket, sizeof(ticket), e);
     snprintf(id, sizeof(id), "%u", g->vmid);
     struct task_spec spec = {.type = "vncproxy", .id = id, .user = api_user(c), .begin = console_task};
@@ -201,9 +202,7 @@ static int attach(struct api_call *c, struct guest *g, const char *channel, cons
 
     if (r < 0)
         return r;
-    c->ops->upgrade(c, fd, hello ? "binary" : "raw");
-    close(fd);
-    return API_LATER;
+    return api_upgrade(c, fd, hello ? "binary" : "raw");
 }
 
 int api_qemu_vncwebsocket(struct api_call *c, const struct api_qemu_vncwebsocket_args *a, struct err *e)

@@ -22,11 +22,16 @@ uint64_t clock_boot_us(void)
     return boot_ns() / 1000u;
 }
 
-int64_t clock_wall_s(void)
+int64_t clock_wall_ms(void)
 {
     struct timespec ts;
     const char *offset = getenv("HOLM_CLOCK_OFFSET");
 
     clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec + (offset ? atoll(offset) : 0);
+    return ((int64_t)ts.tv_sec + (offset ? atoll(offset) : 0)) * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t clock_wall_s(void)
+{
+    return clock_wall_ms() / 1000;
 }

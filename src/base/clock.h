@@ -8,5 +8,6 @@ uint64_t clock_boot_ms(void);
 uint64_t clock_boot_us(void);
 /* Seconds since 1970. HOLM_CLOCK_OFFSET (seconds, tests only) is added. */
 int64_t clock_wall_s(void);
+int64_t clock_wall_ms(void);
 
 #endif

@@ -357,6 +357,21 @@ const struct cli_command command_table[] = {
      .columns = "iface,type,active,autostart,address,netmask,gateway,bridge_ports",
      .help = "List the network interfaces.", .example = "holm node network"},
 
+    /* audit */
+    {"audit", "list",
+     OPTS({"since", "since", OPT_INT, "SECONDS", NULL, "not before this time, seconds since 1970"},
+          {"until", "until", OPT_INT, "SECONDS", NULL, "not after this time, seconds since 1970"},
+          {"user", "user", OPT_TEXT, "USER", NULL, "only what this user or its tokens did or tried"},
+          {"start", "start", OPT_INT, "N", NULL, "leave out so many of the newest"},
+          {"limit", "limit", OPT_INT, "N", NULL, "at most so many, up to 1000; 50 if not given"}),
+     .method = "GET", .path = "/cluster/audit", .columns = "seq,time,event,user,from,method,path,status,error,upid",
+     .help = "List who changed what, newest first.", .example = "holm audit list --user admin@pve --limit 20"},
+    {"audit", "verify",
+     OPTS({"dir", NULL, OPT_TEXT, "DIR", NULL, "read the files in this folder instead of asking the daemon"}),
+     .method = "GET", .path = "/cluster/audit/verify",
+     .help = "Check that no record of the audit log was changed or taken out.",
+     .example = "holm audit verify --dir /var/lib/holm/audit", .run = audit_verify_run},
+
     /* the rest */
     {"api", "", ARGS({"METHOD", NULL, ARG_TEXT}, {"PATH", NULL, ARG_TEXT}),
      .help = "Make one call of the API and print what it answers.",
@@ -387,6 +402,7 @@ const struct cli_noun noun_table[] = {
     {"pool", "groups of guests and storages"},
     {"storage", "storages and what is in them"},
     {"node", "the hosts"},
+    {"audit", "who changed what"},
     {"api", "any call of the API"},
     {"state", "the whole configuration of a stopped Holm"},
     {"version", "versions"},

@@ -7,13 +7,16 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sodium.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "api/access_limit.h"
+#include "api/audit.h"
 #include "api/idempotency.h"
 #include "api/lasting.h"
+#include "audit/audit.h"
 #include "auth/limit.h"
 #include "base/fp.h"
 #include "base/fs.h"
@@ -77,6 +80,8 @@ static void serve(void *arg)
 {
     struct daemon *d = arg;
     struct err e = ERR_INIT;
+
+    api_audit_start(&d->api);
     int r = fronts_new(&d->api, &d->options, d->uid, d->gid, &d->fronts, &e);
 
     if (r == 0)
@@ -135,6 +140,7 @@ static void on_upkeep(evutil_socket_t fd, short what, void *arg)
     if (t)
         state_commit(d->api.state, t, NULL, NULL);
     idempotency_sweep(d->api.idempotency);
+    audit_log_head(d->api.audit);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -195,6 +201,16 @@ static void program_path(const struct daemon *d, const char *build_dir, const ch
     snprintf(dst, cap, "%s/%s%s%s", d->options.libexec, is_build ? build_dir : "", is_build ? "/" : "", name);
 }
 
+static int open_audit(struct api *a, struct err *e)
+{
+    char dir[4200];
+    struct audit_options o = {.dir = dir, .segment_bytes = AUDIT_SEGMENT_BYTES, .segments_kept = AUDIT_SEGMENTS_KEPT};
+
+    snprintf(dir, sizeof(dir), "%s/audit", a->root_dir);
+    int r = audit_open(a->base, &o, &a->audit, e);
+    return r < 0 ? r : audit_digests_new(a->state, &a->digests, e);
+}
+
 /* The two kinds of short-lived helpers; neither starts before it is asked for something. */
 static int open_workers(struct daemon *d, struct err *e)
 {
@@ -233,6 +249,8 @@ static int open_all(struct daemon *d, struct err *e)
     r = pool_new(a->base, POOL_THREADS, POOL_QUEUE_MAX, &a->pool, e);
     if (r == 0)
         r = open_workers(d, e);
+    if (r == 0)
+        r = open_audit(a, e);
     if (r == 0)
         r = auth_new(a->state, &a->auth, e);
     if (r == 0)
@@ -274,6 +292,7 @@ static void close_all(struct daemon *d)
         bool any = workers_drain(a->workers);
         any = workers_drain(d->password_workers) || any;
         any = workers_drain(d->pam_workers) || any;
+        any = audit_drain(a->audit) || any;
         if (!pool_drain(a->pool) && !any)
             break;
     }
@@ -291,6 +310,8 @@ static void close_all(struct daemon *d)
     auth_limit_free(a->limit);
     auth_free(a->auth);
     idempotency_free(a->idempotency);
+    audit_digests_free(a->digests);
+    audit_close(a->audit);
     state_close(a->state);
     for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
         if (d->signals[i])
@@ -322,6 +343,7 @@ int main(int argc, char **argv)
         return 77;
     }
     setrlimit(RLIMIT_CORE, &no_core); /* a core would hold signing keys */
+    prctl(PR_SET_DUMPABLE, 0);        /* a core handler behind a pipe does not look at the limit */
     if (capabilities_drop(&e) < 0) {
         log_err(LOG_ERROR, &e, "holmd");
         return 77;

@@ -16,6 +16,7 @@ struct waiter {
 };
 
 static void run_next(struct task_mgr *m, uint32_t vmid);
+static void observe(struct task_mgr *m, const struct task *t);
 static void check_waiters(struct task_mgr *m);
 
 struct task *task_alloc(struct task_mgr *m)
@@ -169,6 +170,7 @@ void task_finish(struct task *t, int r, const struct err *e)
     t->final = NULL;
     list_add_head(&m->finished, &t->node);
     m->n_finished++;
+    observe(m, t);
     trim_finished(m);
     if (vmid)
         run_next(m, vmid);
@@ -440,6 +442,12 @@ void task_wait_unlocked(struct task *t, uint32_t timeout_ms, void (*fn)(void *ar
     wait_unlocked(t->mgr, t, t->vmid, timeout_ms, fn, arg);
 }
 
+void task_mgr_set_observer(struct task_mgr *m, void (*fn)(void *arg, const struct task_view *v), void *arg)
+{
+    m->observer = fn;
+    m->observer_arg = arg;
+}
+
 static void view(const struct task *t, struct task_view *v)
 {
     *v = (struct task_view){
@@ -454,6 +462,16 @@ static void view(const struct task *t, struct task_view *v)
         .error_code = t->error_code,
         .error_hint = t->error_hint ? t->error_hint : "",
     };
+}
+
+static void observe(struct task_mgr *m, const struct task *t)
+{
+    struct task_view v;
+
+    if (!m->observer)
+        return;
+    view(t, &v);
+    m->observer(m->observer_arg, &v);
 }
 
 void task_each(struct task_mgr *m, bool (*fn)(void *arg, const struct task_view *v), void *arg)

@@ -130,6 +130,8 @@ struct task_view {
     const char *error_code, *error_hint;
     bool is_dropped; /* set by task_each's callback to stop */
 };
+/* Called on the loop when a task has ended and what it committed is in force. */
+void task_mgr_set_observer(struct task_mgr *m, void (*fn)(void *arg, const struct task_view *v), void *arg);
 /* Newest first: running ones, then the finished ones that are remembered. fn returns false to stop. */
 void task_each(struct task_mgr *m, bool (*fn)(void *arg, const struct task_view *v), void *arg);
 /* False if unknown. */

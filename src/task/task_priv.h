@@ -63,6 +63,8 @@ struct task_mgr {
     size_t n_recovering;
     void (*recovered)(void *arg);
     void *recovered_arg;
+    void (*observer)(void *arg, const struct task_view *v);
+    void *observer_arg;
 };
 
 /* task.c, for plan.c */

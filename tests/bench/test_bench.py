@@ -3,6 +3,7 @@
 Times on a shared machine mean little by themselves: compare within a line. Nothing fails for being slow.
 """
 import json
+import os
 import socket
 import ssl
 import statistics
@@ -150,6 +151,27 @@ def create_and_delete(node):
         node.remove(100)
         times.append((time.perf_counter() - began) * 1000)
     note("create and delete a guest with a disk", "ms", times)
+
+
+@test(limit=60)
+def a_write_and_its_record(node):
+    """A write waits for its change and for its audit record; beside it, the record's part alone: one line, one sync."""
+    times, peers, reads = [], [], []
+    line = b"x" * 500 + b"\n"
+    with open(f"{node.base}/line", "ab", buffering=0) as f:
+        for i in range(100):
+            began = time.perf_counter()
+            node.api.post("/access/groups", groupid=f"b{i}")
+            times.append((time.perf_counter() - began) * 1000)
+            began = time.perf_counter()
+            f.write(line)
+            os.fdatasync(f.fileno())
+            peers.append((time.perf_counter() - began) * 1000)
+            began = time.perf_counter()
+            node.api.get("/access/groups/b0")
+            reads.append((time.perf_counter() - began) * 1000)
+    note("POST with commit and audit record", "ms", times, "append one line and sync", peers)
+    note("GET beside it (no record)", "ms", reads)
 
 
 if __name__ == "__main__":
