@@ -49,7 +49,7 @@ def free_port():
 
 
 class Node:
-    def __init__(self, name="n1", env=None, preload=None):
+    def __init__(self, name="n1", env=None, preload=None, args=()):
         procs.become_subreaper()
         self.name = name
         self.base = tempfile.mkdtemp(prefix="h", dir="/tmp")
@@ -59,6 +59,7 @@ class Node:
         self.port = free_port()
         self.env = dict(env or {})
         self.preload = preload
+        self.args = list(args)  # more options of holmd
         self.process = None
         self.starts = 0
         self._api = self._users = None
@@ -69,7 +70,7 @@ class Node:
         """Starts holmd without waiting for it."""
         environment = {**os.environ, **self.env, **env}
         environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:log_path=stderr")
-        argv = [program("holmd"), "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node", self.name]
+        argv = [program("holmd"), "--root", self.root, "--listen", f"127.0.0.1:{self.port}", "--node", self.name, *self.args]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.starts += 1
