@@ -45,6 +45,7 @@ class ScriptError(AssertionError):
 class Browser:
     def __init__(self, hosts=None, trusted=(), window=(1280, 800)):
         self.folder = tempfile.mkdtemp(prefix="hb", dir="/tmp")
+        self._write_preferences()
         rules = [f"MAP {name} {address}" for name, address in (hosts or {}).items()]
         rules += ["EXCLUDE 127.0.0.1", "MAP * ~NOTFOUND"]
         argv = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
@@ -64,6 +65,13 @@ class Browser:
         except AssertionError:
             self.close()
             raise
+
+    def _write_preferences(self):
+        """Cookies go to other sites' requests as their SameSite says: no stricter rule of the browser hides what a
+        server does about it."""
+        os.makedirs(self.folder + "/Default")
+        with open(self.folder + "/Default/Preferences", "w", encoding="utf-8") as f:
+            json.dump({"profile": {"block_third_party_cookies": False, "cookie_controls_mode": 0}}, f)
 
     def _read_port(self):
         if self.process.poll() is not None:
@@ -200,10 +208,11 @@ class Page:
         return [[c["cookie"]["name"] for c in p["associatedCookies"] if not c["blockedReasons"]]
                 for m, p in self.events if m == "Network.requestWillBeSentExtraInfo" and part in urls.get(p["requestId"], "")]
 
-    def frames(self):
-        """Addresses of the frames inside the page."""
-        tree = self.call("Page.getFrameTree")["frameTree"]
-        return [f["frame"].get("unreachableUrl") and "unreachable" or f["frame"]["url"] for f in tree.get("childFrames", [])]
+    def failed_loads(self, url):
+        """Why requests for exactly this address brought nothing: the browser's words, in order."""
+        self.pump()
+        ids = {p["requestId"] for m, p in self.events if m == "Network.requestWillBeSent" and p["request"]["url"] == url}
+        return [p["errorText"] for m, p in self.events if m == "Network.loadingFailed" and p["requestId"] in ids]
 
     def screenshot(self, path):
         with open(path, "wb") as f:
