@@ -34,6 +34,9 @@ class Canary:
             assert wd >= 0, f"inotify of {top}"
             self.watched[wd] = top
         self.events()  # walking opened the folders
+        with open(os.path.join(folder, names[0]), encoding="utf-8"):
+            pass
+        assert self.events(), "the kernel does not tell"
 
     def listing(self):
         return sorted((os.path.join(top, n), os.path.getsize(os.path.join(top, n))) for top, _, names in os.walk(self.folder) for n in names)
