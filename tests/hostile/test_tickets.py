@@ -117,23 +117,27 @@ def console_tickets_pass_once(node):
 
 @test(limit=60)
 def gone_users_have_no_proofs(node):
-    def works(client):
-        return client.call("GET", "/version").status == 200
+    def works(*clients):
+        """Side by side: each refusal takes three seconds."""
+        with ThreadPoolExecutor(2) as pool:
+            codes = set(pool.map(lambda c: c.call("GET", "/version").status, clients))
+        assert codes in ({200}, {401}), codes
+        return codes == {200}
     node.api.post("/access/users", userid="gone@pve", password=PASSWORD)
     node.api.put("/access/acl", path="/", roles="PVEAuditor", users="gone@pve")
     session = node.client("gone@pve")
     token = node.api.post("/access/users/gone@pve/token/t1", privsep=0)
     by_token = node.client(token=(token["full-tokenid"], token["value"]))
-    assert works(session) and works(by_token)
+    assert works(session, by_token)
     node.api.put("/access/users/gone@pve", enable=0)
-    assert not works(session) and not works(by_token)
+    assert not works(session, by_token)
     node.api.put("/access/users/gone@pve", enable=1)
-    assert works(session) and works(by_token)
+    assert works(session, by_token)
     node.api.put("/access/users/gone@pve", expire=int(time.time()) - 5)
-    assert not works(session) and not works(by_token)
+    assert not works(session, by_token)
     node.api.put("/access/users/gone@pve", expire=0)
     node.api.delete("/access/users/gone@pve")
-    assert not works(session) and not works(by_token)
+    assert not works(session, by_token)
     # Somebody else of the same name: the token is gone for good, and whatever passes has no permission of the old one.
     node.api.post("/access/users", userid="gone@pve", password="another one 8")
     assert not works(by_token)
