@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -11,9 +12,31 @@
 #include "api/routes_gen.h"
 #include "proto/frame.h"
 
+/* Whoever may log in may send any value: neither compiling nor matching a pattern may stop the loop thread. */
+static void check_pattern(const struct api_param *p)
+{
+    static const char *const fills[] = {"a", "1", "A1", "a-", "1.", "=", "a,", "+1"};
+    static char value[65536];
+    clock_t began = clock();
+    regex_t re;
+
+    if (regcomp(&re, p->pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        fail_msg("pattern of '%s' does not compile: %s", p->name, p->pattern);
+    for (size_t i = 0; i < ARRAY_SIZE(fills); i++) {
+        size_t n = p->max_len ? p->max_len : sizeof(value) - 1;
+        for (size_t k = 0; k < n; k++)
+            value[k] = fills[i][k % strlen(fills[i])];
+        value[n] = 0;
+        /* What the match is does not matter. */
+        (void)regexec(&re, value, 0, NULL, 0);
+    }
+    if (clock() - began > CLOCKS_PER_SEC / 5)
+        fail_msg("pattern of '%s' is slow: %s", p->name, p->pattern);
+    regfree(&re);
+}
+
 static void check_param(const struct api_param *p)
 {
-    regex_t re;
     unsigned bit;
 
     if (p->alias)
@@ -21,11 +44,8 @@ static void check_param(const struct api_param *p)
     assert_true(p->name[0] != 0);
     if (p->format && !api_format_is_known(p->format))
         fail_msg("unknown format '%s' of '%s'", p->format, p->name);
-    if (p->pattern) {
-        if (regcomp(&re, p->pattern, REG_EXTENDED | REG_NOSUB) != 0)
-            fail_msg("pattern of '%s' does not compile: %s", p->name, p->pattern);
-        regfree(&re);
-    }
+    if (p->pattern)
+        check_pattern(p);
     if (p->is_config && !streq(p->privilege, "root") && !priv_find(p->privilege, &bit))
         fail_msg("'%s' names no privilege: %s", p->name, p->privilege);
     for (const struct api_param *k = p->props; k && k->name; k++)

@@ -214,7 +214,7 @@ static bool is_list(const struct api_param *p)
     return p->kind == API_ARRAY || (p->format && str_ends(p->format, "-list"));
 }
 
-/* The value of a parameter: the first one sent wins (path, then query, then body); lists are joined. NULL: absent. */
+/* The value of a parameter; lists are joined, others have one (check_repeated). NULL: absent. */
 static const char *value_of(struct api_call *c, const struct api_param *p, const char *name, char *ret_kind)
 {
     const char *value = NULL;
@@ -322,18 +322,33 @@ static void check_unknown(struct api_call *c, const struct api_route *route, str
                             "property is not defined in schema and the schema does not allow additional properties");
 }
 
+/* Of two different values for one thing, somebody before us may have looked at the other one. */
+static int check_repeated(struct api_call *c, const struct api_route *route, struct err *e)
+{
+    for (size_t i = 1; i < c->n_raw; i++) {
+        const struct api_param *p = api_route_param(route, c->raw[i].key);
+        for (size_t j = 0; p && !is_list(p) && j < i; j++)
+            if (streq(c->raw[j].key, c->raw[i].key) && !streq(c->raw[j].value, c->raw[i].value))
+                return api_param_error(c, e, c->raw[i].key, "duplicate parameter with conflicting values");
+    }
+    return 0;
+}
+
 int api_validate(struct api_call *c, const struct api_route *route, void **ret_args, struct err *e)
 {
     void *args = arena_alloc(&c->arena, route->args_size);
 
     if (!args)
         return err_set(e, -ENOMEM, NULL, "out of memory");
+    int r = check_repeated(c, route, e);
+    if (r < 0)
+        return r;
     check_unknown(c, route, e);
     for (const struct api_param *p = route->params; p->name; p++)
         if (!p->is_config)
             check_one(c, p, args, e);
     if (route->has_config) {
-        int r = check_config(c, route, args, e);
+        r = check_config(c, route, args, e);
         if (r < 0)
             return r;
     }
