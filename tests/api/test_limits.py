@@ -60,13 +60,14 @@ def account_from_one_address(node):
         assert reply.message == f"too many failed attempts, try again in {wait} s\n", reply.text
         assert reply.headers["Connection"] == "close" and reply.data is None
     assert attempt(node, "127.1.0.3", user, PASSWORD).status == 200
+    assert f"too many failed attempts; rhost=127.1.0.1 user={user} " in node.log()
 
 
 @test(limit=60)
 def many_names_from_one_address(node):
     with_names = [("127.2.0.1", f"guess{i}@pve") for i in range(40)]
     statuses = attempts(node, with_names)
-    assert 30 <= statuses.count(401) <= 34, statuses  # it refills while they wait
+    assert 30 <= statuses.count(401) <= 36, statuses  # it refills while they wait
     assert statuses.count(429) == 40 - statuses.count(401), statuses
     assert attempt(node, "127.2.0.2", "guess0@pve").status == 401
 
@@ -92,14 +93,14 @@ def known_address_has_a_limit_too(node):
     user = new_user(node, "l3@pve")
     assert attempt(node, "127.4.0.1", user, PASSWORD).status == 200
     statuses = attempts(node, [("127.4.0.1", user)] * (KNOWN + 10))
-    assert KNOWN <= statuses.count(401) <= KNOWN + 2, statuses
+    assert KNOWN <= statuses.count(401) <= KNOWN + 5, statuses
     assert attempt(node, "127.4.0.1", "l1@pve", PASSWORD).status == 200, "others at that address do not suffer"
 
 
 @test(limit=60)
 def success_gives_the_attempt_back(node):
     user = new_user(node, "l4@pve")
-    for _ in range(KNOWN + PAIR):
+    for _ in range(KNOWN + 2):
         assert attempt(node, "127.5.0.1", user, PASSWORD).status == 200
 
 
@@ -116,7 +117,7 @@ def confirmations_count(node):
         return other.call("PUT", "/access/password", change).status
     with ThreadPoolExecutor(16) as pool:
         statuses = list(pool.map(guess, range(KNOWN + 10)))
-    assert KNOWN <= statuses.count(401) <= KNOWN + 2 and statuses.count(429) == KNOWN + 10 - statuses.count(401), statuses
+    assert KNOWN <= statuses.count(401) <= KNOWN + 5 and statuses.count(429) == KNOWN + 10 - statuses.count(401), statuses
     client.get("/version")
 
 
