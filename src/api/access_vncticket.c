@@ -45,7 +45,8 @@ int api_access_vncticket(struct api_call *c, const struct api_access_vncticket_a
         return refuse(c, s.user, "not a path or port", e);
     if (!is_valid(c, a->vncticket, &s, path, (unsigned)a->port))
         return refuse(c, s.user, "invalid ticket", e);
-    if (a->privs && !auth_has(c->api->auth, &s, path, access_privs_mask(a->privs), false))
+    priv_mask privs = access_privs_mask(a->privs);
+    if (!privs || !auth_has(c->api->auth, &s, path, privs, false))
         return refuse(c, s.user, "no permission", e);
     return 0;
 }

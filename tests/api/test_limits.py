@@ -60,13 +60,14 @@ def account_from_one_address(node):
         assert reply.message == f"too many failed attempts, try again in {wait} s\n", reply.text
         assert reply.headers["Connection"] == "close" and reply.data is None
     assert attempt(node, "127.1.0.3", user, PASSWORD).status == 200
+    assert f"too many failed attempts; rhost=127.1.0.1 user={user} " in node.log()
 
 
 @test(limit=60)
 def many_names_from_one_address(node):
     with_names = [("127.2.0.1", f"guess{i}@pve") for i in range(40)]
     statuses = attempts(node, with_names)
-    assert 30 <= statuses.count(401) <= 34, statuses  # it refills while they wait
+    assert 30 <= statuses.count(401) <= 36, statuses  # it refills while they wait
     assert statuses.count(429) == 40 - statuses.count(401), statuses
     assert attempt(node, "127.2.0.2", "guess0@pve").status == 401
 
@@ -92,14 +93,14 @@ def known_address_has_a_limit_too(node):
     user = new_user(node, "l3@pve")
     assert attempt(node, "127.4.0.1", user, PASSWORD).status == 200
     statuses = attempts(node, [("127.4.0.1", user)] * (KNOWN + 10))
-    assert KNOWN <= statuses.count(401) <= KNOWN + 2, statuses
+    assert KNOWN <= statuses.count(401) <= KNOWN + 5, statuses
     assert attempt(node, "127.4.0.1", "l1@pve", PASSWORD).status == 200, "others at that address do not suffer"
 
 
 @test(limit=60)
 def success_gives_the_attempt_back(node):
     user = new_user(node, "l4@pve")
-    for _ in range(KNOWN + PAIR):
+    for _ in range(KNOWN + 2):
         assert attempt(node, "127.5.0.1", user, PASSWORD).status == 200
 
 
@@ -116,7 +117,7 @@ def confirmations_count(node):
         return other.call("PUT", "/access/password", change).status
     with ThreadPoolExecutor(16) as pool:
         statuses = list(pool.map(guess, range(KNOWN + 10)))
-    assert KNOWN <= statuses.count(401) <= KNOWN + 2 and statuses.count(429) == KNOWN + 10 - statuses.count(401), statuses
+    assert KNOWN <= statuses.count(401) <= KNOWN + 5 and statuses.count(429) == KNOWN + 10 - statuses.count(401), statuses
     client.get("/version")
 
 
@@ -155,12 +156,13 @@ def vncticket_verifies(node):
     node.create(320, memory=64, serial0="socket")
     node.api.run("POST", node.vm(320, "/status/start"))
     console = node.api.post(node.vm(320, "/termproxy"))
-    good = {"authid": "admin@pve", "vncticket": console["ticket"], "path": "/vms/320", "port": console["port"]}
+    good = {"authid": "admin@pve", "vncticket": console["ticket"], "path": "/vms/320", "port": console["port"],
+            "privs": "VM.Console"}
     nobody = node.nobody()
-    for more in ({}, {"privs": "VM.Console"}, {"privs": "VM.Console,VM.Audit"}, {"path": "/vms/320/serial0"}):
+    for more in ({}, {"privs": "VM.Console,VM.Audit"}, {"path": "/vms/320/serial0"}):
         assert nobody.post("/access/vncticket", {**good, **more}) is None, more
     refused = ({"authid": "root@pam"}, {"authid": "admin@pve!tok"}, {"authid": "no name"}, {"path": "/vms/321"},
-               {"path": "/vms"}, {"path": "../x"}, {"port": console["port"] + 1}, {"port": -1}, {"port": None},
+               {"path": "/vms"}, {"path": "../x"}, {"port": console["port"] + 1}, {"port": -1}, {"port": None}, {"privs": ""},
                {"vncticket": console["ticket"][:-4] + "AAAA"}, {"vncticket": "x"})
     with ThreadPoolExecutor(len(refused)) as pool:
         for reply in pool.map(lambda m: node.nobody().call("POST", "/access/vncticket", {**good, **m}), refused):
@@ -191,7 +193,7 @@ def vncticket_of_a_token_and_of_a_user_who_left(node):
     node.nobody().refused("POST", "/access/vncticket", {**good, "privs": "VM.Console,VM.Allocate"}, 401)
     node.api.put("/access/acl", path="/vms/321", roles="PVEVMUser", users="l8@pve", delete=1)
     node.nobody().refused("POST", "/access/vncticket", good, 401)
-    del good["privs"]
+    node.api.put("/access/acl", path="/vms/321", roles="PVEVMUser", users="l8@pve")
     assert node.nobody().post("/access/vncticket", good) is None
     node.api.put("/access/users/l8@pve", enable=0)
     node.nobody().refused("POST", "/access/vncticket", good, 401)
