@@ -256,7 +256,8 @@ static void close_all(struct daemon *d)
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
-        bool any = workers_drain(a->workers) | workers_drain(a->pam);
+        bool any = workers_drain(a->workers);
+        any = workers_drain(a->pam) || any;
         if (!pool_drain(a->pool) && !any)
             break;
     }

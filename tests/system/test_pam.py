@@ -2,6 +2,7 @@
 the accounts of the machine are neither used nor changed."""
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -290,6 +291,36 @@ def secret_is_seen(secret):
             except OSError:
                 continue
     return None
+
+
+# The numbers of linux/capability.h: chown, dac_override, dac_read_search, fowner, fsetid, setgid, setuid, audit_write.
+KEPT_CAPABILITIES = sum(1 << bit for bit in (0, 1, 2, 3, 4, 6, 7, 29))
+
+
+@test
+def modules_run_confined():
+    node = pam()
+    node.account("judy")
+    with open(node.base + "/look", "w", encoding="utf-8") as f:
+        f.write(f"#!/bin/sh\n{{ echo Shell: $$; cat /proc/self/status /proc/self/net/dev; env; ls /proc/self/fd; }} >{node.base}/seen\n")
+    os.chmod(node.base + "/look", 0o755)
+    node.service(f"auth required pam_exec.so quiet {node.base}/look")
+    reply, _ = node.log_in("judy@pam", HOST_PASSWORD)
+    node.service()
+    assert reply.status == 200, reply.text
+    with open(node.base + "/seen", encoding="utf-8") as f:
+        text = f.read()
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line and "=" not in line)
+    assert int(fields["Shell"]) < 10, "not in a PID namespace of its own"
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(fields[name], 16) & ~KEPT_CAPABILITIES == 0, (name, fields[name])
+    assert fields["NoNewPrivs"].strip() == "1", fields
+    assert re.findall(r"^ *([a-z][a-z0-9]*):(?: +\d+){16}$", text, re.M) == ["lo"], text
+    assert "PWD=/\n" in text, text
+    names = {line.split("=")[0] for line in text.splitlines() if re.match(r"[A-Za-z_]+=", line)}
+    assert names - {"PATH", "LANG", "PWD", "_", "SHLVL", "OLDPWD"} <= {n for n in names if n.startswith("PAM_")}, names
+    descriptors = {int(line) for line in text.splitlines() if line.isdigit()}
+    assert descriptors <= {0, 1, 2, 3}, descriptors  # the last is ls's own
 
 
 @test(limit=60)
