@@ -253,8 +253,14 @@ def a_module_that_hangs_is_cut_off_and_nobody_else_waits():
     assert 9.5 < answer[1] < slow(13), answer[1]
     assert seen > 5, seen
     wait_for(lambda: not sleepers(node) and not node.talkers(), 5, "what the module started to end")
+    assert not left_behind()
     assert "user=frank@pam msg=" in node.log() and "did not answer in time" in node.log()
     assert node.log_in("frank@pam", HOST_PASSWORD)[0].status == 200
+
+
+def left_behind():
+    """Dead or alive, and nobody's child but init's, which is this program's part here. Not every init collects them."""
+    return [p for p in procs.descendants(os.getpid()) if procs.name(p).startswith("holm-pam") and procs.stat(p)[0] == os.getpid()]
 
 
 def sleepers(node):
@@ -277,6 +283,7 @@ def two_talk_and_the_third_waits():
     node.service()
     assert [reply.status for reply, _ in answers] == [200] * 3, answers
     assert len(node.said()) == 3, node.said()
+    assert not left_behind()
 
 
 def secret_is_seen(secret):
@@ -364,6 +371,7 @@ def daemon_ends_while_a_module_hangs():
         end()
         assert time.monotonic() - began < slow(6), "holmd waited for PAM"
         wait_for(lambda: not sleepers(node), 5, "what the module started to end")
+        assert end == node.kill9 or not left_behind()
         for thread in logins:
             thread.join()
         node.service()
