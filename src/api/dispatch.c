@@ -119,7 +119,7 @@ static void build_body(struct api_call *c, int r)
 /* What is left of the wait: work of different length before a refusal ends at the same time. */
 static void hold_back(struct api_call *c)
 {
-    uint64_t gone = clock_boot_ms() - c->begun_ms;
+    uint64_t gone = c->begun_ms ? clock_boot_ms() - c->begun_ms : 0;
 
     c->delay_ms = gone < c->delay_ms ? c->delay_ms - (uint32_t)gone : 0;
 }

@@ -28,10 +28,10 @@ static int grant_role(struct cli *c, const char *user, const char *role, const c
     return err_hint(e, "holm acl add %.60s --user %.60s --role %.40s", path, user, role);
 }
 
-/* The realms whose passwords Holm keeps itself. */
+/* Holm keeps the passwords of every realm but the host's. */
 static bool has_own_password(const char *user)
 {
-    return str_ends(user, "@pve");
+    return !str_ends(user, "@pam");
 }
 
 int user_create_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e)

@@ -70,7 +70,8 @@ static int drop_capabilities(struct err *e)
 {
     if (capng_get_caps_process() < 0)
         return err_set(e, -EIO, NULL, "cannot read my capabilities");
-    for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
+    /* As many as a set can hold: the kernel may know more than its header did; unknown ones are not there to drop. */
+    for (unsigned i = 0; i < 64; i++)
         if (!is_kept(i))
             capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_BOUNDING_SET, i);
     return capng_apply(CAPNG_SELECT_BOTH) < 0 ? err_set(e, -EPERM, NULL, "cannot drop capabilities") : 0;
@@ -86,6 +87,8 @@ static int clean_environment(struct err *e)
 int pam_confine(struct err *e)
 {
     umask(077);
+    if (chdir("/") < 0)
+        return err_errno(e, errno, "chdir");
     if (syscall(SYS_close_range, CONTROL_FD + 1, ~0u, 0) < 0)
         return err_errno(e, errno, "close_range");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

@@ -53,6 +53,14 @@ static int serve(int r, struct err *e)
     return send_answer(h.stream, r, e);
 }
 
+static volatile sig_atomic_t guard_pid;
+
+/* holmd has no more use for this process: the guard dies, all that it guards with it, and both are collected here. */
+static void on_terminate(int number)
+{
+    kill((pid_t)guard_pid, SIGKILL);
+}
+
 static int wait_for(pid_t pid)
 {
     int status = 0;
@@ -101,6 +109,8 @@ int main(void)
         r = err_errno(&e, errno, "fork");
     if (r < 0)
         _exit(serve(r, &e) < 0 ? 1 : 0);
+    guard_pid = pid;
+    signal(SIGTERM, on_terminate);
     close(CONTROL_FD);
     _exit(wait_for(pid));
 }

@@ -15,6 +15,7 @@
 #include "task/pool.h"
 
 #define WORKER_TIMEOUT_MS 60000u
+#define WORKER_END_MS     500
 
 struct workers {
     struct pool *pool;
@@ -172,6 +173,29 @@ static int read_answer(int fd, struct work *k, struct err *e)
     }
 }
 
+static bool has_ended(int pidfd, int timeout_ms)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+    return pidfd >= 0 && poll(&p, 1, timeout_ms) > 0;
+}
+
+/* It has answered, or never will. One that ends by itself, or is asked to, takes its own children along and leaves
+ * nothing for init to collect; one that does not is killed. Not reaped until then, so the pid is still its own. */
+static int end_process(pid_t pid, int pidfd, bool is_ending)
+{
+    int status = 0;
+
+    if (!is_ending || !has_ended(pidfd, WORKER_END_MS)) {
+        kill(pid, SIGTERM);
+        if (!has_ended(pidfd, WORKER_END_MS))
+            kill(pid, SIGKILL);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
 static int run_worker(struct work *k, struct err *e)
 {
     int pair[2];
@@ -195,9 +219,10 @@ static int run_worker(struct work *k, struct err *e)
                            .dies_with_parent = true,
                            .fds = {{theirs, 3}},
                            .n_fds = 1};
-    int r = proc_spawn_start(&s, &pid, NULL, e);
+    int spawned = -EBADF, r = proc_spawn_start(&s, &pid, &spawned, e);
     if (r < 0)
         return r;
+    autoclose int pidfd = spawned;
     close(TAKE_FD(theirs));
     if (FP("worker.spawned"))
         r = err_set(e, -EIO, NULL, "fail point");
@@ -205,10 +230,8 @@ static int run_worker(struct work *k, struct err *e)
         r = link_write_frame(ours, &k->frame, k->fds, k->n_fds, e);
     if (r == 0)
         r = read_answer(ours, k, e);
-    kill(pid, SIGKILL); /* it has answered, or never will; not reaped yet, so the pid is still its own */
-    int status;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
+    shutdown(ours, SHUT_RDWR);
+    int status = end_process(pid, pidfd, r != -ETIMEDOUT && r != -ECANCELED);
     if (r == -EPIPE && WIFSIGNALED(status))
         err_set(e, r, "worker.died", "a worker was ended by signal %d", WTERMSIG(status));
     return r;

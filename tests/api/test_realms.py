@@ -2,6 +2,7 @@
 import json
 
 from lib import facts
+from lib.holm import PASSWORD
 from lib.tap import main, test
 
 TYPES_OF_OTHERS = ("ldap", "ad", "openid")
@@ -49,6 +50,16 @@ def users_of_a_realm_log_in_with_its_passwords(node):
     node.api.delete("/access/domains/tenants")
     node.api.refused("POST", "/access/users", {"userid": "eve@tenants"}, 500, "does not exist")
     node.api.delete("/access/users/ada@pve")
+
+
+@test
+def accounts_of_the_host_get_no_password_from_here(node):
+    node.api.refused("POST", "/access/users", {"userid": "joe@pam", "password": "long enough"}, 500,
+                     "can't set password on auth domain 'pam'")
+    node.api.post("/access/users", userid="joe@pam")
+    node.api.refused("PUT", "/access/password", {"userid": "joe@pam", "password": "long enough", "confirmation-password":
+                                                 PASSWORD}, 403)
+    node.api.delete("/access/users/joe@pam")
 
 
 @test

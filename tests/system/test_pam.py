@@ -2,6 +2,7 @@
 the accounts of the machine are neither used nor changed."""
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -252,8 +253,14 @@ def a_module_that_hangs_is_cut_off_and_nobody_else_waits():
     assert 9.5 < answer[1] < slow(13), answer[1]
     assert seen > 5, seen
     wait_for(lambda: not sleepers(node) and not node.talkers(), 5, "what the module started to end")
+    assert not left_behind()
     assert "user=frank@pam msg=" in node.log() and "did not answer in time" in node.log()
     assert node.log_in("frank@pam", HOST_PASSWORD)[0].status == 200
+
+
+def left_behind():
+    """Dead or alive, and nobody's child but init's, which is this program's part here. Not every init collects them."""
+    return [p for p in procs.descendants(os.getpid()) if procs.name(p).startswith("holm-pam") and procs.stat(p)[0] == os.getpid()]
 
 
 def sleepers(node):
@@ -276,6 +283,7 @@ def two_talk_and_the_third_waits():
     node.service()
     assert [reply.status for reply, _ in answers] == [200] * 3, answers
     assert len(node.said()) == 3, node.said()
+    assert not left_behind()
 
 
 def secret_is_seen(secret):
@@ -290,6 +298,36 @@ def secret_is_seen(secret):
             except OSError:
                 continue
     return None
+
+
+# The numbers of linux/capability.h: chown, dac_override, dac_read_search, fowner, fsetid, setgid, setuid, audit_write.
+KEPT_CAPABILITIES = sum(1 << bit for bit in (0, 1, 2, 3, 4, 6, 7, 29))
+
+
+@test
+def modules_run_confined():
+    node = pam()
+    node.account("judy")
+    with open(node.base + "/look", "w", encoding="utf-8") as f:
+        f.write(f"#!/bin/sh\n{{ echo Shell: $$; cat /proc/self/status /proc/self/net/dev; env; ls /proc/self/fd; }} >{node.base}/seen\n")
+    os.chmod(node.base + "/look", 0o755)
+    node.service(f"auth required pam_exec.so quiet {node.base}/look")
+    reply, _ = node.log_in("judy@pam", HOST_PASSWORD)
+    node.service()
+    assert reply.status == 200, reply.text
+    with open(node.base + "/seen", encoding="utf-8") as f:
+        text = f.read()
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line and "=" not in line)
+    assert int(fields["Shell"]) < 10, "not in a PID namespace of its own"
+    for name in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(fields[name], 16) & ~KEPT_CAPABILITIES == 0, (name, fields[name])
+    assert fields["NoNewPrivs"].strip() == "1", fields
+    assert re.findall(r"^ *([a-z][a-z0-9]*):(?: +\d+){16}$", text, re.M) == ["lo"], text
+    assert "PWD=/\n" in text, text
+    names = {line.split("=")[0] for line in text.splitlines() if re.match(r"[A-Za-z_]+=", line)}
+    assert names - {"PATH", "LANG", "PWD", "_", "SHLVL", "OLDPWD"} <= {n for n in names if n.startswith("PAM_")}, names
+    descriptors = {int(line) for line in text.splitlines() if line.isdigit()}
+    assert descriptors <= {0, 1, 2, 3}, descriptors  # the last is ls's own
 
 
 @test(limit=60)
@@ -323,19 +361,21 @@ def a_host_without_the_service_says_so():
 def daemon_ends_while_a_module_hangs():
     node = pam()
     node.account("ivan")
-    node.service("auth required pam_exec.so quiet /bin/sleep 600.0625")
-    logins = [threading.Thread(target=try_login, args=(node, "ivan@pam")) for _ in range(3)]
-    for thread in logins:
-        thread.start()
-    wait_for(lambda: len(sleepers(node)) == 2, 10, "the module to hang")
-    began = time.monotonic()
-    node.stop()
-    assert time.monotonic() - began < slow(6), "holmd waited for PAM"
-    wait_for(lambda: not sleepers(node), 5, "what the module started to end")
-    for thread in logins:
-        thread.join()
-    node.service()
-    node.start()
+    for end in (node.stop, node.kill9):
+        node.service("auth required pam_exec.so quiet /bin/sleep 600.0625")
+        logins = [threading.Thread(target=try_login, args=(node, "ivan@pam")) for _ in range(3)]
+        for thread in logins:
+            thread.start()
+        wait_for(lambda: len(sleepers(node)) == 2, 10, "the module to hang")
+        began = time.monotonic()
+        end()
+        assert time.monotonic() - began < slow(6), "holmd waited for PAM"
+        wait_for(lambda: not sleepers(node), 5, "what the module started to end")
+        assert end == node.kill9 or not left_behind()
+        for thread in logins:
+            thread.join()
+        node.service()
+        node.start()
     assert node.log_in("ivan@pam", HOST_PASSWORD)[0].status == 200
 
 
