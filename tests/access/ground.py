@@ -1,0 +1,187 @@
+"""A node and the evaluator's world, kept alike: what is made on the one is noted in the other.
+
+`Wire` is one keep-alive connection; `Ground` makes users, groups, tokens, pools and entries by the API and writes them
+into its `World`. Logins cost a password hash each on purpose, so tickets of the many users here are signed by the test
+with the node's own key; that real logins give such tickets is tested in tests/api.
+"""
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import sqlite3
+import ssl
+import threading
+import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from access.evaluate import User, World, is_token
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    message: str
+    data: object = None
+
+
+class Wire:
+    """One connection to a node, reopened when it was closed."""
+
+    def __init__(self, port):
+        self.context = ssl._create_unverified_context()
+        self.port = port
+        self.http = None
+
+    def call(self, method, path, params, headers, body=None):
+        encoded = urllib.parse.urlencode(params or {})
+        target = "/api2/json" + urllib.parse.quote(path, safe="/:@!")
+        headers = dict(headers)
+        if body is None and method in ("POST", "PUT"):
+            body = encoded
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif encoded:
+            target += "?" + encoded
+        for is_last in (False, True):
+            if not self.http:
+                self.http = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.context)
+            try:
+                self.http.request(method, target, body, headers)
+                return self._read(self.http.getresponse())
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                self.close()
+                if is_last:
+                    raise
+
+    def _read(self, response):
+        text = response.read()
+        if response.will_close:
+            self.close()
+        try:
+            known = json.loads(text)
+        except ValueError:
+            known = {}
+        return Answer(response.status, known.get("message", ""), known.get("data"))
+
+    def close(self):
+        if self.http:
+            self.http.close()
+        self.http = None
+
+
+class Ground:
+    def __init__(self, node):
+        self.node, self.world = node, World()
+        self.secrets = {}
+        self.local = threading.local()
+        self.world.users["admin@pve"] = User()
+        self.world.users["root@pam"] = User()
+        self.world.grant("/", "admin@pve", "Administrator")
+        self.world.storages = {"local"}
+        self.world.config_of = lambda vmid: self.configs.get(int(vmid), {})
+        self.configs = {}
+        with sqlite3.connect(f"file:{node.path('var/state/holm.db')}?mode=ro", uri=True) as db:
+            keys = json.loads(db.execute("SELECT value FROM kv WHERE key='shared/secret/ticket'").fetchone()[0])["keys"]
+        db.close()
+        self.key = base64.b64decode(keys[0]["key"])
+
+    # --- who asks ---
+
+    def _sign(self, purpose, text):
+        mac = hmac.new(self.key, f"{purpose}\n{text}".encode(), hashlib.sha512).digest()[:32]
+        return base64.b64encode(mac).decode()
+
+    def ticket(self, user):
+        text = f"PVE:{user}:{int(time.time()):08X}"
+        return f"{text}::{self._sign('ticket', text)}"
+
+    def headers(self, who):
+        """What a request of this user (a ticket) or token carries."""
+        if not who:
+            return {}
+        if is_token(who):
+            return {"Authorization": f"PVEAPIToken={who}={self.secrets[who]}"}
+        now = f"{int(time.time()):08X}"
+        csrf = f"{now}:{self._sign('csrf', f'{now}:{who}')}"
+        return {"Cookie": f"PVEAuthCookie={urllib.parse.quote(self.ticket(who))}", "CSRFPreventionToken": csrf}
+
+    def wire(self):
+        if getattr(self.local, "port", None) != self.node.port:
+            self.local.wire, self.local.port = Wire(self.node.port), self.node.port
+        return self.local.wire
+
+    def call(self, who, method, path, params=None, headers=None, body=None):
+        return self.wire().call(method, path.replace("{node}", self.node.name), params,
+                                {**self.headers(who), **(headers or {})}, body)
+
+    def do(self, method, route, /, **params):
+        """As root@pam; must succeed."""
+        reply = self.call("root@pam", method, route, params)
+        while "detected modified" in reply.message:  # somebody else changed it at the same time
+            reply = self.call("root@pam", method, route, params)
+        assert reply.status == 200, f"{method} {route} {params}: {reply.status} {reply.message}"
+        return reply.data
+
+    @staticmethod
+    def many(jobs, threads=4):
+        """Calls functions side by side; their results in order."""
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda job: job(), jobs))
+
+    # --- what is there: made on the node and noted ---
+
+    def group(self, name):
+        self.do("POST", "/access/groups", groupid=name)
+        self.world.groups.add(name)
+
+    def role(self, name, privs):
+        self.do("POST" if name not in self.world.roles else "PUT",
+                "/access/roles" if name not in self.world.roles else f"/access/roles/{name}",
+                **({"roleid": name} if name not in self.world.roles else {}), privs=",".join(privs))
+        self.world.roles[name] = frozenset(privs)
+
+    def user(self, name, groups=(), **more):
+        self.do("POST", "/access/users", userid=name, **({"groups": ",".join(groups)} if groups else {}), **more)
+        is_expired = more.get("expire", 0) and more["expire"] < time.time()
+        self.world.users[name] = User(set(groups), not is_expired and more.get("enable", 1) == 1)
+
+    def token(self, user, name, privsep):
+        made = self.do("POST", f"/access/users/{user}/token/{name}", privsep=int(privsep))
+        full = f"{user}!{name}"
+        self.secrets[full] = made["value"]
+        self.world.tokens[full] = bool(privsep)
+        return full
+
+    def grant(self, path, names, role, propagate=True, batch=30):
+        """names: users, groups and tokens."""
+        names = [names] if isinstance(names, str) else list(names)
+        for i in range(0, len(names), batch):
+            kinds = {"tokens": [], "users": [], "groups": []}
+            for n in names[i:i + batch]:
+                kinds["tokens" if "!" in n else "users" if "@" in n else "groups"].append(n)
+                self.world.grant(path, n, role, propagate)
+            self.do("PUT", "/access/acl", path=path, roles=role, propagate=int(propagate),
+                    **{k: ",".join(v) for k, v in kinds.items() if v})
+
+    def ungrant(self, path, name, role):
+        kind = "tokens" if "!" in name else "users" if "@" in name else "groups"
+        self.do("PUT", "/access/acl", path=path, roles=role, delete=1, **{kind: name})
+        self.world.ungrant(path, name, role)
+
+    def pool(self, name, vms=(), storages=()):
+        self.do("POST", "/pools", poolid=name)
+        self.world.pools.add(name)
+        if vms or storages:
+            members = {"vms": ",".join(map(str, vms)), "storage": ",".join(storages)}
+            self.do("PUT", "/pools", poolid=name, **{k: v for k, v in members.items() if v})
+        for v in vms:
+            self.world.pool_of_guest[v] = name
+        for s in storages:
+            self.world.pools_of_storage.setdefault(s, set()).add(name)
+
+    def guest(self, vmid, **config):
+        self.node.create(vmid, **config)
+        self.world.guests.add(vmid)
+        self.configs[vmid] = {k: v for k, v in self.node.api.get(self.node.vm(vmid, "/config")).items() if k != "digest"}
