@@ -319,13 +319,16 @@ def _volume(world, who, request, volume):
                  lambda: need(world, who, f"/vms/{vmid}", [DISK]))
 
 
-def _drive(world, who, request, value):
-    check = _need_vm(world, who, request, [CDROM if _is_cdrom(value) else DISK])
-    if check is not None:
+def _drive(world, who, request, key, value):
+    """A CD-ROM has its own privilege, but not to be removed, nor to take the place of a disk."""
+    old = request.get("current", {}).get(key)
+    privs = [CDROM] if value and _is_cdrom(value) else [DISK]
+    if old and not _is_cdrom(old) and DISK not in privs:
+        privs.append(DISK)
+    check = _need_vm(world, who, request, privs)
+    file = (value or "none").split(",")[0].removeprefix("file=")
+    if check is not None or file == "none":
         return check
-    file = value.split(",")[0].removeprefix("file=")
-    if file == "none":
-        return None
     if re.fullmatch(r"[^:]+:\d+(\.\d+)?", file):
         return need(world, who, "/storage/" + file.split(":")[0], ["Datastore.AllocateSpace"])
     return _volume(world, who, request, file)
@@ -334,13 +337,7 @@ def _drive(world, who, request, value):
 def config_key(world, who, request, key, value):
     """May this key get this value (None: be removed)? request: vmid, pool, is_create, and current, the keys' values."""
     if DRIVE.fullmatch(key):
-        old = request.get("current", {}).get(key)
-        checks = [lambda: _need_vm(world, who, request, [CDROM if _is_cdrom(old) else DISK])] if old else []
-        if value is not None:
-            checks.append(lambda: _drive(world, who, request, value))
-        elif not old:
-            checks.append(lambda: _need_vm(world, who, request, [DISK]))
-        return first(*checks)
+        return _drive(world, who, request, key, value)
     rule = key_rule(key)
     assert rule, f"no rule for {key}"
     if who == ROOT:
