@@ -107,11 +107,15 @@ static int check(struct api_call *c, const struct api_perm *p, struct err *e)
         for (const struct api_perm *k = p->children; r == 0 && k->kind != PERM_END; k++)
             r = check(c, k, e);
         return r;
-    case PERM_OR:
+    case PERM_OR: {
+        bool is_told = false; /* PVE says what is missing only of an "and" in here */
         r = denied(e);
-        for (const struct api_perm *k = p->children; r < 0 && k->kind != PERM_END; k++)
+        for (const struct api_perm *k = p->children; r < 0 && k->kind != PERM_END; k++) {
             r = check(c, k, e);
-        return r;
+            is_told = k->kind == PERM_AND;
+        }
+        return r < 0 && !is_told ? denied(e) : r;
+    }
     case PERM_PERM:
         return check_perm(c, p, e);
     case PERM_USERID_SELF: {

@@ -233,7 +233,12 @@ def evaluate(world, who, expression, params):
     if kind == "and":
         return first(*[functools.partial(evaluate, world, who, e, params) for e in rest])
     if kind == "or":
-        return None if any(evaluate(world, who, e, params) is None for e in rest) else ""
+        reason = ""
+        for e in rest:
+            reason = evaluate(world, who, e, params)
+            if reason is None:
+                return None
+        return reason if rest[-1][0] == "and" else ""  # an "and" says why it fails here too, the others are silent
     if kind == "perm":
         options = dict(zip(rest[2::2], rest[3::2]))
         path = _fill(rest[0], params)
