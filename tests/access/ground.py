@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from access.evaluate import User, World, is_token
+from lib import facts
+from lib.client import note_complaints
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Answer:
 
 class Wire:
     """One connection to a node, reopened when it was closed."""
+    seen = set()  # (method, template, status) of all connections
 
     def __init__(self, port):
         self.context = ssl._create_unverified_context()
@@ -49,21 +52,32 @@ class Wire:
                 self.http = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.context)
             try:
                 self.http.request(method, target, body, headers)
-                return self._read(self.http.getresponse())
+                return self._read(method, path, self.http.getresponse(), "dry-run" in (params or {}))
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 self.close()
                 if is_last:
                     raise
 
-    def _read(self, response):
-        text = response.read()
+    def _read(self, method, path, response, is_planned):
+        text = response.read().decode()
         if response.will_close:
             self.close()
         try:
             known = json.loads(text)
         except ValueError:
             known = {}
+        self._note(method, path, response, text, is_planned)
         return Answer(response.status, known.get("message", ""), known.get("data"))
+
+    def _note(self, method, path, response, text, is_planned):
+        """The first reply of each route and status is checked and recorded as in lib.client."""
+        key = (method, facts.template_of(path), response.status)
+        if key in self.seen or response.status == 101 or is_planned:
+            return
+        self.seen.add(key)
+        found = facts.check_reply(method, path, response.status, response.reason, response.headers.get("Content-Type"), text)
+        facts.record(method, path, response.status, found)
+        note_complaints(method, path, response.status, found)
 
     def close(self):
         if self.http:
