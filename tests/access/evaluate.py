@@ -52,26 +52,25 @@ class World:
     def __init__(self):
         self.users, self.tokens, self.groups = {}, {}, set()  # tokens: full id -> is separated
         self.roles = dict(builtin_roles())
-        self.entries = {}  # path -> {(kind, name, role): entry}
+        self.held = {}  # (path, user, group or token) -> {role: does it propagate}
         self.pools = set()
         self.pool_of_guest, self.pools_of_storage = {}, {}
         self.guests, self.storages = set(), set()
 
     def grant(self, path, name, role, propagate=True):
-        kind = "token" if "!" in name else "user" if "@" in name else "group"
-        self.entries.setdefault(path, {})[kind, name, role] = Entry(path, kind, name, role, propagate)
+        self.held.setdefault((path, name), {})[role] = propagate
 
     def ungrant(self, path, name, role):
-        at = self.entries.get(path, {})
-        for key in [k for k in at if k[1:] == (name, role)]:
-            del at[key]
+        self.held.get((path, name), {}).pop(role, None)
 
     @property
     def acl(self):
-        return [e for at in self.entries.values() for e in at.values()]
+        return [Entry(path, kind_of(name), name, role, propagate)
+                for (path, name), roles in list(self.held.items()) for role, propagate in roles.items()]
 
-    def entries_at(self, path):
-        return list(self.entries.get(path, {}).values())
+
+def kind_of(name):
+    return "token" if "!" in name else "user" if "@" in name else "group"
 
 
 def is_token(who):
@@ -90,12 +89,13 @@ def _levels(path):
     return ["/"] + ["/" + "/".join(parts[:i + 1]) for i in range(len(parts))]
 
 
-def _matching(entries, is_final, kind, names):
+def _matching(world, level, is_final, names):
     """{role: does it propagate} of the entries that count here; None if there are none."""
     found = {}
-    for e in entries:
-        if e.kind == kind and e.name in names and (is_final or e.propagate):
-            found[e.role] = found.get(e.role, False) or e.propagate
+    for name in names:
+        for role, propagate in world.held.get((level, name), {}).items():
+            if is_final or propagate:
+                found[role] = found.get(role, False) or propagate
     return found or None
 
 
@@ -104,13 +104,9 @@ def roles_on(world, who, path):
     held = {}
     levels = _levels(path)
     for level in levels:
-        entries, is_final = world.entries_at(level), level == levels[-1]
-        if is_token(who):
-            here = _matching(entries, is_final, "token", {who})
-        else:
-            here = _matching(entries, is_final, "user", {who})
-            if here is None:
-                here = _matching(entries, is_final, "group", world.users[who].groups & world.groups)
+        here = _matching(world, level, level == levels[-1], [who])
+        if here is None and not is_token(who):
+            here = _matching(world, level, level == levels[-1], world.users[who].groups & world.groups)
         if here is not None:
             held = here
     return {"NoAccess": held["NoAccess"]} if "NoAccess" in held else held
