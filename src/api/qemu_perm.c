@@ -27,7 +27,8 @@ static int require_storage(struct change *ch, const char *storage, priv_mask mas
 }
 
 /* An existing volume. Who administers the storage may use all of it; others what is for reading, and what belongs to a
- * guest that they may configure. What a guest left behind that is gone is nobody's to take, under its number neither. */
+ * guest that they may configure. What a guest left behind that is gone is nobody's to take, under its number neither.
+ */
 static int check_volume(struct change *ch, const struct volume_id *v, struct err *e)
 {
     struct api_call *c = ch->call;
