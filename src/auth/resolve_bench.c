@@ -4,7 +4,7 @@
  */
 #include "auth/fake_state.h"
 
-#include "base/clock.h"
+#include <time.h>
 
 #define GROUPS  1000u
 #define GUESTS  1000u
@@ -66,6 +66,16 @@ static void make_entries(void)
     feed("{\"format\":1,\"propagate\":1}", "shared/auth/acl/ token ada@pve!bench PVEAdmin");
 }
 
+/* Time on a processor: waiting for one on a busy machine is not what a check costs. */
+static double cpu_ns(void)
+{
+    struct timespec t;
+
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) < 0)
+        abort();
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 static void measure(struct auth *a, const char *name, const char *subject, const char *fmt)
 {
     struct auth_subject who;
@@ -78,10 +88,10 @@ static void measure(struct auth *a, const char *name, const char *subject, const
     for (unsigned i = 0; i < ARRAY_SIZE(paths); i++)
         snprintf(paths[i], sizeof(paths[i]), "%s%u", fmt, 1000 + i * 7);
     for (unsigned round = 0; round < ROUNDS; round++) {
-        uint64_t began = clock_boot_us();
+        double began = cpu_ns();
         for (unsigned i = 0; i < CHECKS; i++)
             n_allowed += auth_has(a, &who, paths[i % ARRAY_SIZE(paths)], PRIV_M(VM_AUDIT), false);
-        printf("%s %.1f\n", name, (double)(clock_boot_us() - began) * 1000.0 / CHECKS);
+        printf("%s %.1f\n", name, (cpu_ns() - began) / CHECKS);
     }
     if (n_allowed != ROUNDS * CHECKS) {
         fprintf(stderr, "%s: refused\n", name);
