@@ -57,11 +57,24 @@ static void add_entry(const struct auth *a, struct auth_acl_entry *entry, bool i
         g->propagated |= role->mask;
 }
 
+/* Are prefixes all there is to compare? Then the eighth byte is the end. */
+static bool is_short(const struct name *name)
+{
+    return (name->prefix & 0xff) == 0;
+}
+
+static bool is_of(const struct auth_acl_entry *entry, const struct name *name)
+{
+    return entry->prefix == name->prefix && (is_short(name) || streq(entry->id, name->id));
+}
+
 static bool is_below(const struct auth_acl_entry *entry, enum auth_acl_type type, const struct name *name)
 {
     if (entry->type != type)
         return entry->type < type;
-    return entry->prefix != name->prefix ? entry->prefix < name->prefix : strcmp(entry->id, name->id) < 0;
+    if (entry->prefix != name->prefix)
+        return entry->prefix < name->prefix;
+    return !is_short(name) && strcmp(entry->id, name->id) < 0;
 }
 
 /* Index of the first entry that is not below (type, name). */
@@ -84,7 +97,7 @@ static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_a
 {
     for (size_t i = first_entry(acl, type, name); i < acl->n; i++) {
         struct auth_acl_entry *entry = &acl->entries[i];
-        if (entry->type != type || entry->prefix != name->prefix || !streq(entry->id, name->id))
+        if (entry->type != type || !is_of(entry, name))
             break;
         add_entry(a, entry, is_final, g);
     }
