@@ -6,6 +6,7 @@ A request is denied when it is answered with 403, or with 401 for who is expired
 """
 import glob
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,8 @@ def routes():
 # --- what is asked of each route: parameters (several: several requests) and how it is made harmless ---
 
 PATH = {"vmid": GUEST, "storage": "local", "userid": TARGET, "tokenid": "spare", "groupid": "team", "roleid": "Spare",
-        "poolid": TOP, "realm": "pve"}
+        "poolid": TOP, "realm": "pve", "id": "none"}
+NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
     "POST /access/ticket": [{"username": "nobody@pve", "password": "PVE:none"}],
     "POST /access/users": [{"userid": TARGET}, {"userid": TARGET, "groups": "team"}],
@@ -60,7 +62,21 @@ REQUESTS = {
                                              {"vmid": PLAIN, "scsi0": "local:1", "dry-run": 1}],
     "POST /nodes/{node}/qemu/{vmid}/config": [{"vmid": PLAIN, "name": "x", "dry-run": 1}],
     "GET /nodes/{node}/qemu/{vmid}/vncwebsocket": [{"port": 5900, "vncticket": "none"}],
+    "POST /nodes/{node}/qemu/{vmid}/termproxy": [{}],
     "POST /nodes/{node}/storage/{storage}/upload": [{"content": "iso"}],
+    "DELETE /pools/{poolid}": [{}],  # not empty
+    **{NOW + op: [{}] for op in ("start", "stop", "shutdown", "reboot", "reset", "suspend", "resume")},
+    **{f"GET {of}/rrddata": [{"timeframe": "hour"}]
+       for of in ("/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/storage/{storage}")},
+    # Realms and second factors: what is named is there already, or is not.
+    "POST /access/domains": [{"realm": "pve", "type": "pve"}],
+    "PUT /access/domains/{realm}": [{"comment": "x"}],
+    "DELETE /access/domains/{realm}": [{"realm": "none"}],
+    "POST /access/vncticket": [{"authid": TARGET, "path": f"/vms/{GUEST}", "privs": "VM.Console", "vncticket": "none"}],
+    "POST /access/tfa/{userid}": [{"type": "u2f"}],
+    "PUT /access/tfa/{userid}/{id}": [{"description": "x"}],
+    "DELETE /access/tfa/{userid}/{id}": [{}],
+    "PUT /access/users/{userid}/unlock-tfa": [{}],
 }
 # Requests that take something away when they are allowed: what they are aimed at instead, and how it is put back.
 RENEWED = {
@@ -73,7 +89,7 @@ RENEWED = {
 WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 # 401 that is not about who asks: the password or console ticket in the request is wrong.
-OWN_401 = {"POST /access/ticket", "GET /nodes/{node}/qemu/{vmid}/vncwebsocket"}
+OWN_401 = {"POST /access/ticket", "POST /access/vncticket", "GET /nodes/{node}/qemu/{vmid}/vncwebsocket"}
 
 
 def upload_body():
@@ -108,8 +124,7 @@ class Probe:
 
     def status(self, reply):
         """401 and 403 as such, all else is 200."""
-        if reply.status == 401 and self.key in OWN_401 and ("invalid PVEVNC" in reply.message or
-                                                            "authentication failure" in reply.message):
+        if reply.status == 401 and self.key in OWN_401 and re.search("PVEVNC|authentication failure", reply.message):
             return 200
         return reply.status if reply.status in (401, 403) else 200
 
@@ -143,7 +158,9 @@ def lay_out(ground):
 
 def probes(upid):
     for method, template in routes():
-        for i, params in enumerate(REQUESTS.get(f"{method} {template}", [{}])):
+        key = f"{method} {template}"
+        assert method == "GET" or key in REQUESTS or key in RENEWED, f"no row for {key}: what would be harmless?"
+        for i, params in enumerate(REQUESTS.get(key, [{}])):
             yield Probe(method, template, params, upid, is_variant=i > 0)
 
 
