@@ -21,7 +21,7 @@ DELAYED = 190  # 401 are held back for three seconds; the front holds at most 20
 
 
 def routes():
-    for path in sorted(glob.glob(f"{facts.TOP}/api/*.json")):
+    for path in sorted(set(glob.glob(f"{facts.TOP}/api/*.json")) - {f"{facts.TOP}/api/extensions.json"}):
         with open(path, encoding="utf-8") as f:
             for r in json.load(f).get("routes", []):
                 if facts.method_facts(r["method"], r["path"]):
