@@ -60,21 +60,37 @@ static int check_userid_realm(struct api_call *c, const struct api_perm *p, stru
     return path ? auth_require(c->api->auth, &c->who, path, p->mask, false, e) : denied(e);
 }
 
+/* A request that says which groups somebody is in needs the right on each of them, and has to name at least one. */
+static int check_named_groups(struct api_call *c, const struct api_perm *p, struct err *e)
+{
+    const char *pos = api_raw_get(c, "groups");
+    char group[AUTH_USER_MAX + 1], path[AUTH_PATH_MAX];
+    size_t n = 0;
+
+    for (; pos && auth_list_next(&pos, group, sizeof(group)); n++) {
+        snprintf(path, sizeof(path), "/access/groups/%s", group);
+        int r = auth_require(c->api->auth, &c->who, path, p->mask, true, e);
+        if (r == 0 && !auth_find(c->api->auth, AUTH_GROUP, group))
+            r = denied(e);
+        if (r < 0)
+            return r;
+    }
+    return n ? 0 : auth_require(c->api->auth, &c->who, "/access/groups", p->mask, true, e);
+}
+
 /* On /access/groups itself, or through groups: creating asks for every group named in the request, changing for one of
  * the user's own and every one named, anything else for one of his own. */
 static int check_userid_group(struct api_call *c, const struct api_perm *p, struct err *e)
 {
     struct auth *auth = c->api->auth;
-    const char *user = userid_param(c), *groups = p->is_groups_param ? api_raw_get(c, "groups") : NULL;
     bool is_create = p->is_groups_param && !p->is_update;
 
     if (auth_has(auth, &c->who, "/access/groups", p->mask, true))
         return 0;
-    if (is_create && !groups)
-        return auth_require(auth, &c->who, "/access/groups", p->mask, true, e);
-    if (!is_create && !auth_has_on_groups(auth, &c->who, p->mask, NULL, user))
-        return denied(e);
-    return !groups || auth_has_on_groups(auth, &c->who, p->mask, groups, user) ? 0 : denied(e);
+    int r = p->is_groups_param ? check_named_groups(c, p, e) : 0;
+    if (r == 0 && !is_create && !auth_has_on_groups(auth, &c->who, p->mask, NULL, userid_param(c)))
+        r = denied(e);
+    return r;
 }
 
 static int check(struct api_call *c, const struct api_perm *p, struct err *e)
@@ -91,11 +107,15 @@ static int check(struct api_call *c, const struct api_perm *p, struct err *e)
         for (const struct api_perm *k = p->children; r == 0 && k->kind != PERM_END; k++)
             r = check(c, k, e);
         return r;
-    case PERM_OR:
+    case PERM_OR: {
+        bool is_told = false; /* PVE says what is missing only of an "and" in here */
         r = denied(e);
-        for (const struct api_perm *k = p->children; r < 0 && k->kind != PERM_END; k++)
+        for (const struct api_perm *k = p->children; r < 0 && k->kind != PERM_END; k++) {
             r = check(c, k, e);
-        return r;
+            is_told = k->kind == PERM_AND;
+        }
+        return r < 0 && !is_told ? denied(e) : r;
+    }
     case PERM_PERM:
         return check_perm(c, p, e);
     case PERM_USERID_SELF: {

@@ -146,11 +146,6 @@ static int add_deletes(struct change *ch, const char *list, struct err *e)
         if (config_get(&ch->set, key))
             return api_param_error(c, e, "delete", "you can't use '-%s' and -delete %s' at the same time", key, key);
         r = change_check_key(ch, p, key, NULL, e);
-        if (r == 0 && guest_is_drive_key(key) && config_get(&ch->config, key))
-            r = api_require(c, arena_printf(&c->arena, "/vms/%u", ch->vmid),
-                            guest_drive_is_cdrom(config_get(&ch->config, key)) ? PRIV_M(VM_CONFIG_CDROM)
-                                                                               : PRIV_M(VM_CONFIG_DISK),
-                            false, e);
     }
     return r;
 }
@@ -176,17 +171,23 @@ static int revert(struct change *ch, const char *list, struct err *e)
     return r;
 }
 
-static int load_current(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e)
+/* Asked after the rights: who may not change the guest does not learn what state it is in. */
+static int check_current(const struct guest *g, const struct change_request *q, struct err *e)
 {
     const char *lock = config_get(&g->config, "lock");
 
-    if (q->is_lock_skipped && api_require_root(ch->call, e) < 0)
-        return e->num;
     if (lock && !q->is_lock_skipped)
         return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", lock);
     if (q->digest && !streq(q->digest, g->digest))
         return err_set(e, -EAGAIN, "state.conflict",
                        "detected modified configuration - file changed by other user? Try again.");
+    return 0;
+}
+
+static int load_current(struct change *ch, const struct guest *g, const struct change_request *q, struct err *e)
+{
+    if (q->is_lock_skipped && api_require_root(ch->call, e) < 0)
+        return e->num;
     if (config_copy(&g->config, &ch->config) < 0 || config_copy(&g->pending, &ch->pending) < 0)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     ch->is_running = guest_is_running(g);
@@ -236,6 +237,8 @@ int change_init(struct change *ch, const struct guest *g, const struct change_re
         r = add_deletes(ch, q->deleted, e);
     if (r == 0)
         r = revert(ch, q->reverted, e);
+    if (r == 0 && g)
+        r = check_current(g, q, e);
     return r < 0 ? r : check_boot(ch, e);
 }
 

@@ -26,30 +26,39 @@ static int require_storage(struct change *ch, const char *storage, priv_mask mas
     return api_require(ch->call, path, mask, any, e);
 }
 
-/* An existing volume: its owner's rights count, not only the storage's. */
+/* An existing volume. Who administers the storage may use all of it; others what is for reading, and what belongs to a
+ * guest that they may configure. What a guest left behind that is gone is nobody's to take, under its number neither.
+ */
 static int check_volume(struct change *ch, const struct volume_id *v, struct err *e)
 {
     struct api_call *c = ch->call;
+    bool is_own = v->vmid == ch->vmid;
+    struct err ignored = ERR_INIT;
     char path[24];
 
+    if (require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, &ignored) == 0)
+        return 0;
     if (v->content != STORAGE_CONTENT_images)
         return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
-    if (v->vmid == ch->vmid && !ch->is_create)
+    if (is_own && !ch->is_create)
         return 0;
+    if (is_own || !guest_find(c->api->guests, v->vmid))
+        return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, e);
+    int r = require_storage(ch, v->storage, PRIV_M(DATASTORE_AUDIT), false, e);
     api_vm_path(v->vmid, path);
-    if (v->vmid != ch->vmid && guest_find(c->api->guests, v->vmid) &&
-        auth_has(c->api->auth, &c->who, path, PRIV_M(VM_CONFIG_DISK), false))
-        return 0;
-    return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, e);
+    return r < 0 ? r : api_require(c, path, PRIV_M(VM_CONFIG_DISK), false, e);
 }
 
 static int check_drive(struct change *ch, const char *key, const char *value, struct err *e)
 {
     struct volume_id v;
     struct propstr p;
-    bool is_cdrom = guest_drive_is_cdrom(value);
-    int r = require_vm(ch, is_cdrom ? PRIV_M(VM_CONFIG_CDROM) : PRIV_M(VM_CONFIG_DISK), e);
+    const char *old = config_get(&ch->config, key);
+    priv_mask mask = guest_drive_is_cdrom(value) ? PRIV_M(VM_CONFIG_CDROM) : PRIV_M(VM_CONFIG_DISK);
 
+    if (old && !guest_drive_is_cdrom(old))
+        mask |= PRIV_M(VM_CONFIG_DISK); /* a CD-ROM in the place of a disk takes the disk away */
+    int r = require_vm(ch, mask, e);
     if (r < 0)
         return r;
     r = propstr_parse(value, "file", &p, e);
@@ -94,8 +103,7 @@ static int check_boot_file(struct change *ch, const char *value, struct err *e)
         r = volume_id_parse(value, &v, e);
     if (r == 0 && v.content != STORAGE_CONTENT_boot)
         return err_set(e, -EINVAL, "param.invalid", "not a volume of content 'boot'");
-    return r < 0 ? r
-                 : require_storage(ch, v.storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
+    return r < 0 ? r : check_volume(ch, &v, e);
 }
 
 int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value, struct err *e)
@@ -114,6 +122,9 @@ int change_check_key(struct change *ch, const struct api_param *p, const char *k
         return err_set(e, -EINVAL, "param.unsupported", "unused volumes are recorded by the server");
     if (streq(p->privilege, "root"))
         return api_require_root(ch->call, e);
-    return priv_find(p->privilege, &bit) ? require_vm(ch, UINT64_C(1) << bit, e)
-                                         : err_set(e, -EPERM, "auth.denied", "Permission check failed");
+    if (!priv_find(p->privilege, &bit))
+        return err_set(e, -EPERM, "auth.denied", "Permission check failed");
+    int r = require_vm(ch, UINT64_C(1) << bit, e);
+    /* When a guest starts with the host is the host's behaviour too. */
+    return r == 0 && streq(key, "startup") ? api_require(ch->call, "/", PRIV_M(SYS_MODIFY), false, e) : r;
 }

@@ -156,7 +156,7 @@ static bool cluster_one(void *arg, const struct task_view *v)
 
 int api_cluster_tasks(struct api_call *c, const struct api_cluster_tasks_args *a, struct err *e)
 {
-    struct cluster_ctx l = {.call = c, .may_audit = may_audit_node(c)};
+    struct cluster_ctx l = {.call = c, .may_audit = auth_has(c->api->auth, &c->who, "/", PRIV_M(SYS_AUDIT), true)};
 
     jw_array(&c->out);
     task_each(c->api->tasks, cluster_one, &l);

@@ -10,6 +10,15 @@ const char *auth_acl_type_name(enum auth_acl_type type)
     return acl_types[type];
 }
 
+uint64_t auth_prefix(const char *text)
+{
+    uint64_t p = 0;
+
+    for (unsigned i = 0; i < sizeof(p); i++)
+        p = p << 8 | (unsigned char)(*text ? *text++ : 0);
+    return p;
+}
+
 /* The next word of a text cut apart at single spaces; NULL at the end. */
 static char *next_word(char **pos)
 {
@@ -83,6 +92,7 @@ static int add_entry(struct auth *a, const char *path, const struct auth_acl_ent
         acl->entries = entries;
     copy.id = strdup(want->id);
     copy.role = strdup(want->role);
+    copy.prefix = auth_prefix(want->id);
     if (!entries || !copy.id || !copy.role) {
         free(copy.id);
         free(copy.role);

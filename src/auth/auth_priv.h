@@ -37,6 +37,7 @@ struct auth {
     struct auth_set
         damaged; /* keys of records that could not be read: while there are any, only root may do anything */
     bool is_out_of_memory;
+    uint64_t role_generation; /* changes whenever a role does */
     struct ticket_key ticket_keys[TICKET_KEYS_MAX];
     size_t n_ticket_keys;
     uint64_t ticket_revision;

@@ -209,6 +209,7 @@ static void on_record(struct auth *a, const struct kind *k, const char *key, con
         return;
     }
     auth_clear_damage(a, key);
+    a->role_generation += k->kind == AUTH_ROLE;
     auth_item_free(k->kind, auth_set_remove(&a->sets[k->kind], id));
     if (!value)
         return;
@@ -246,6 +247,7 @@ int auth_new(struct state *s, struct auth **ret, struct err *e)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     }
     a->state = s;
+    a->role_generation = 1; /* entries begin with 0 */
     randombytes_buf(a->console_key, sizeof(a->console_key));
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kinds); i++)

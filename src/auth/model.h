@@ -74,11 +74,16 @@ struct auth_token {
 
 enum auth_acl_type { AUTH_ACL_USER, AUTH_ACL_GROUP, AUTH_ACL_TOKEN };
 
+struct auth_role;
+
 struct auth_acl_entry {
     enum auth_acl_type type;
     bool is_propagated;
     uint64_t revision;
     char *id, *role;
+    uint64_t prefix;               /* auth_prefix(id) */
+    const struct auth_role *found; /* what role names, as long as no role changed since */
+    uint64_t found_generation;
 };
 
 /* Entries are sorted by type, id and role. */
@@ -118,6 +123,8 @@ const void *auth_find(const struct auth *a, enum auth_kind kind, const char *key
 size_t auth_lower_bound(const struct auth_set *set, const char *key);
 bool auth_member_of(const struct auth_member *m, const char *ref);
 bool auth_user_in_group(const struct auth *a, const char *user, const char *group);
+/* The first eight bytes as a number: orders as strcmp does, as far as they differ. */
+uint64_t auth_prefix(const char *text);
 const char *auth_acl_type_name(enum auth_acl_type type);
 
 /* Checks of names as PVE has them; texts are PVE's too. -EINVAL "param.invalid". */

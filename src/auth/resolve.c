@@ -15,30 +15,76 @@ struct grant {
     bool is_set, is_no_access;
 };
 
-static void add_entry(const struct auth *a, const struct auth_acl_entry *entry, bool is_final, struct grant *g)
+/* A user, group or token that entries are looked up by. */
+struct name {
+    const char *id;
+    uint64_t prefix;
+};
+
+#define WHO_GROUPS_MAX 64u
+
+/* groups: those that exist, unless the user is in too many to keep here. */
+struct who {
+    struct name self; /* user, or full token id */
+    bool is_token, has_groups;
+    const struct auth_member *member;
+    struct name groups[WHO_GROUPS_MAX];
+    size_t n_groups;
+};
+
+/* NULL when the role is gone. */
+static const struct auth_role *role_of(const struct auth *a, struct auth_acl_entry *entry)
+{
+    if (entry->found_generation != a->role_generation) {
+        entry->found = auth_find(a, AUTH_ROLE, entry->role);
+        entry->found_generation = a->role_generation;
+    }
+    return entry->found;
+}
+
+static void add_entry(const struct auth *a, struct auth_acl_entry *entry, bool is_final, struct grant *g)
 {
     /* An entry for a role that is gone says nothing. */
-    const struct auth_role *role = is_final || entry->is_propagated ? auth_find(a, AUTH_ROLE, entry->role) : NULL;
+    const struct auth_role *role = is_final || entry->is_propagated ? role_of(a, entry) : NULL;
 
     if (!role)
         return;
     g->is_set = true;
-    if (role->is_special && streq(role->item.key, "NoAccess"))
+    if (role->is_special && !role->mask && streq(role->item.key, "NoAccess"))
         g->is_no_access = true;
     g->all |= role->mask;
     if (entry->is_propagated)
         g->propagated |= role->mask;
 }
 
-/* Index of the first entry that is not below (type, id). */
-static size_t first_entry(const struct auth_acl *acl, enum auth_acl_type type, const char *id)
+/* Are prefixes all there is to compare? Then the eighth byte is the end. */
+static bool is_short(const struct name *name)
+{
+    return (name->prefix & 0xff) == 0;
+}
+
+static bool is_of(const struct auth_acl_entry *entry, const struct name *name)
+{
+    return entry->prefix == name->prefix && (is_short(name) || streq(entry->id, name->id));
+}
+
+static bool is_below(const struct auth_acl_entry *entry, enum auth_acl_type type, const struct name *name)
+{
+    if (entry->type != type)
+        return entry->type < type;
+    if (entry->prefix != name->prefix)
+        return entry->prefix < name->prefix;
+    return !is_short(name) && strcmp(entry->id, name->id) < 0;
+}
+
+/* Index of the first entry that is not below (type, name). */
+static size_t first_entry(const struct auth_acl *acl, enum auth_acl_type type, const struct name *name)
 {
     size_t low = 0, high = acl->n;
 
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        const struct auth_acl_entry *m = &acl->entries[mid];
-        if (m->type < type || (m->type == type && strcmp(m->id, id) < 0))
+        if (is_below(&acl->entries[mid], type, name))
             low = mid + 1;
         else
             high = mid;
@@ -46,38 +92,51 @@ static size_t first_entry(const struct auth_acl *acl, enum auth_acl_type type, c
     return low;
 }
 
-static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_acl_type type, const char *id,
+static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_acl_type type, const struct name *name,
                    bool is_final, struct grant *g)
 {
-    for (size_t i = first_entry(acl, type, id);
-         i < acl->n && acl->entries[i].type == type && streq(acl->entries[i].id, id); i++)
-        add_entry(a, &acl->entries[i], is_final, g);
+    for (size_t i = first_entry(acl, type, name); i < acl->n; i++) {
+        struct auth_acl_entry *entry = &acl->entries[i];
+        if (entry->type != type || !is_of(entry, name))
+            break;
+        add_entry(a, entry, is_final, g);
+    }
 }
 
 /* Walks whichever is shorter: the groups that the path names, or those that the user is in. */
-static void add_groups(const struct auth *a, const struct auth_acl *acl, const struct auth_member *m, bool is_final,
+static void add_groups(const struct auth *a, const struct auth_acl *acl, const struct who *who, bool is_final,
                        struct grant *g)
 {
-    size_t from = first_entry(acl, AUTH_ACL_GROUP, ""), to = first_entry(acl, AUTH_ACL_TOKEN, "");
+    const struct name first = {.id = ""};
+    size_t from = first_entry(acl, AUTH_ACL_GROUP, &first), to = first_entry(acl, AUTH_ACL_TOKEN, &first);
 
-    if (!m || from == to)
+    if (!who->member || from == to)
         return;
-    if (m->n < to - from) {
-        for (size_t i = 0; i < m->n; i++)
-            if (auth_find(a, AUTH_GROUP, m->refs[i]))
-                add_of(a, acl, AUTH_ACL_GROUP, m->refs[i], is_final, g);
+    if (who->has_groups && who->n_groups < to - from) {
+        for (size_t i = 0; i < who->n_groups; i++)
+            add_of(a, acl, AUTH_ACL_GROUP, &who->groups[i], is_final, g);
         return;
     }
     for (size_t i = from; i < to; i++)
-        if (auth_member_of(m, acl->entries[i].id) && auth_find(a, AUTH_GROUP, acl->entries[i].id))
+        if (auth_member_of(who->member, acl->entries[i].id) && auth_find(a, AUTH_GROUP, acl->entries[i].id))
             add_entry(a, &acl->entries[i], is_final, g);
 }
 
-struct who {
-    const char *id; /* user, or full token id */
-    bool is_token;
-    const struct auth_member *groups;
-};
+static struct name name_of(const char *id)
+{
+    return (struct name){.id = id, .prefix = auth_prefix(id)};
+}
+
+/* Every level asks for the same groups: whether they exist is found out once. */
+static void collect_groups(const struct auth *a, struct who *who)
+{
+    const struct auth_member *m = who->member;
+
+    who->has_groups = m && m->n <= WHO_GROUPS_MAX;
+    for (size_t i = 0; who->has_groups && i < m->n; i++)
+        if (auth_find(a, AUTH_GROUP, m->refs[i]))
+            who->groups[who->n_groups++] = name_of(m->refs[i]);
+}
 
 static void apply_level(const struct auth *a, const struct who *who, const char *path, size_t n, bool is_final,
                         struct grant *g)
@@ -88,9 +147,9 @@ static void apply_level(const struct auth *a, const struct who *who, const char 
     if (!item)
         return;
     const struct auth_acl *acl = container_of(item, struct auth_acl, item);
-    add_of(a, acl, who->is_token ? AUTH_ACL_TOKEN : AUTH_ACL_USER, who->id, is_final, &here);
+    add_of(a, acl, who->is_token ? AUTH_ACL_TOKEN : AUTH_ACL_USER, &who->self, is_final, &here);
     if (!here.is_set && !who->is_token)
-        add_groups(a, acl, who->groups, is_final, &here);
+        add_groups(a, acl, who, is_final, &here);
     if (here.is_set)
         *g = here;
 }
@@ -143,10 +202,15 @@ static struct grant resolve(const struct auth *a, const struct who *who, const c
 
 static struct grant resolve_user(const struct auth *a, const char *user, const char *path)
 {
-    struct who who = {.id = user, .groups = auth_find(a, AUTH_MEMBER, user)};
+    struct who who;
 
     if (streq(user, "root@pam"))
         return (struct grant){.all = PRIV_ALL, .propagated = PRIV_ALL};
+    who.self = name_of(user);
+    who.is_token = false;
+    who.member = auth_find(a, AUTH_MEMBER, user);
+    who.n_groups = 0;
+    collect_groups(a, &who);
     return auth_is_usable(a) ? resolve(a, &who, path) : (struct grant){0};
 }
 
@@ -161,7 +225,9 @@ static struct grant resolve_token(const struct auth *a, const struct auth_subjec
     struct grant of_user = resolve_user(a, s->user, path);
     if (!token->is_separated)
         return of_user;
-    struct who who = {.id = id, .is_token = true};
+    struct who who;
+    who.self = name_of(id);
+    who.is_token = true;
     struct grant g = auth_is_usable(a) ? resolve(a, &who, path) : (struct grant){0};
     return (struct grant){.all = g.all & of_user.all, .propagated = g.propagated & of_user.propagated};
 }
