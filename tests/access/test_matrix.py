@@ -70,7 +70,7 @@ REQUESTS = {
        for of in ("/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/storage/{storage}")},
     # Realms and second factors: what is named is there already, or is not.
     "POST /access/domains": [{"realm": "pve", "type": "pve"}],
-    "PUT /access/domains/{realm}": [{"comment": "x"}],
+    "PUT /access/domains/{realm}": [{"comment": "x", "digest": "0" * 40}],
     "DELETE /access/domains/{realm}": [{"realm": "none"}],
     "POST /access/vncticket": [{"authid": TARGET, "path": f"/vms/{GUEST}", "privs": "VM.Console", "vncticket": "none"}],
     "POST /access/tfa/{userid}": [{"type": "u2f"}],
