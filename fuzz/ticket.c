@@ -1,13 +1,14 @@
 /* What strangers send as proof of who they are, and names and paths beside it. The first byte chooses; the rest is the
  * text. Nothing but the one good proof of each kind may be accepted. */
 #include "auth/fake_state.h"
+#include "auth/second.h"
 #include "base/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static struct auth *auth;
 static struct auth_subject ada = {.user = "ada@pve"};
-static char good_ticket[256], good_csrf[128], good_token[160];
+static char good_ticket[256], good_csrf[128], good_token[160], good_challenge[AUTH_CHALLENGE_CAP];
 
 static void need(bool ok)
 {
@@ -29,6 +30,8 @@ static void begin(void)
     fake_commit(t);
     need(auth_ticket_make(auth, "ada@pve", good_ticket, sizeof(good_ticket), &e) == 0);
     need(auth_csrf_make(auth, "ada@pve", good_csrf, sizeof(good_csrf), &e) == 0);
+    fake_feed("shared/secret/tfa/ada@pve", "{\"format\":1,\"entries\":[]}");
+    need(auth_challenge_make(auth, "ada@pve", good_challenge, &e) == 0);
     snprintf(good_token, sizeof(good_token), "ada@pve!ci=%s", secret);
 }
 
@@ -41,13 +44,14 @@ static void try_proofs(const char *text)
     need(auth_csrf_verify(auth, text, &ada, &e) < 0 || streq(text, good_csrf));
     need(auth_token_verify(auth, text, &s, &e) < 0 || streq(text, good_token));
     need(auth_console_ticket_use(auth, text, &ada, "/vms/100", 5900, &e) < 0);
+    need(auth_challenge_verify(auth, text, "ada@pve", &e) < 0 || streq(text, good_challenge));
 }
 
 /* The good proofs, changed by the input: byte at [0] xor [1], cut to [2]. */
 static void try_changed(const char *text, size_t n)
 {
-    const char *const all[] = {good_ticket, good_csrf, good_token};
-    char copy[256], console[128];
+    const char *const all[] = {good_ticket, good_csrf, good_token, good_challenge};
+    char copy[AUTH_CHALLENGE_CAP], console[128];
     struct auth_subject s;
     struct err e = ERR_INIT;
 
@@ -93,11 +97,11 @@ static void try_names(const char *text)
 /* Records as a damaged store might give them, in a world of its own. */
 static void try_record(const char *text)
 {
-    static const char *const keys[] = {"shared/auth/user/x@pve",    "shared/auth/group/x",
-                                       "shared/auth/role/x",        "shared/auth/realm/x",
-                                       "shared/auth/token/x@pve!t", "shared/auth/acl/vms user x@pve NoAccess",
-                                       "shared/auth/pool/x",        "shared/auth/member/guest/100",
-                                       "shared/secret/ticket",      "shared/secret/token/x@pve!t"};
+    static const char *const keys[] = {
+        "shared/auth/user/x@pve",      "shared/auth/group/x",          "shared/auth/role/x",
+        "shared/auth/realm/x",         "shared/auth/token/x@pve!t",    "shared/auth/acl/vms user x@pve NoAccess",
+        "shared/auth/pool/x",          "shared/auth/member/guest/100", "shared/secret/ticket",
+        "shared/secret/token/x@pve!t", "shared/secret/tfa/x@pve"};
     struct auth *old = auth;
     struct err e = ERR_INIT;
     char key[300];

@@ -239,8 +239,7 @@ static void test_damage(void **arg)
         "{\"format\":1}",
         "{\"format\":1,\"entries\":[1]}",
         "{\"format\":1,\"entries\":[{\"type\":\"webauthn\",\"id\":\"x\"}]}",
-        "{\"format\":1,\"entries\":[{\"type\":\"totp\",\"id\":\"x\",\"secret\":\"AAAA\",\"algorithm\":\"SHA1\","
-        "\"digits\":6,\"period\":30}]}",
+        "{\"format\":1,\"entries\":[{\"type\":\"totp\",\"id\":\"x\",\"secret\":\"AAAA\",\"algorithm\":\"SHA1\"}]}",
         "{\"format\":1,\"entries\":[{\"type\":\"recovery\",\"id\":\"recovery\",\"salt\":\"00\",\"codes\":[]}]}",
         "{\"format\":1,\"entries\":[],\"failures\":-1}",
         "{\"format\":1,\"entries\":[],\"totp-locked\":\"no\"}",

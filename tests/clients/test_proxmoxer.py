@@ -1,10 +1,13 @@
 """proxmoxer, the Python library, unchanged, through the recording proxy: a VM's life, and what it makes of errors."""
+import time
+
 import urllib3
 
 from proxmoxer import ProxmoxAPI, ResourceException
 from proxmoxer.backends.https import AuthenticationError
 
 from lib.holm import PASSWORD
+from lib.otp import add_totp
 from lib.proxy import Proxy
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -52,6 +55,29 @@ def token(node):
         api = connect(proxy, user="admin@pve", token_name="lib", token_value=answer["value"])
         assert api.version.get()["release"] == "9.2"
         connect(proxy).access.users("admin@pve").token("lib").delete()
+
+
+@test(limit=60)
+def one_time_password(node):
+    """Its parameter otp goes with the password in one step; renewing the ticket asks for none."""
+    node.create_user("second@pve")
+    phone = add_totp(node, "second@pve")
+    code = phone.code()
+    with Proxy(node) as proxy:
+        api = connect(proxy, user="second@pve", password=PASSWORD, otp=code)
+        assert api.version.get()["release"] == "9.2"
+        auth = api._backend.auth
+        before = auth.pve_auth_ticket
+        wait_for(lambda: time.time() > int(before.split(":")[2], 16) + 1, 5, "a ticket of another second")
+        auth._getNewTokens()
+        assert auth.pve_auth_ticket != before and api.version.get()["release"] == "9.2"
+        for wrong in (code, phone.wrong()):
+            try:
+                connect(proxy, user="second@pve", password=PASSWORD, otp=wrong)
+            except AuthenticationError as e:
+                assert "Couldn't authenticate user: second@pve" in str(e), e
+            else:
+                raise AssertionError("logged in with a used or wrong one-time password")
 
 
 @test

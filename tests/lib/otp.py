@@ -2,17 +2,39 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import os
 import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
+
+from requests.adapters import HTTPAdapter
 
 from lib.client import ApiError
 from lib.holm import PASSWORD
 from lib.wait import wait_for
 
+_addresses = itertools.count(256)
 # Seconds that must be left of a period before a test counts on it.
 ROOM = 12
+
+
+class _From(HTTPAdapter):
+    def __init__(self, address):
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args, **kw):
+        super().init_poolmanager(*args, source_address=(self.address, 0), **kw)
+
+
+def stranger(node):
+    """Nobody, from an address that was not seen before: what is tried here must not count as guessing from one place."""
+    client, n = node.nobody(), next(_addresses)
+    client.http.mount("https://", _From(f"127.77.{n >> 8 & 255}.{n & 255}"))
+    return client
 
 
 class Authenticator:
@@ -60,15 +82,14 @@ def add_recovery(node, user):
 
 def ask(node, user, password=PASSWORD):
     """The first step of a login: the challenge."""
-    data = node.nobody().post("/access/ticket", username=user, password=password)
+    data = stranger(node).post("/access/ticket", username=user, password=password)
     assert data["NeedTFA"] == 1, data
     return data["ticket"]
 
 
 def answer(node, user, challenge, text):
     """The second step: the reply."""
-    return node.nobody().call("POST", "/access/ticket",
-                              {"username": user, "tfa-challenge": challenge, "password": text})
+    return stranger(node).call("POST", "/access/ticket", {"username": user, "tfa-challenge": challenge, "password": text})
 
 
 def login(node, user, text):
@@ -77,3 +98,19 @@ def login(node, user, text):
     if reply.status >= 400:
         raise ApiError(reply)
     return reply.data
+
+
+def at_once(calls):
+    """Runs all calls as close together as threads get; returns what they returned."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call):
+        barrier.wait()
+        return call()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def row(node, user):
+    """The user's row in the list of all second factors."""
+    return next(r for r in node.api.get("/access/tfa") if r["userid"] == user)
