@@ -17,7 +17,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from access.evaluate import User, World, is_token
+from access.world import User, World, is_token
 from lib import facts
 from lib.client import note_complaints
 

@@ -1,7 +1,7 @@
 """One user or token for each built-in role and each form of granting it, and the objects that they are granted on."""
 import time
 
-from access.evaluate import builtin_roles
+from access.world import builtin_roles
 
 GUEST, PLAIN, OTHER, NEW = 950, 951, 952, 960  # locked and protected; to be configured; elsewhere; not there
 POOL, TOP = "top/mid", "top"

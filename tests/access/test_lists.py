@@ -2,9 +2,10 @@
 import sqlite3
 import time
 
-from access import evaluate as ev
+from access import visible as ev
 from access.ground import Ground
 from access.principals import GUEST, OTHER, PLAIN, POOL, TARGET, TOP, Forms
+from access.world import Entry, need
 from lib.tap import main, test
 
 LONE = 970  # a guest in no pool
@@ -83,7 +84,7 @@ class Eyes:
         yield "resources: node", [bool(r.get("maxmem")) for r in node], [self.audits_node(who)]
 
     def audits_node(self, who):
-        return ev.need(self.world, who, "/nodes/n1", ["Sys.Audit"]) is None
+        return need(self.world, who, "/nodes/n1", ["Sys.Audit"]) is None
 
     def objects(self, who):
         w = self.world
@@ -96,7 +97,7 @@ class Eyes:
 
     def access(self, who):
         w = self.world
-        acl = {ev.Entry(r["path"], r["type"], r["ugid"], r["roleid"], bool(r["propagate"])) for r in self.get(who, "/access/acl")}
+        acl = {Entry(r["path"], r["type"], r["ugid"], r["roleid"], bool(r["propagate"])) for r in self.get(who, "/access/acl")}
         yield "users", ids(self.get(who, "/access/users", full=1), "userid"), ev.visible_users(w, who)
         yield "groups", ids(self.get(who, "/access/groups"), "groupid"), ev.visible_groups(w, who)
         yield "acl", acl, ev.visible_acl(w, who)

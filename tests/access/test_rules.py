@@ -6,8 +6,9 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from access.evaluate import all_privileges, decide
+from access.evaluate import decide
 from access.ground import Ground
+from access.world import all_privileges
 from lib import facts
 from lib.tap import main, test
 
