@@ -28,6 +28,7 @@ struct pool;
 struct workers;
 struct engine_host;
 struct idempotency;
+struct stats;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -40,6 +41,7 @@ struct api {
     struct pool *pool;
     struct workers *workers;
     struct idempotency *idempotency;
+    struct stats *stats;
     const struct engine_host *host;
     const char *node;
     const char *root_dir;

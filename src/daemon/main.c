@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #include "api/idempotency.h"
+#include "api/stats.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -225,7 +226,8 @@ static int open_all(struct daemon *d, struct err *e)
                             .node = a->node,
                             .guest_program = guest,
                             .instance = d->instance};
-    return guest_mgr_new(&env, &a->guests, e);
+    r = guest_mgr_new(&env, &a->guests, e);
+    return r < 0 ? r : stats_new(a, &a->stats, e);
 }
 
 static void close_all(struct daemon *d)
@@ -242,6 +244,7 @@ static void close_all(struct daemon *d)
             break;
     }
     task_mgr_abandon(a->tasks);
+    stats_free(a->stats);
     workers_free(a->workers);
     pool_free(a->pool);
     guest_mgr_free(a->guests);
