@@ -34,6 +34,7 @@ struct password_gate;
 struct lasting;
 struct audit;
 struct audit_digests;
+struct stats;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -52,6 +53,7 @@ struct api {
     struct audit *audit;
     struct audit_digests *digests;
     bool is_verifying; /* the audit log */
+    struct stats *stats;
     const struct engine_host *host;
     const char *node;
     const char *root_dir;

@@ -2,6 +2,7 @@
 #include "api/host.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -118,4 +119,42 @@ void host_loadavg(char ret[3][16])
         load[0] = load[1] = load[2] = 0;
     for (int i = 0; i < 3; i++)
         snprintf(ret[i], 16, "%.2f", load[i]);
+}
+
+/* A card with hardware behind it, or what stands for one in a container. */
+static bool is_physical(const char *name)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/sys/class/net/%s/device", name);
+    return str_starts(name, "eth") || access(path, F_OK) == 0;
+}
+
+static void read_cards(const char *text, struct host_slow *ret)
+{
+    for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+        char name[17];
+        uint64_t in, out;
+        if (sscanf(line, " %16[^: ]: %lu %*u %*u %*u %*u %*u %*u %*u %lu", name, &in, &out) != 3 || !is_physical(name))
+            continue;
+        ret->net_in += in;
+        ret->net_out += out;
+    }
+}
+
+void host_slow_get(struct host_slow *ret)
+{
+    struct statvfs v;
+    struct buf b;
+
+    *ret = (struct host_slow){0};
+    if (statvfs("/", &v) == 0) {
+        ret->root_total = (uint64_t)v.f_blocks * v.f_frsize;
+        ret->root_free = (uint64_t)v.f_bfree * v.f_frsize;
+        ret->root_available = (uint64_t)v.f_bavail * v.f_frsize;
+        ret->root_used = ret->root_total - ret->root_free;
+    }
+    if (read_proc("/proc/net/dev", &b))
+        read_cards(buf_str(&b), ret);
+    buf_done(&b);
 }

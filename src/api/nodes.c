@@ -1,5 +1,4 @@
 /* /version, /nodes and what shows the state of a node. PVE: pve-manager, Nodes.pm. */
-#include <sys/statvfs.h>
 #include <sys/utsname.h>
 
 #include "api/common.h"
@@ -120,26 +119,15 @@ static void write_memory(struct jw *w)
     jw_object_end(w);
 }
 
-struct rootfs {
-    uint64_t total, free, avail;
-};
-
-static int read_rootfs(void *ctx, struct err *e)
+static int read_slow(void *ctx, struct err *e)
 {
-    struct rootfs *fs = ctx;
-    struct statvfs v;
-
-    if (statvfs("/", &v) < 0)
-        return err_errno(e, errno, "statvfs /");
-    fs->total = (uint64_t)v.f_blocks * v.f_frsize;
-    fs->free = (uint64_t)v.f_bfree * v.f_frsize;
-    fs->avail = (uint64_t)v.f_bavail * v.f_frsize;
+    host_slow_get(ctx);
     return 0;
 }
 
 static int finish_status(struct api_call *c, void *ctx, int r, struct err *e)
 {
-    struct rootfs *fs = ctx;
+    struct host_slow *fs = ctx;
     struct jw *w = &c->out;
     char load[3][16];
     double iowait, cpu = host_cpu_usage(&iowait);
@@ -165,10 +153,10 @@ static int finish_status(struct api_call *c, void *ctx, int r, struct err *e)
     jw_array_end(w);
     jw_key(w, "rootfs");
     jw_object(w);
-    jw_kv_u64(w, "total", fs->total);
-    jw_kv_u64(w, "used", fs->total - fs->free);
-    jw_kv_u64(w, "free", fs->free);
-    jw_kv_u64(w, "avail", fs->avail);
+    jw_kv_u64(w, "total", fs->root_total);
+    jw_kv_u64(w, "used", fs->root_used);
+    jw_kv_u64(w, "free", fs->root_free);
+    jw_kv_u64(w, "avail", fs->root_available);
     jw_object_end(w);
     jw_kv_str(w, "pveversion", "holm/" HOLM_VERSION);
     jw_object_end(w);
@@ -178,11 +166,11 @@ static int finish_status(struct api_call *c, void *ctx, int r, struct err *e)
 int api_node_status(struct api_call *c, const struct api_node_status_args *a, struct err *e)
 {
     int r = api_check_node(c, a->node, e);
-    struct rootfs *fs = r < 0 ? NULL : arena_alloc(&c->arena, sizeof(*fs));
+    struct host_slow *fs = r < 0 ? NULL : arena_alloc(&c->arena, sizeof(*fs));
 
     if (r < 0)
         return r;
-    return fs ? api_offload(c, read_rootfs, finish_status, fs) : err_set(e, -ENOMEM, NULL, "out of memory");
+    return fs ? api_offload(c, read_slow, finish_status, fs) : err_set(e, -ENOMEM, NULL, "out of memory");
 }
 
 int api_node_lxc_list(struct api_call *c, const struct api_node_lxc_list_args *a, struct err *e)

@@ -18,6 +18,7 @@
 #include "api/lasting.h"
 #include "audit/audit.h"
 #include "auth/limit.h"
+#include "api/stats.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -276,7 +277,8 @@ static int open_all(struct daemon *d, struct err *e)
                             .node = a->node,
                             .guest_program = guest,
                             .instance = d->instance};
-    return guest_mgr_new(&env, &a->guests, e);
+    r = guest_mgr_new(&env, &a->guests, e);
+    return r < 0 ? r : stats_new(a, &a->stats, e);
 }
 
 static void close_all(struct daemon *d)
@@ -297,6 +299,7 @@ static void close_all(struct daemon *d)
             break;
     }
     task_mgr_abandon(a->tasks);
+    stats_free(a->stats);
     workers_free(a->workers);
     workers_free(d->password_workers);
     workers_free(d->pam_workers);

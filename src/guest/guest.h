@@ -99,6 +99,7 @@ const char *guest_name(const struct guest *g);
 bool guest_is_running(const struct guest *g);    /* anything but stopped */
 const char *guest_status(const struct guest *g); /* "running" or "stopped" */
 uint64_t guest_memory_bytes(const struct guest *g);
+uint64_t guest_memory_used(const struct guest *g); /* last sample; 0 when it does not run */
 uint32_t guest_cpus(const struct guest *g);
 uint64_t guest_disk_bytes(const struct guest *g); /* size of the boot disk */
 uint64_t guest_uptime_s(const struct guest *g);

@@ -72,7 +72,7 @@ void guest_sampler_tick(evutil_socket_t fd, short what, void *arg)
             sample(m, m->guests[i]);
 }
 
-static uint64_t memory_used(const struct guest *g)
+uint64_t guest_memory_used(const struct guest *g)
 {
     uint64_t max = guest_memory_bytes(g);
 
@@ -96,7 +96,7 @@ static void common_members(struct jw *w, struct guest_mgr *m, const struct guest
     jw_kv_str(w, "name", guest_name(g)[0] ? guest_name(g) : "VM");
     jw_kv_u64(w, "uptime", guest_uptime_s(g));
     jw_kv_num(w, "cpu", guest_is_running(g) ? g->cpu_fraction : 0);
-    jw_kv_u64(w, "mem", memory_used(g));
+    jw_kv_u64(w, "mem", guest_memory_used(g));
     jw_kv_u64(w, "maxmem", guest_memory_bytes(g));
     jw_kv_u64(w, "disk", 0);
     jw_kv_u64(w, "maxdisk", guest_disk_bytes(g));
