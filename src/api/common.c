@@ -17,11 +17,21 @@ const char *api_user(struct api_call *c)
     return copy ? copy : "unknown@pam";
 }
 
-int api_reply_task(struct api_call *c, int r, const struct task *t)
+static void task_accepted(void *arg, int r, const struct err *e)
 {
-    if (r == 0)
-        jw_str(&c->out, task_upid(t));
-    return r;
+    api_finish(arg, r, e);
+}
+
+/* Not before a crash would find the task again. */
+int api_reply_task(struct api_call *c, int r, struct task *t)
+{
+    if (r < 0)
+        return r;
+    jw_str(&c->out, task_upid(t));
+    if (task_is_accepted(t))
+        return 0;
+    task_when_accepted(t, task_accepted, c);
+    return API_LATER;
 }
 
 int api_reply_index(struct api_call *c, const char *key, const char *const *names)

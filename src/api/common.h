@@ -12,7 +12,7 @@ MUST_CHECK int api_check_node(struct api_call *c, const char *node, struct err *
 /* "user@realm" or "user@realm!token" for UPIDs; in c->arena. */
 const char *api_user(struct api_call *c);
 /* Ends a handler with the UPID of a task just started (or its error). */
-int api_reply_task(struct api_call *c, int r, const struct task *t);
+int api_reply_task(struct api_call *c, int r, struct task *t);
 /* [{"subdir":NAME},…] for index routes; names end with NULL. */
 int api_reply_index(struct api_call *c, const char *key, const char *const *names);
 /* The caller may see this guest: VM.Audit on it. */

@@ -1,6 +1,7 @@
 /* Plans: the journal around the steps of a task that changes durable things.
  *
- *     journal written (+ initial change) -> step 0 … step n-1 -> one commit: final change + journal removed
+ *     journal written (+ initial change) -> the guest's queue -> step 0 … step n-1 -> one commit: final change +
+ * journal removed
  *
  * An error undoes the steps in reverse and removes the journal. After a crash the entry is found: an undo plan undoes
  * every step (they are idempotent and touch only what carries the task's mark), a forward plan runs every step again
@@ -198,14 +199,9 @@ static void run_step(struct task *t)
     submit(t, t->next_step++, false);
 }
 
-static void on_journal_written(void *arg, int r, uint64_t revision, const struct err *e)
+/* It is this plan's turn. */
+void plan_begin(struct task *t)
 {
-    struct task *t = arg;
-
-    if (r < 0) { /* nothing was begun */
-        task_finish(t, r, e);
-        return;
-    }
     if (plan_fp(t, "begin")) {
         t->result = err_set(&t->err, -EIO, NULL, "fail point");
         drop_journal(t);
@@ -214,7 +210,19 @@ static void on_journal_written(void *arg, int r, uint64_t revision, const struct
     run_step(t);
 }
 
-void plan_begin(struct task *t)
+static void on_journal_written(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct task *t = arg;
+
+    t->is_journalled = r == 0;
+    task_tell_accepted(t, r, e);
+    if (r < 0) /* nothing was begun */
+        task_finish(t, r, e);
+    else
+        task_try_run(t);
+}
+
+void plan_write_journal(struct task *t)
 {
     char key[UPID_MAX + 32];
     autofree char *value = journal_value(t);
@@ -308,7 +316,7 @@ void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json)
     t->final_deletes = json_incref(json_object_get(j, "final-deletes"));
     const char *direction = json_string_value(json_object_get(j, "direction"));
     t->direction = direction && streq(direction, "forward") ? PLAN_FORWARD : PLAN_UNDO;
-    t->is_recovered = true;
+    t->is_recovered = t->is_journalled = true;
     t->ended = recovered_one;
     t->phase = TASK_RUNNING;
     json_decref(j);

@@ -208,6 +208,8 @@ static bool must_wait(struct task *t)
 {
     bool is_earlier = true;
 
+    if (t->steps && !t->is_journalled)
+        return true;
     if (!t->vmid)
         return false;
     LIST_FOREACH(o, &t->mgr->active, struct task, node)
@@ -231,6 +233,38 @@ static void run_next(struct task_mgr *m, uint32_t vmid)
     }
 }
 
+void task_try_run(struct task *t)
+{
+    if (t->phase == TASK_QUEUED && !must_wait(t))
+        run_now(t);
+}
+
+bool task_is_accepted(const struct task *t)
+{
+    return !t->steps || t->is_journalled;
+}
+
+void task_when_accepted(struct task *t, void (*fn)(void *arg, int r, const struct err *e), void *arg)
+{
+    struct err none = ERR_INIT;
+
+    if (task_is_accepted(t)) {
+        fn(arg, 0, &none);
+        return;
+    }
+    t->accepted = fn;
+    t->accepted_arg = arg;
+}
+
+void task_tell_accepted(struct task *t, int r, const struct err *e)
+{
+    void (*fn)(void *arg, int r, const struct err *e) = t->accepted;
+
+    t->accepted = NULL;
+    if (fn)
+        fn(t->accepted_arg, r, e);
+}
+
 static void abort_others(struct task *t)
 {
     LIST_FOREACH_SAFE(o, &t->mgr->active, struct task, node)
@@ -248,8 +282,10 @@ static void start_on_loop(evutil_socket_t fd, short what, void *arg)
     /* Never from inside task_start: the caller gets its UPID before anything happens. */
     if (t->is_overtaking)
         abort_others(t);
-    if (t->phase == TASK_QUEUED && !must_wait(t))
-        run_now(t);
+    if (t->steps)
+        plan_write_journal(t);
+    else
+        task_try_run(t);
 }
 
 static int fill(struct task *t, const struct task_spec *spec)
@@ -627,6 +663,7 @@ void task_mgr_abandon(struct task_mgr *m)
     LIST_FOREACH_SAFE(t, &m->active, struct task, node)
     {
         void (*ended)(struct task * t, void *arg, int r, const struct err *e) = t->ended;
+        task_tell_accepted(t, e.num, &e);
         t->ended = NULL;
         if (ended && !t->is_recovered)
             ended(t, t->arg, e.num, &e);

@@ -2,7 +2,7 @@
  * threads.
  *
  * Two kinds. A plan changes what must not be lost or leaked (volumes, configuration): its steps and their undo are
- * written to the journal (local/journal/UPID) before the first one runs, the final state change is one transaction with
+ * written to the journal (local/journal/UPID) as soon as the task is accepted, the final state change is one transaction with
  * the end of the journal entry, and after a crash it is undone or finished before anything else starts. A live task
  * (start, stop, …) changes what is ephemeral and is not journalled: after a crash, reconcile looks at the world.
  *
@@ -89,6 +89,11 @@ bool task_mgr_is_recovering(struct task_mgr *m);
 
 /* Takes spec's initial and final, and references; on error too. ret (may be NULL) is valid until the task ends. */
 MUST_CHECK int task_start(struct task_mgr *m, const struct task_spec *spec, struct task **ret, struct err *e);
+/* Runs fn on the loop when the task is accepted for good: a plan when its journal entry is on disk (r < 0: it could not
+ * be written, and the task ends with that error), a live task at once. Once for a task. A UPID that a client has seen
+ * before that may be gone after a crash. */
+void task_when_accepted(struct task *t, void (*fn)(void *arg, int r, const struct err *e), void *arg);
+bool task_is_accepted(const struct task *t);
 const char *task_upid(const struct task *t);
 void *task_arg(const struct task *t);
 uint32_t task_vmid(const struct task *t);

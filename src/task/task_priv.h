@@ -34,6 +34,9 @@ struct task {
     size_t next_step;
     int result;
     struct err err;
+    bool is_journalled; /* the entry is on disk */
+    void (*accepted)(void *arg, int r, const struct err *e);
+    void *accepted_arg;
     bool is_recovered; /* continued from the journal of an earlier life */
     /* live */
     void (*begin)(struct task *t, void *arg);
@@ -71,8 +74,13 @@ struct task_mgr {
 struct task *task_alloc(struct task_mgr *m);
 void task_free(struct task *t);
 void task_finish(struct task *t, int r, const struct err *e);
+/* The journal entry is written, or cannot be: tells who waits for that. */
+void task_tell_accepted(struct task *t, int r, const struct err *e);
+/* Runs a queued task if nothing is in its way. */
+void task_try_run(struct task *t);
 
 /* plan.c */
+void plan_write_journal(struct task *t); /* then task_tell_accepted, and task_try_run or task_finish */
 void plan_begin(struct task *t);
 void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json);
 const struct task_step_type *plan_step_find(struct task_mgr *m, const char *name);
