@@ -122,7 +122,7 @@ int api_cluster_log(struct api_call *c, const struct api_cluster_log_args *a, st
         return e->num;
     q->filter.limit = a->has_max ? (uint64_t)a->max : LOG_MAX;
     q->filter.scan_max = LOG_SCAN_MAX;
-    q->filter.user = sees_all ? NULL : arena_strdup(&c->arena, c->who.user);
+    q->filter.user = sees_all ? NULL : api_user(c); /* a token sees what it did, not its user */
     if (!sees_all && !q->filter.user)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     return api_offload(c, work_log, finish_list, q);

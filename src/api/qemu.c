@@ -251,8 +251,8 @@ static int finish_create(struct api_call *c, void *ctx, int r, struct err *e)
         r = change_reply_plan(k->change);
     } else if (r == 0) {
         r = start_creation(c, k, e);
-        if (r == 0)
-            return 0; /* the task owns k and the number now */
+        if (r >= 0)
+            return r; /* the task owns k and the number now */
     }
     guest_release(k->guests, k->change->vmid);
     creation_free(k);

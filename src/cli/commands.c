@@ -98,6 +98,20 @@
         "default", "default", OPT_BOOL, "BOOL", NULL, "whether logins are offered this realm first"                    \
     }
 
+#define TOKENS "/access/users/{userid}/token"
+#define TOKEN                                                                                                          \
+    {                                                                                                                  \
+        "TOKEN", "tokenid", ARG_TEXT                                                                                   \
+    }
+#define TOKEN_OPTS                                                                                                     \
+    {                                                                                                                  \
+        "privsep", "privsep", OPT_BOOL,                                                                                \
+        "BOOL",    NULL,      "whether the token has only its own permissions; yes if not given"},                     \
+        {"comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"},                                                     \
+    {                                                                                                                  \
+        "expire", "expire", OPT_INT, "SECONDS", NULL, "end of the token, seconds since 1970; 0 = never"                \
+    }
+
 const struct cli_command command_table[] = {
     /* vm */
     {"vm", "list", .method = "GET", .path = "/cluster/resources", .fixed = "type=vm", .only = "type=qemu",
@@ -202,20 +216,21 @@ const struct cli_command command_table[] = {
            "read the new password from a file, - for standard input; asks if not given"}),
      .method = "PUT", .path = "/access/password", .help = "Set the password of a user.",
      .example = "holm user password admin@pve", .run = user_password_run},
-    {"user", "token list", ARGS(USER), .method = "GET", .path = "/access/users/{userid}/token",
-     .columns = "tokenid,privsep,expire,comment", .help = "List the API tokens of a user.",
-     .example = "holm user token list admin@pve"},
-    {"user", "token add", ARGS(USER, {"TOKEN", "tokenid", ARG_TEXT}),
-     OPTS({"privsep", "privsep", OPT_BOOL, "BOOL", NULL,
-           "whether the token has only its own permissions; yes if not given"},
-          {"comment", "comment", OPT_TEXT, "TEXT", NULL, "comment"},
-          {"expire", "expire", OPT_INT, "SECONDS", NULL, "end of the token, seconds since 1970; 0 = never"}),
-     .method = "POST", .path = "/access/users/{userid}/token/{tokenid}", .columns = "full-tokenid,value",
-     .help = "Make an API token and print its secret, which is shown only this once.",
-     .example = "holm user token add admin@pve ci --privsep no"},
-    {"user", "token delete", ARGS(USER, {"TOKEN", "tokenid", ARG_TEXT}), .method = "DELETE",
-     .path = "/access/users/{userid}/token/{tokenid}", .help = "Delete an API token.",
-     .example = "holm user token delete admin@pve ci -y", .flags = CMD_ASKS},
+    /* token */
+    {"token", "list", ARGS(USER), .method = "GET", .path = TOKENS, .columns = "tokenid,privsep,expire,comment",
+     .help = "List the API tokens of a user.", .example = "holm token list admin@pve"},
+    {"token", "show", ARGS(USER, TOKEN), .method = "GET", .path = TOKENS "/{tokenid}", .help = "Show an API token.",
+     .example = "holm token show admin@pve ci"},
+    {"token", "create", ARGS(USER, TOKEN), OPTS(TOKEN_OPTS), .method = "POST", .path = TOKENS "/{tokenid}",
+     .columns = "full-tokenid,value", .help = "Make an API token and print its secret, which is shown only this once.",
+     .example = "holm token create admin@pve ci --privsep no"},
+    {"token", "set", ARGS(USER, TOKEN),
+     OPTS(TOKEN_OPTS,
+          {"regenerate", "regenerate", OPT_FLAG, NULL, NULL, "give it a new secret; the old one is void at once"}),
+     .method = "PUT", .path = TOKENS "/{tokenid}", .help = "Change an API token.",
+     .example = "holm token set admin@pve ci --expire 1798761600"},
+    {"token", "delete", ARGS(USER, TOKEN), .method = "DELETE", .path = TOKENS "/{tokenid}",
+     .help = "Delete an API token.", .example = "holm token delete admin@pve ci -y", .flags = CMD_ASKS},
 
     /* tfa */
     {"tfa", "list", ARGS({"USER", NULL, ARG_TEXT, true}), .method = "GET", .path = "/access/tfa",
@@ -260,6 +275,8 @@ const struct cli_command command_table[] = {
     /* role */
     {"role", "list", .method = "GET", .path = "/access/roles", .columns = "roleid,special,privs",
      .help = "List the roles.", .example = "holm role list -o name"},
+    {"role", "show", ARGS({"ROLE", "roleid", ARG_TEXT}), .method = "GET", .path = "/access/roles/{roleid}",
+     .help = "Show the privileges of a role.", .example = "holm role show PVEVMUser"},
     {"role", "create", ARGS({"ROLE", "roleid", ARG_TEXT}),
      OPTS({"privs", "privs", OPT_TEXT, "A,B", NULL, "privileges"}), .method = "POST", .path = "/access/roles",
      .help = "Create a role.", .example = "holm role create operator --privs VM.Audit,VM.PowerMgmt"},
@@ -394,6 +411,7 @@ const struct cli_noun noun_table[] = {
     {"vm", "virtual machines"},
     {"task", "what runs and has run"},
     {"user", "users and their API tokens"},
+    {"token", "API tokens: what programs log in with"},
     {"tfa", "second factors of the login"},
     {"acl", "who may do what where"},
     {"role", "sets of privileges"},

@@ -252,6 +252,9 @@ def who_may_read(node):
     own = low.get("/cluster/log", max=1000)
     assert own and all(r["user"].startswith("audread@pve!") for r in own), own
     assert any("POST /pools 403" in r["msg"] for r in own), own
+    made = node.api.post("/access/users/audread@pve/token/second", privsep=0)
+    second = node.client(token=(made["full-tokenid"], made["value"]))
+    assert not second.get("/cluster/log", max=1000), "a token sees what another one did"
     seen = node.api.get("/cluster/log", max=1000)
     assert len(seen) > len(own) and {"uid", "time", "node", "tag", "pid", "pri", "user", "msg"} <= set(seen[0]), seen[0]
     assert [r["uid"] for r in seen] == sorted((r["uid"] for r in seen), reverse=True)

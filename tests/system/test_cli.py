@@ -102,10 +102,10 @@ def users_roles_and_permissions(node):
     assert set(privs.split(",")) == {"VM.Audit", "VM.PowerMgmt"}
     node.cli("acl", "add", "/vms/100", "--user", "cli@pve", "--role", "cliop", "--no-propagate")
     node.cli("acl", "delete", "/vms/100", "--user", "cli@pve", "--role", "cliop", "-y")
-    token = node.cli_json("user", "token", "add", "cli@pve", "t1", "--privsep", "no")
+    token = node.cli_json("token", "create", "cli@pve", "t1", "--privsep", "no")
     node.client(token=(token["full-tokenid"], token["value"])).get("/version")
-    assert "t1" in node.cli("user", "token", "list", "cli@pve").stdout
-    node.cli("user", "token", "delete", "cli@pve", "t1", "-y")
+    assert "t1" in node.cli("token", "list", "cli@pve").stdout
+    node.cli("token", "delete", "cli@pve", "t1", "-y")
     node.cli("pool", "create", "clipool", "--comment", "x")
     node.cli("pool", "set", "clipool", "--storage", "local")
     assert "local" in node.cli("pool", "show", "clipool").stdout

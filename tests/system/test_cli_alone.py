@@ -450,7 +450,7 @@ def usage():
                            (["vm", "list", "-o", "xml"], "takes table|json"), (["vm", "stop", "1", "--grace", "x"], "takes a number"),
                            (["vm", "create", "--memory"], "needs a value"), (["vm", "create", "--onboot", "maybe"], "yes or no"),
                            (["vm", "create", "--memory", "1", "--memory", "2"], "given twice"),
-                           (["user", "token", "ad", "x"], "did you mean 'holm user token add'"),
+                           (["tfa", "add", "totq", "x"], "did you mean 'holm tfa add totp'"),
                            (["acl", "add", "/", "--role", "x"], "one of --user"), (["acl", "add", "/", "--user", "x"], "--role is missing"),
                            (["api", "PATCH", "/x"], "a method is"), (["api", "GET", "x"], "begins with"),
                            (["api", "GET", "/x?y=1"], "-d KEY=VALUE"), (["vm", "show", "1", "-d", "a=b"], "does not go"),
@@ -467,7 +467,7 @@ def help_texts():
         assert f.run("help", "vm").stdout == f.run("vm", "help").stdout == f.run("vm", "--help").stdout
         assert f.run("vm", "create", "--help").stdout == f.run("help", "vm", "create").stdout == f.run("vm", "create", "-h").stdout
         assert "--password-file" in f.run("help", "user", "create").stdout
-        assert "full" not in f.run("help", "user", "token", "add").stdout
+        assert "full" not in f.run("help", "token", "create").stdout
         f.run("help", "nothing", code=64)
         assert f.run("--version").stdout.startswith("client")
 
@@ -519,7 +519,7 @@ def other_nouns():
         assert "qemu/100, storage/n1/local" in f.run("pool", "show", "p").stdout
         f.run("pool", "set", "p", "--vms", "100,101", "--remove")
         assert f.requests[-1].params == {"poolid": "p", "vms": "100,101", "delete": "1"}
-        assert "a@pve!t" in f.run("user", "token", "add", "a@pve", "t", "--privsep", "no").stdout
+        assert "a@pve!t" in f.run("token", "create", "a@pve", "t", "--privsep", "no").stdout
         assert f.requests[-1].params == {"privsep": "0"}
         assert f.run("storage", "status", "local").stdout == "" and f.requests[-1].params == {"storage": "local"}
         f.run("node", "tasks", "n9")
