@@ -18,6 +18,7 @@ int access_second_ask(struct api_call *c, const char *user, struct err *e)
 
     if (r < 0)
         return r;
+    c->audit.is_half_login = true;
     jw_object(&c->out);
     jw_kv_str(&c->out, "ticket", challenge);
     jw_kv_str(&c->out, "username", user);

@@ -66,6 +66,7 @@ struct api {
 /* What audit.c and dispatch.c remember of a call until its record is written. */
 struct api_audit {
     bool is_begun, is_replay;
+    bool is_half_login; /* the password was right, the second factor is still to come */
     int slot;
     int64_t time_ms;
     uint64_t id;
