@@ -372,7 +372,7 @@ static int finish_delete(struct api_call *c, void *ctx, int r, struct err *e)
 {
     struct destruction *d = ctx;
     char key[40], id[16];
-    struct task *t;
+    struct task *t = NULL;
 
     if (r == 0 && c->is_dry_run) {
         struct change plan = {.call = c, .steps = d->steps};

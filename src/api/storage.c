@@ -322,7 +322,7 @@ static void upload_task_ended(struct task *t, void *arg, int r, const struct err
 static int finish_upload(struct api_call *c, void *ctx, int r, struct err *e)
 {
     struct upload *u = ctx;
-    struct task *t;
+    struct task *t = NULL;
     struct task_spec spec = {.type = "imgcopy",
                              .id = "",
                              .user = api_user(c),

@@ -2,9 +2,10 @@
  * threads.
  *
  * Two kinds. A plan changes what must not be lost or leaked (volumes, configuration): its steps and their undo are
- * written to the journal (local/journal/UPID) as soon as the task is accepted, the final state change is one transaction with
- * the end of the journal entry, and after a crash it is undone or finished before anything else starts. A live task
- * (start, stop, …) changes what is ephemeral and is not journalled: after a crash, reconcile looks at the world.
+ * written to the journal (local/journal/UPID) as soon as the task is accepted, the final state change is one
+ * transaction with the end of the journal entry, and after a crash it is undone or finished before anything else
+ * starts. A live task (start, stop, …) changes what is ephemeral and is not journalled: after a crash, reconcile looks
+ * at the world.
  *
  * Tasks of one guest run one after the other (FIFO); one that overtakes runs at once and aborts what can be aborted. A
  * plan passes live tasks that have not begun, for it holds the configuration from the moment it is accepted.
