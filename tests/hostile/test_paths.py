@@ -45,7 +45,8 @@ def routes():
     rows = []
     for name in sorted(glob.glob(f"{facts.TOP}/api/*.json")):
         with open(name, encoding="utf-8") as f:
-            rows += [(r["method"], r["path"], r.get("params") or {}) for r in json.load(f).get("routes", [])]
+            rows += [(r["method"], r["path"], r.get("params") or {}) for r in json.load(f).get("routes", [])
+                     if isinstance(r, dict)]  # extensions.json has a list of names
     return rows
 
 
