@@ -20,7 +20,7 @@ from lib.wait import wait_for
 
 VMID = 100
 # What a user may call as he likes: a text that is shown, and an access path that is only compared.
-FREE = {"comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "typefilter", "userfilter", "statusfilter",
+FREE = {"user", "comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "typefilter", "userfilter", "statusfilter",
         "source", "digest", "cmdline", "otp", "realm", "confirmation-password", "privs"}
 # Names that are keys, never files: Proxmox VE lets them begin with a dash and hold dots.
 KEYS = {"groupid", "roleid", "poolid"}
@@ -112,10 +112,10 @@ class Scene:
                     is_full = met[name] == 0 and (name not in extra or name in FILES)
                     if not is_full and number % 5 != met[name] % 5 and not os.environ.get("HOLM_ALL"):
                         continue
-                    if path == "/access/ticket" and what not in ("dots3", "nul", "4 KiB"):
+                    if path in ("/access/ticket", "/access/vncticket", "/access/password") and what not in ("dots3", "nul", "4 KiB"):
                         continue  # each wrong login takes three seconds
                     filled = re.sub(r"\{([^}]*)\}", lambda m, n=name, v=value: urllib.parse.quote_from_bytes(
-                        v if m[1] == n else self.known[m[1]].encode(), safe=""), path)
+                        v if m[1] == n else self.known.get(m[1], "none").encode(), safe=""), path)
                     sent = [(n, v) for n, v in given if n != name] + ([(name, value)] if name not in in_path else [])
                     if name in extra and method == "POST":
                         sent = [("vmid", str(new)), (name, value)]
