@@ -14,12 +14,14 @@ import subprocess
 import time
 
 from bench.peers import BareQemu, Peer
-from lib import procs
-from lib.holm import PASSWORD, build_dir, free_port, is_sanitized
-from lib.tap import main, test
+from lib import inject, procs
+from lib.fronts import answer_of, kill_by_call
+from lib.holm import PASSWORD, Node, build_dir, free_port, is_sanitized
+from lib.tap import main, skip, test
 from lib.wait import wait_for
 
 RESULTS = {}
+OPENAT = 257
 
 
 def note(name, unit, values, peer_name=None, peer_values=()):
@@ -176,6 +178,21 @@ def a_write_and_its_record(node):
             reads.append((time.perf_counter() - began) * 1000)
     note("POST with commit and audit record", "ms", times, "append one line and sync", peers)
     note("GET beside it (no record)", "ms", reads)
+
+
+@test(limit=60)
+def front_restart():
+    """A front that does what it must not: from its death to the first answer of the next one."""
+    if not inject.is_possible():
+        skip("calls are injected on x86-64 as root only")
+    times = []
+    for _ in range(3):  # one that dies young again and again is started later each time: a daemon for each
+        with Node(options=["--fronts", "1"]) as alone:
+            dead = kill_by_call(alone, alone.processes("holm-front")[0], OPENAT, -100, 0, 0)
+            wait_for(lambda: answer_of(alone) == 200, 5, "an answer", 0.001)
+            times.append((time.monotonic() - dead) * 1000)
+    note("death of holm-front to the next answer", "ms", times)
+    within("death of holm-front to the next answer", "ms", statistics.median(times), 200)
 
 
 def within(name, unit, median, bound):

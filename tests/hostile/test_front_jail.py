@@ -1,7 +1,6 @@
 """A holm-front that was taken over: its first forbidden call is its end, its own connections go with it and no others, and
 a new one serves at once. (Every call number is tried in src/front/sandbox_test.c.)"""
 import os
-import select
 import signal
 import socket
 import time
@@ -10,6 +9,7 @@ import websocket
 
 from lib import inject, procs, raw
 from lib.console import Console
+from lib.fronts import answer_of, kill_by_call
 from lib.guests import write_boot_sector
 from lib.holm import Node, is_sanitized
 from lib.tap import main, skip, test
@@ -32,34 +32,6 @@ BREAK_OUT = {
 def need_injection():
     if not inject.is_possible():
         skip("calls are injected on x86-64 as root only")
-
-
-def death_of(pidfd, timeout=5):
-    """Waits for it; returns when it was seen."""
-    poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
-    assert poller.poll(timeout * 1000), "it lives on"
-    return time.monotonic()
-
-
-def answer_of(node):
-    """One try of a request on a new connection: the status, or None."""
-    try:
-        got = raw.exchange(node, b"GET /api2/json/access/ticket HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 2)
-    except OSError:
-        return None
-    return raw.statuses(got)[0] if raw.statuses(got) else None
-
-
-def kill_by_call(node, pid, number, *args):
-    """Returns when it was dead."""
-    before = node.log().count("signal 31")
-    pidfd = os.pidfd_open(pid)
-    inject.call(pid, number, *args)
-    dead = death_of(pidfd)
-    os.close(pidfd)
-    wait_for(lambda: node.log().count("signal 31") == before + 1, 5, "holmd to see SIGSYS: " + node.log_tail(4), 0.002)
-    return dead
 
 
 @test(limit=90)
