@@ -55,7 +55,8 @@ static int ask(const struct query *q, const char *commands, json_t **ret_answers
     json_t *answers = json_array();
     for (const char *p = buf_str(&out); r == 0 && *p;) {
         size_t n = strcspn(p, "\n");
-        json_t *j = json_depth(p, n) < 32 ? json_loadb(p, n, 0, NULL) : NULL;
+        /* Some numbers of it are beyond 63 bits; none is used. */
+        json_t *j = json_depth(p, n) < 32 ? json_loadb(p, n, JSON_DECODE_INT_AS_REAL, NULL) : NULL;
         if (json_object_get(j, "return") || json_object_get(j, "error"))
             json_array_append(answers, j);
         json_decref(j);

@@ -155,6 +155,8 @@ static void read_disk(int dir, const char *name, struct disk *d)
     snprintf(d->name, sizeof(d->name), "%s", name);
     sysfs_text(dir, "dev", d->number, sizeof(d->number));
     sysfs_text(dir, "device/vendor", d->vendor, sizeof(d->vendor));
+    if (str_starts(d->vendor, "0x")) /* a PCI number (virtio), not a name */
+        d->vendor[0] = 0;
     sysfs_text(dir, "device/model", d->model, sizeof(d->model));
     if (!sysfs_text(dir, "device/serial", d->serial, sizeof(d->serial)))
         sysfs_text(dir, "serial", d->serial, sizeof(d->serial)); /* virtio */

@@ -154,26 +154,30 @@ static void write_name(struct jw *w, const char *key, const char *name)
         jw_kv_str(w, key, name);
 }
 
+static void write_details(struct jw *w, const struct pci_device *d)
+{
+    write_name(w, "vendor_name", d->vendor_name);
+    write_name(w, "device_name", d->device_name);
+    if (d->subsystem_vendor) {
+        write_hex(w, "subsystem_vendor", 4, d->subsystem_vendor);
+        write_hex(w, "subsystem_device", 4, d->subsystem_device);
+    }
+    write_name(w, "subsystem_vendor_name", d->subsystem_vendor_name);
+    write_name(w, "subsystem_device_name", d->subsystem_device_name);
+    if (d->has_mdev)
+        jw_kv_int(w, "mdev", 1);
+}
+
 static void write_device(struct jw *w, const struct pci_device *d, bool is_verbose)
 {
     jw_object(w);
     jw_kv_str(w, "id", d->id);
-    if (is_verbose) {
-        write_hex(w, "class", 6, d->class);
-        write_hex(w, "vendor", 4, d->vendor);
-        write_hex(w, "device", 4, d->device);
-        write_name(w, "vendor_name", d->vendor_name);
-        write_name(w, "device_name", d->device_name);
-        if (d->subsystem_vendor) {
-            write_hex(w, "subsystem_vendor", 4, d->subsystem_vendor);
-            write_hex(w, "subsystem_device", 4, d->subsystem_device);
-        }
-        write_name(w, "subsystem_vendor_name", d->subsystem_vendor_name);
-        write_name(w, "subsystem_device_name", d->subsystem_device_name);
-        jw_kv_int(w, "iommugroup", d->iommu_group);
-        if (d->has_mdev)
-            jw_kv_int(w, "mdev", 1);
-    }
+    write_hex(w, "class", 6, d->class);
+    write_hex(w, "vendor", 4, d->vendor);
+    write_hex(w, "device", 4, d->device);
+    jw_kv_int(w, "iommugroup", d->iommu_group);
+    if (is_verbose)
+        write_details(w, d);
     jw_object_end(w);
 }
 

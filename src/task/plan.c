@@ -239,6 +239,8 @@ static void on_journal_written(void *arg, int r, uint64_t revision, const struct
     task_tell_accepted(t, r, e);
     if (r < 0) /* nothing was begun */
         task_finish(t, r, e);
+    else if (t->is_cancelled)
+        plan_give_up(t);
     else
         task_try_run(t);
 }
