@@ -14,6 +14,7 @@
 #define TIMEOUT_MS   30000u
 #define COMMANDS_MAX (31u * 1024u)
 #define FLAGS_MAX    2000u
+#define NOBODY       65534
 #define ARCH         "x86_64"
 
 /* What is kept: {"format":1,"version":V,"machines":[NAME…],"cpus":[{"name","vendor"}…],"flags":[{"name","tcg"}…]}:
@@ -44,6 +45,7 @@ static int ask(const struct query *q, const char *commands, json_t **ret_answers
     struct buf out;
     struct capture run = {.path = q->qemu,
                           .argv = argv,
+                          .uid = NOBODY,
                           .input = commands,
                           .timeout_ms = TIMEOUT_MS,
                           .max_bytes = ANSWERS_MAX,

@@ -45,6 +45,8 @@ static int start(const struct capture *c, int in_fd, int out_fd, pid_t *ret_pid,
     autoclose int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct proc_spawn s = {.path = c->path,
                            .argv = c->argv,
+                           .uid = c->uid,
+                           .gid = (gid_t)c->uid,
                            .fds = {{.source = out_fd, .target = 1},
                                    {.source = null_fd, .target = 2}, /* what it complains of is not the daemon's log */
                                    {.source = in_fd, .target = 0}},

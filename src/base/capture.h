@@ -3,11 +3,14 @@
 #ifndef HOLM_BASE_CAPTURE_H
 #define HOLM_BASE_CAPTURE_H
 
+#include <sys/types.h>
+
 #include "base/err.h"
 
 struct capture {
     const char *path;
     const char *const *argv; /* ended by NULL */
+    uid_t uid;               /* 0: as root */
     const char *input;       /* standard input, at most 32 KiB; NULL: none */
     uint32_t timeout_ms;
     uint64_t max_bytes; /* the program is ended when it writes more */

@@ -2,9 +2,11 @@
 holmd whose /etc and /var/log are copies in a private mount namespace."""
 import glob
 import hashlib
+import json
 import os
 import re
 import shutil
+import subprocess
 import time
 
 from lib.holm import Node
@@ -34,9 +36,12 @@ class HostNode(Node):
         os.mkdir(self.log_folder)
         write(self.etc + "/resolv.conf", "# kept\nsearch old.example\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions rotate\n")
         write(self.etc + "/hosts", "127.0.0.1 localhost\n")
-        self.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-c",
-                       'mount --bind "$0" /etc && mount --bind "$1" /var/log && shift && exec "$@"',
-                       self.etc, self.log_folder]
+        self.binds = [(self.etc, "/etc"), (self.log_folder, "/var/log")]
+
+    def launch(self, **env):
+        mounts = [f"mount --bind {source} {target}" for source, target in self.binds]
+        self.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh"]
+        return super().launch(**env)
 
 
 class _Shared:
@@ -49,6 +54,124 @@ def host():
         _Shared.files = {p: read(p) for p in HOST_FILES if os.path.exists(p)}
         _Shared.node = HostNode().start()
     return _Shared.node
+
+
+SYSTEMCTL = """Id=ssh.service
+Description=OpenBSD Secure Shell server
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+
+Id=chrony.service
+Description=chrony.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+UnitFileState=
+"""
+JOURNAL = "Nov 21 10:00:00 n1 a[1]: one\nNov 21 10:00:01 n1 a[1]: two\n"
+CURSOR = "-- cursor: s=abc;i=2\n"
+# A program of the host: notes how it was called, and says what it is told to. holmd starts no scripts.
+PROGRAM = r"""
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv)
+{
+    FILE *asked = fopen(ASKED, "w");
+    int has_cursor = 0;
+    for (int i = 1; i < argc; i++) {
+        fprintf(asked, "%s ", argv[i]);
+        has_cursor |= strcmp(argv[i], "--show-cursor") == 0;
+    }
+    fclose(asked);
+    fputs(TEXT, stdout);
+    if (has_cursor)
+        fputs(CURSOR, stdout);
+    return 0;
+}
+"""
+DISKS = {
+    "sda/size": "2097152", "sda/dev": "8:0", "sda/device/vendor": "ATA     ", "sda/device/model": "Spinning Disk",
+    "sda/device/serial": "S1", "sda/queue/rotational": "1", "sda/holders/": "",
+    "sda/sda1/partition": "1", "sda/sda1/size": "2048", "sda/sda1/dev": "8:1", "sda/sda1/holders/": "",
+    "sda/sda2/partition": "2", "sda/sda2/size": "4096", "sda/sda2/dev": "8:2",
+    "sda/sda2/holders/dm-0/dm/uuid": "LVM-abcdef",
+    "nvme0n1/size": "4194304", "nvme0n1/dev": "259:0", "nvme0n1/wwid": "eui.0001", "nvme0n1/queue/rotational": "0",
+    "nvme0n1/holders/": "", "sdb/size": "0", "sdb/dev": "8:16", "loop0/size": "100", "loop0/dev": "7:0",
+}
+PCI = {
+    "0000:00:1f.0/class": "0x060100", "0000:00:1f.0/vendor": "0x8086", "0000:00:1f.0/device": "0x2918",
+    "0000:01:00.0/class": "0x030000", "0000:01:00.0/vendor": "0x10de", "0000:01:00.0/device": "0x1db6",
+    "0000:01:00.0/subsystem_vendor": "0x10de", "0000:01:00.0/subsystem_device": "0x124a",
+    "0000:01:00.0/mdev_supported_types/": "",
+}
+PCI_IDS = """# a comment
+10de  NVIDIA Corporation
+\t1db6  GV100GL [Tesla V100]
+\t\t10de 124a  Tesla V100
+8086  Intel Corporation
+C 03  Display controller
+"""
+
+
+class OtherHost(HostNode):
+    """A host with systemd, a journal, and other hardware."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = self.base + "/asked"
+        for name, text in (("systemctl", SYSTEMCTL), ("journalctl", JOURNAL)):
+            defines = {"ASKED": self.asked, "TEXT": text, "CURSOR": CURSOR}
+            subprocess.run(["gcc", "-x", "c", "-", "-o", f"{self.base}/{name}",
+                            *[f"-D{k}={json.dumps(v)}" for k, v in defines.items()]], input=PROGRAM, text=True, check=True)
+            self.binds.append((f"{self.base}/{name}", f"/usr/bin/{name}"))
+        for folder in ("run/systemd/system", "run/log/journal", "run/udev/data"):
+            os.makedirs(f"{self.base}/{folder}")
+        write(self.base + "/run/udev/data/b259:0", "E:ID_PART_TABLE_TYPE=gpt\nE:ID_MODEL=Fast\nE:ID_FS_TYPE=\n")
+        write(self.base + "/run/udev/data/b8:1", "E:ID_FS_TYPE=ext4\n")
+        self.tree("block", DISKS)
+        self.tree("pci", PCI)
+        os.symlink("/sys/kernel/iommu_groups/7", self.base + "/pci/0000:01:00.0/iommu_group")
+        os.mkdir(self.base + "/misc")
+        write(self.base + "/misc/pci.ids", PCI_IDS)
+        self.binds += [(self.base + "/run", "/run"), (self.base + "/block", "/sys/block"),
+                       (self.base + "/pci", "/sys/bus/pci/devices"), (self.base + "/misc", "/usr/share/misc")]
+
+    def tree(self, folder, files):
+        for path, text in files.items():
+            path = f"{self.base}/{folder}/{path}"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if not path.endswith("/"):
+                write(path, text + "\n")
+
+
+@test
+def another_host_is_shown_as_it_is():
+    with OtherHost() as node:
+        assert node.api.get("/nodes/{node}/services") == [
+            {"service": "ssh", "name": "ssh", "desc": "OpenBSD Secure Shell server", "state": "running",
+             "active-state": "active", "unit-state": "enabled"}]
+        lines = node.api.call("GET", "/nodes/{node}/syslog", {"start": 1, "service": "ssh", "since": "2026-11-21 10:00"})
+        assert lines.data == [{"n": 2, "t": "Nov 21 10:00:01 n1 a[1]: two"}] and lines.total == 2, lines.text
+        assert "--unit=ssh --since=2026-11-21 10:00" in read(node.asked), read(node.asked)
+        rows = node.api.get("/nodes/{node}/journal", lastentries=5, since=1000, startcursor="s=abc;i=1")
+        assert rows == ["Nov 21 10:00:00 n1 a[1]: one", "Nov 21 10:00:01 n1 a[1]: two", "s=abc;i=2"], rows
+        assert "--after-cursor=s=abc;i=1 --since=@1000 --lines=5" in read(node.asked), read(node.asked)
+        disks = {r["devpath"]: r for r in node.api.get("/nodes/{node}/disks/list", {"include-partitions": 1})}
+        assert set(disks) == {"/dev/sda", "/dev/sda1", "/dev/sda2", "/dev/nvme0n1"}, disks
+        sda, fast = disks["/dev/sda"], disks["/dev/nvme0n1"]
+        assert (sda["type"], sda["rpm"], sda["model"], sda["vendor"]) == ("hdd", -1, "Spinning Disk", "ATA"), sda
+        assert sda["size"] == 1 << 30 and sda["serial"] == "S1" and sda["used"] == "partitions", sda
+        assert (fast["type"], fast["rpm"], fast["model"], fast["wwn"], fast["gpt"]) == ("nvme", 0, "Fast", "eui.0001", 1), fast
+        assert disks["/dev/sda1"]["used"] == "ext4" and disks["/dev/sda1"]["parent"] == "/dev/sda"
+        assert disks["/dev/sda2"]["used"] == "LVM" and disks["/dev/sda2"]["type"] == "partition"
+        assert [r["devpath"] for r in node.api.get("/nodes/{node}/disks/list", type="unused")] == ["/dev/nvme0n1"]
+        card = node.api.get("/nodes/{node}/hardware/pci")
+        assert card == [{"id": "0000:01:00.0", "class": "0x030000", "vendor": "0x10de", "device": "0x1db6",
+                         "iommugroup": 7, "vendor_name": "NVIDIA Corporation", "device_name": "GV100GL [Tesla V100]",
+                         "subsystem_vendor": "0x10de", "subsystem_device": "0x124a", "mdev": 1,
+                         "subsystem_vendor_name": "NVIDIA Corporation", "subsystem_device_name": "Tesla V100"}], card
 
 
 @test
