@@ -69,6 +69,17 @@ static struct host_file *host_file_new(struct api_call *c, const char *node, int
     return h;
 }
 
+/* One change at a time: each looks at what is there first. */
+static int in_turn(int (*change)(struct host_file *h, struct err *e), void *ctx, struct err *e)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    int r = change(ctx, e);
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
 static int finish_change(struct api_call *c, void *ctx, int r, struct err *e)
 {
     struct host_file *h = ctx;
@@ -148,9 +159,8 @@ int api_node_dns_get(struct api_call *c, const struct api_node_dns_get_args *a, 
 }
 
 /* What was asked for, then the old lines that are about something else. */
-static int change_resolv(void *ctx, struct err *e)
+static int change_resolv(struct host_file *h, struct err *e)
 {
-    struct host_file *h = ctx;
     struct buf b;
     size_t ignored;
     int r = read_etc(h, "resolv.conf", e);
@@ -175,6 +185,11 @@ static int change_resolv(void *ctx, struct err *e)
     return r;
 }
 
+static int put_resolv(void *ctx, struct err *e)
+{
+    return in_turn(change_resolv, ctx, e);
+}
+
 /* Names with dots, separated by blanks. */
 static bool is_search(const char *s)
 {
@@ -197,7 +212,7 @@ int api_node_dns_set(struct api_call *c, const struct api_node_dns_set_args *a, 
     h->servers[0] = a->dns1;
     h->servers[1] = a->dns2;
     h->servers[2] = a->dns3;
-    return api_offload(c, change_resolv, finish_change, h);
+    return api_offload(c, put_resolv, finish_change, h);
 }
 
 /* ---- time ---- */
@@ -262,9 +277,8 @@ static int check_zone(const char *zone, struct err *e)
     return 0;
 }
 
-static int change_zone(void *ctx, struct err *e)
+static int change_zone(struct host_file *h, struct err *e)
 {
-    struct host_file *h = ctx;
     char target[200];
     int r = check_zone(h->zone, e);
     autoclose int etc = r < 0 ? -EBADF : open_etc(e);
@@ -275,6 +289,11 @@ static int change_zone(void *ctx, struct err *e)
     snprintf(h->text, sizeof(h->text), "%s\n", h->zone);
     r = fs_replace_link_durable(etc, "localtime", target, e);
     return r < 0 ? r : replace_etc("timezone", h->text, strlen(h->text), e);
+}
+
+static int put_zone(void *ctx, struct err *e)
+{
+    return in_turn(change_zone, ctx, e);
 }
 
 /* Letters, digits and _+-, in parts joined by single slashes: nothing that leaves the folder. */
@@ -296,7 +315,7 @@ int api_node_time_set(struct api_call *c, const struct api_node_time_set_args *a
     if (!is_zone_name(a->timezone))
         return api_param_error(c, e, "timezone", "No such timezone");
     h->zone = a->timezone;
-    return api_offload(c, change_zone, finish_change, h);
+    return api_offload(c, put_zone, finish_change, h);
 }
 
 /* ---- hosts ---- */
@@ -340,20 +359,20 @@ int api_node_hosts_get(struct api_call *c, const struct api_node_hosts_get_args 
     return h ? api_offload(c, read_hosts, finish_hosts, h) : r;
 }
 
-static int change_hosts(void *ctx, struct err *e)
+static int change_hosts(struct host_file *h, struct err *e)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* between the comparison and the change */
-    struct host_file *h = ctx;
-
-    pthread_mutex_lock(&lock);
-    int r = h->digest ? read_hosts(ctx, e) : 0;
+    int r = h->digest ? read_hosts(h, e) : 0;
     if (r == 0 && h->digest && !streq(h->digest, h->hex))
         r = err_set(e, -EAGAIN, "state.conflict",
                     "detected modified configuration - file changed by other user? Try again.");
     if (r == 0)
         r = replace_etc("hosts", h->data, strlen(h->data), e);
-    pthread_mutex_unlock(&lock);
     return r;
+}
+
+static int put_hosts(void *ctx, struct err *e)
+{
+    return in_turn(change_hosts, ctx, e);
 }
 
 /* Each line is empty, a comment, or an address and names. */
@@ -393,5 +412,5 @@ int api_node_hosts_set(struct api_call *c, const struct api_node_hosts_set_args 
     }
     h->data = a->data;
     h->digest = a->digest;
-    return api_offload(c, change_hosts, finish_change, h);
+    return api_offload(c, put_hosts, finish_change, h);
 }

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/propstr.h"
 #include "guest/guest_priv.h"
 
 #define BOOT_KEY "local/boot"
@@ -24,7 +25,8 @@ static bool has_onboot(const struct guest_mgr *m)
 {
     for (size_t i = 0; i < m->n; i++) {
         const char *onboot = config_get(&m->guests[i]->config, "onboot");
-        if (onboot && streq(onboot, "1") && !m->guests[i]->is_dropped)
+        bool on;
+        if (onboot && propstr_bool(onboot, &on) == 0 && on && !m->guests[i]->is_dropped)
             return true;
     }
     return false;

@@ -1,5 +1,7 @@
 """Many guests in their order: startall, stopall, the start with the host; and stopping of tasks that run. The guests
 are machines without a disk: they start fast and never answer the power button."""
+import os
+import signal
 import sqlite3
 
 from lib.tap import main, test
@@ -124,6 +126,36 @@ def a_shutdown_is_stopped_and_a_stop_is_not(node):
     assert node.api.delete(f"/nodes/{{node}}/tasks/{shutdown}") is None
     assert node.api.wait_task(shutdown) == "stopped by admin@pve" and is_running(node, FIRST)
     assert node.api.task_log(shutdown)[-1] == "TASK ERROR: stopped by admin@pve"
+    stop_all(node)
+
+
+def caught_starting(node, vmid):
+    """Starts a guest and stops QEMU's process before it answers; the start's UPID, or None if it was faster."""
+    upid = node.api.post(node.vm(vmid, "/status/start"))
+    pids = wait_for(lambda: node.processes("qemu-system-x86_64"), slow(20), step=0.001)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    if node.api.task_status(upid)["status"] == "running":
+        return upid
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    stop_all(node)
+    return None
+
+
+@test(limit=60)
+def a_start_is_stopped_and_leaves_nothing(node):
+    lay_out(node)
+    stop_all(node)
+    upid = next(filter(None, (caught_starting(node, MANUAL) for _ in range(20))), None)
+    assert upid, "every start was faster than the test"
+    # For a moment the launch itself cannot be called back, which is said.
+    wait_for(lambda: node.api.call("DELETE", f"/nodes/{{node}}/tasks/{upid}").status == 200, slow(10))
+    assert node.api.wait_task(upid) == "stopped by admin@pve", node.api.task_log(upid)
+    assert not is_running(node, MANUAL)
+    wait_for(lambda: not node.processes("qemu-system-x86_64"), slow(10))
+    assert not node.orphans(), node.orphans()
+    assert node.api.wait_task(node.api.post(node.vm(MANUAL, "/status/start"))) == "OK"
     stop_all(node)
 
 
