@@ -35,6 +35,7 @@ struct lasting;
 struct audit;
 struct audit_digests;
 struct stats;
+struct settings;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -54,6 +55,7 @@ struct api {
     struct audit_digests *digests;
     bool is_verifying; /* the audit log */
     struct stats *stats;
+    struct settings *settings;
     const struct engine_host *host;
     const char *node;
     const char *root_dir;

@@ -1,10 +1,10 @@
-/* /cluster: resources, status, nextid. PVE: pve-manager, Cluster.pm. */
+/* /cluster: resources, status. PVE: pve-manager, Cluster.pm. */
 #include "api/common.h"
 #include "api/host.h"
 
 int api_cluster_index(struct api_call *c, const struct api_cluster_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"audit", "log", "nextid", "resources", "status", "tasks", NULL};
+    static const char *const names[] = {"audit", "log", "nextid", "options", "resources", "status", "tasks", NULL};
 
     return api_reply_index(c, "name", names);
 }
@@ -128,19 +128,5 @@ int api_cluster_status(struct api_call *c, const struct api_cluster_status_args 
     jw_kv_str(w, "level", "");
     jw_object_end(w);
     jw_array_end(w);
-    return 0;
-}
-
-int api_cluster_nextid(struct api_call *c, const struct api_cluster_nextid_args *a, struct err *e)
-{
-    uint32_t from = a->has_vmid ? (uint32_t)a->vmid : 100, id = guest_next_id(c->api->guests, from);
-    char text[16];
-
-    if (a->has_vmid && id != from)
-        return api_param_error(c, e, "vmid", "VM %u already exists", from);
-    if (!id || id > 1000000)
-        return err_set(e, -ENOSPC, "guest.ids", "unable to get any free VMID in range [100, 1000000]");
-    snprintf(text, sizeof(text), "%u", id);
-    jw_str(&c->out, text); /* a JSON string (R10) */
     return 0;
 }

@@ -307,6 +307,8 @@ static const struct format formats[] = {
     {"pve-tfa-config", is_text, "invalid value"},
     {"storage-pair", is_text, "invalid value"},
     {"CIDR", is_text, "invalid value"},
+    {"ip", is_address, "value does not look like a valid IP address"},
+    {"string", is_text, "invalid value"},
 };
 
 static const struct format *find_format(const char *name, size_t n)

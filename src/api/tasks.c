@@ -275,3 +275,22 @@ int api_node_task_log(struct api_call *c, const struct api_node_task_log_args *a
     r = task_log_read(c->api->tasks, a->upid, l->start, (uint64_t)a->limit, on_log, l, e);
     return r < 0 ? r : API_LATER;
 }
+
+/* PVE: whoever started it, or Sys.Modify on the node. */
+int api_node_task_stop(struct api_call *c, const struct api_node_task_stop_args *a, struct err *e)
+{
+    struct task_view v;
+    struct upid u;
+    char path[AUTH_PATH_MAX];
+    int r = api_check_node(c, a->node, e);
+
+    if (r < 0)
+        return r;
+    if (upid_parse(a->upid, &u) < 0)
+        return api_param_error(c, e, "upid", "unable to parse worker upid");
+    if (!task_find(c->api->tasks, a->upid, &v))
+        return api_param_error(c, e, "upid", "no such task");
+    snprintf(path, sizeof(path), "/nodes/%s", c->api->node);
+    r = is_own(c, &v) ? 0 : api_require(c, path, PRIV_M(SYS_MODIFY), false, e);
+    return r < 0 ? r : task_cancel(c->api->tasks, a->upid, api_user(c), e);
+}

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/capture.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -133,7 +134,13 @@ static void test_files(void **state)
     buf_init(&b, 3);
     assert_int_equal(fs_read_file(dir, "f", &b, &e), -EFBIG);
     buf_done(&b);
+    char target[16] = "";
+    assert_int_equal(fs_replace_link_durable(dir, "f", "old", &e), 0);
+    assert_int_equal(fs_replace_link_durable(dir, "f", "new", &e), 0);
+    assert_int_equal(readlinkat(dir, "f", target, sizeof(target)), 3);
+    assert_string_equal(target, "new");
     assert_int_equal(fs_mkdirs(dir, "a/b/c", 0700, &e), 0);
+    assert_int_equal(fs_replace_link_durable(dir, "a", "new", &e), -EISDIR);
     assert_int_equal(symlinkat("/etc", dir, "a/link"), 0);
     assert_true(path_open_beneath(dir, "a/link/passwd", O_RDONLY, 0, &e) < 0);
     assert_true(path_open_beneath(dir, "../etc/passwd", O_RDONLY, 0, &e) < 0);
@@ -182,12 +189,55 @@ static void test_spawn_failure(void **state)
     assert_int_equal(proc_spawn_start(&s, &pid, NULL, &e), -ENOENT);
 }
 
+static bool take_piece(void *arg, const char *data, size_t n)
+{
+    struct buf *b = arg;
+
+    buf_append(b, data, n);
+    return b->len < 100000; /* enough is enough */
+}
+
+static int capture(struct buf *b, uint32_t timeout_ms, uint64_t max_bytes, const char *input, const char *const *argv)
+{
+    struct capture c = {.path = argv[0],
+                        .argv = argv,
+                        .input = input,
+                        .timeout_ms = timeout_ms,
+                        .max_bytes = max_bytes,
+                        .take = take_piece,
+                        .arg = b};
+    struct err e = ERR_INIT;
+
+    buf_reset(b);
+    return capture_run(&c, &e);
+}
+
+static void test_capture(void **state)
+{
+    struct buf b;
+
+    buf_init(&b, 1u << 20);
+    assert_int_equal(capture(&b, 10000, 1000, "in\nand out", (const char *[]){"/bin/cat", NULL}), 0);
+    assert_string_equal(buf_str(&b), "in\nand out");
+    assert_int_equal(capture(&b, 10000, 1000, NULL, (const char *[]){"/bin/cat", NULL}), 0); /* nothing to read */
+    assert_int_equal(b.len, 0);
+    assert_int_equal(capture(&b, 10000, 1000, NULL, (const char *[]){"/bin/ls", "/nonexistent", NULL}), 0);
+    assert_int_equal(b.len, 0); /* its complaint is not output */
+    assert_int_equal(capture(&b, 50, 1000, NULL, (const char *[]){"/bin/sleep", "1000", NULL}), -ETIMEDOUT);
+    assert_int_equal(capture(&b, 10000, 50000, NULL, (const char *[]){"/bin/cat", "/dev/zero", NULL}), -EFBIG);
+    assert_int_equal(capture(&b, 10000, 1u << 20, NULL, (const char *[]){"/bin/cat", "/dev/zero", NULL}), 0);
+    assert_true(b.len >= 100000 && b.len < 200000); /* ended by us */
+    assert_true(capture(&b, 1000, 1000, NULL, (const char *[]){"/bin/not-there", NULL}) < 0);
+    buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),        cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_json_strings),
         cmocka_unit_test(test_json_structure), cmocka_unit_test(test_names),     cmocka_unit_test(test_files),
-        cmocka_unit_test(test_arena_cap),      cmocka_unit_test(test_processes), cmocka_unit_test(test_spawn_failure),
+        cmocka_unit_test(test_arena_cap),      cmocka_unit_test(test_capture),   cmocka_unit_test(test_processes),
+        cmocka_unit_test(test_spawn_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,25 @@ int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, 
     return fs_sync_dir(dirfd, e);
 }
 
+int fs_replace_link_durable(int dirfd, const char *name, const char *target, struct err *e)
+{
+    char tmp[300];
+    int len = snprintf(tmp, sizeof(tmp), ".%s.%d.tmp", name, (int)getpid());
+
+    if (len < 0 || (size_t)len >= sizeof(tmp))
+        return err_set(e, -ENAMETOOLONG, NULL, "file name too long");
+    if (unlinkat(dirfd, tmp, 0) < 0 && errno != ENOENT)
+        return err_errno(e, errno, "remove %s", tmp);
+    if (symlinkat(target, dirfd, tmp) < 0)
+        return err_errno(e, errno, "link %s", name);
+    if (renameat(dirfd, tmp, dirfd, name) < 0) {
+        int r = err_errno(e, errno, "rename to %s", name);
+        unlinkat(dirfd, tmp, 0);
+        return r;
+    }
+    return fs_sync_dir(dirfd, e);
+}
+
 int fs_read_fd(int fd, struct buf *ret, struct err *e)
 {
     for (;;) {

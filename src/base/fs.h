@@ -13,6 +13,9 @@
  * the same folder, fsync, rename, fsync of the folder. A failed fsync is final: the temporary is removed, -EIO. */
 MUST_CHECK int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, mode_t mode, struct err *e);
 
+/* The same for a symbolic link: name points to target afterwards, whatever it was before. */
+MUST_CHECK int fs_replace_link_durable(int dirfd, const char *name, const char *target, struct err *e);
+
 /* The whole file into ret (an initialised buf; its max caps the size, -EFBIG beyond). */
 MUST_CHECK int fs_read_file(int dirfd, const char *name, struct buf *ret, struct err *e);
 MUST_CHECK int fs_read_fd(int fd, struct buf *ret, struct err *e);

@@ -18,6 +18,7 @@
 #include "api/lasting.h"
 #include "audit/audit.h"
 #include "auth/limit.h"
+#include "api/settings.h"
 #include "api/stats.h"
 #include "base/fp.h"
 #include "base/fs.h"
@@ -94,7 +95,8 @@ static void serve(void *arg)
     log_note("ready on https://%s:%u, node %s, %s", d->options.address, d->options.port, d->options.node,
              d->host.accel_reason);
     notify_ready();
-    guest_mgr_autostart(d->api.guests);
+    guest_mgr_autostart(d->api.guests,
+                        (uint32_t)settings_u64(d->api.settings, SETTINGS_NODE, "startall-onboot-delay", 0));
 }
 
 static void reconcile(void *arg)
@@ -278,6 +280,8 @@ static int open_all(struct daemon *d, struct err *e)
                             .guest_program = guest,
                             .instance = d->instance};
     r = guest_mgr_new(&env, &a->guests, e);
+    if (r == 0)
+        r = settings_new(a->state, a->node, &a->settings, e);
     return r < 0 ? r : stats_new(a, &a->stats, e);
 }
 
@@ -300,6 +304,7 @@ static void close_all(struct daemon *d)
     }
     task_mgr_abandon(a->tasks);
     stats_free(a->stats);
+    settings_free(a->settings);
     workers_free(a->workers);
     workers_free(d->password_workers);
     workers_free(d->pam_workers);

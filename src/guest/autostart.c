@@ -1,7 +1,5 @@
 /* Guests with onboot=1 start with the host: once per boot of the host, not per start of the daemon. The boot id of the
- * last time is kept in local/boot. Order as PVE: those with startup order first, by it; then by vmid; `up` seconds are
- * waited after a start before the next. */
-#include <event2/event.h>
+ * last time is kept in local/boot. The starting itself is the task startall of root@pam (bulk.c). Loop thread. */
 #include <fcntl.h>
 
 #include "base/fs.h"
@@ -10,82 +8,6 @@
 #include "guest/guest_priv.h"
 
 #define BOOT_KEY "local/boot"
-
-struct entry {
-    uint32_t vmid;
-    uint64_t order, up_s;
-};
-
-struct autostart {
-    struct guest_mgr *mgr;
-    struct event *timer;
-    struct entry *entries;
-    size_t n, next;
-};
-
-static void autostart_free(struct autostart *a)
-{
-    if (a->timer)
-        event_free(a->timer);
-    free(a->entries);
-    free(a);
-}
-
-static void start_next(evutil_socket_t fd, short what, void *arg)
-{
-    struct autostart *a = arg;
-
-    while (a->next < a->n) {
-        const struct entry *en = &a->entries[a->next++];
-        struct guest_op op = {.vmid = en->vmid, .user = "root@pam"};
-        struct err e = ERR_INIT;
-        struct guest *g = guest_find(a->mgr, en->vmid);
-        if (!g || guest_is_running(g))
-            continue;
-        if (guest_start(a->mgr, &op, NULL, &e) < 0)
-            log_err(LOG_WARN, &e, "start of guest %u with the host", en->vmid);
-        if (en->up_s) {
-            struct timeval tv = {.tv_sec = (time_t)en->up_s};
-            evtimer_add(a->timer, &tv);
-            return;
-        }
-    }
-    autostart_free(a);
-}
-
-static int by_order(const void *x, const void *y)
-{
-    const struct entry *a = x, *b = y;
-
-    if (a->order != b->order)
-        return a->order < b->order ? -1 : 1;
-    return a->vmid < b->vmid ? -1 : 1;
-}
-
-static void read_startup(const struct guest *g, struct entry *en)
-{
-    const char *value = config_get(&g->config, "startup");
-    struct err e = ERR_INIT;
-    struct propstr p;
-
-    *en = (struct entry){.vmid = g->vmid, .order = UINT64_MAX};
-    if (value && propstr_parse(value, "order", &p, &e) == 0 &&
-        (propstr_get_u64(&p, "order", UINT64_MAX, &en->order, &e) < 0 ||
-         propstr_get_u64(&p, "up", 0, &en->up_s, &e) < 0))
-        log_err(LOG_WARN, &e, "startup of guest %u", g->vmid);
-}
-
-static void collect(struct autostart *a)
-{
-    for (size_t i = 0; i < a->mgr->n; i++) {
-        const struct guest *g = a->mgr->guests[i];
-        const char *onboot = config_get(&g->config, "onboot");
-        if (onboot && streq(onboot, "1") && !g->is_dropped)
-            read_startup(g, &a->entries[a->n++]);
-    }
-    if (a->n)
-        qsort(a->entries, a->n, sizeof(*a->entries), by_order);
-}
 
 struct boot_check {
     char current[64];
@@ -99,8 +21,20 @@ static void on_boot_key(void *arg, const char *key, const char *value, uint64_t 
     b->is_same = value && streq(value, b->current);
 }
 
-void guest_mgr_autostart(struct guest_mgr *m)
+static bool has_onboot(const struct guest_mgr *m)
 {
+    for (size_t i = 0; i < m->n; i++) {
+        const char *onboot = config_get(&m->guests[i]->config, "onboot");
+        bool on;
+        if (onboot && propstr_bool(onboot, &on) == 0 && on && !m->guests[i]->is_dropped)
+            return true;
+    }
+    return false;
+}
+
+void guest_mgr_autostart(struct guest_mgr *m, uint32_t delay_s)
+{
+    struct guest_bulk all = {.user = "root@pam", .delay_s = delay_s};
     struct boot_check check = {.is_same = false};
     struct state_watch *w = NULL;
     struct err e = ERR_INIT;
@@ -119,16 +53,6 @@ void guest_mgr_autostart(struct guest_mgr *m)
     if (t)
         state_txn_put(t, BOOT_KEY, check.current);
     state_commit(m->env.state, t, NULL, NULL);
-    struct autostart *a = calloc(1, sizeof(*a));
-    if (!a)
-        return;
-    a->mgr = m;
-    a->entries = calloc(m->n + 1, sizeof(*a->entries));
-    a->timer = evtimer_new(m->env.base, start_next, a);
-    if (!a->entries || !a->timer) {
-        autostart_free(a);
-        return;
-    }
-    collect(a);
-    start_next(-1, 0, a);
+    if (has_onboot(m) && guest_bulk(m, &all, NULL, &e) < 0)
+        log_err(LOG_WARN, &e, "start of the guests with the host");
 }

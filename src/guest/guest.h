@@ -79,8 +79,9 @@ MUST_CHECK int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret
 void guest_mgr_free(struct guest_mgr *m);
 /* Looks at what runs (run/guest), adopts it or clears it away; writes text copies. done: once, when all is known. */
 void guest_mgr_reconcile(struct guest_mgr *m, void (*done)(void *arg), void *arg);
-/* After reconcile: starts the guests that start with the host, if the host was booted since the last time. */
-void guest_mgr_autostart(struct guest_mgr *m);
+/* After reconcile: starts the guests that start with the host, if the host was booted since the last time; the first
+ * after delay_s. */
+void guest_mgr_autostart(struct guest_mgr *m, uint32_t delay_s);
 const struct guest_env *guest_env(const struct guest_mgr *m);
 
 struct guest *guest_find(struct guest_mgr *m, uint32_t vmid);
@@ -141,6 +142,18 @@ MUST_CHECK int guest_reboot(struct guest_mgr *m, const struct guest_op *op, stru
 MUST_CHECK int guest_reset(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 MUST_CHECK int guest_suspend(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 MUST_CHECK int guest_resume(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+
+/* Many guests in their startup order: a task startall or stopall, which starts the tasks of the single ones. */
+struct guest_bulk {
+    const char *user;
+    const char *vmids; /* only these, separated by comma, semicolon or blank; NULL: all */
+    bool is_stop;
+    bool is_forced;     /* start: also without onboot; stop: end those that do not shut down in time */
+    uint32_t workers;   /* at once; 0: one */
+    uint32_t timeout_s; /* stop: for a guest without its own `down`; 0: default */
+    uint32_t delay_s;   /* before the first */
+};
+MUST_CHECK int guest_bulk(struct guest_mgr *m, const struct guest_bulk *o, struct task **ret, struct err *e);
 
 /* One end of a console's byte stream. hello is the line a termproxy client must send; NULL = raw bytes. */
 MUST_CHECK int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const char *hello, int *ret_fd,

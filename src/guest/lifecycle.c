@@ -42,6 +42,7 @@ struct op {
     bool is_reboot;
     bool has_command; /* an answer is still to come: o must stay */
     bool is_ended;
+    bool is_cancelled; /* start */
     uint32_t uid_slot; /* start: taken until a monitor has it */
     struct launch_job *job;
     struct task_hold *hold; /* while pending changes are written */
@@ -319,7 +320,9 @@ static void start_changed(struct op *o, struct guest *g, const char *event, cons
         op_end(o, 0, NULL);
         return;
     }
-    if (streq(event, "cleaned")) {
+    if (streq(event, "cleaned") && o->is_cancelled) {
+        op_fail(o, -ECANCELED, "task.aborted", task_abort_reason(o->task));
+    } else if (streq(event, "cleaned")) {
         err_set(&e, -EIO, "guest.start", "start failed%s%s", text[0] ? ": " : "", text);
         op_end(o, e.num, &e);
     }
@@ -471,7 +474,21 @@ static void op_begin(struct task *t, void *arg)
 
 static void op_abort(struct task *t, void *arg)
 {
-    op_fail(arg, -ECANCELED, "task.aborted", "aborted by another task");
+    op_fail(arg, -ECANCELED, "task.aborted", task_abort_reason(t));
+}
+
+/* A start that has launched the guest ends it; what comes before that is short. */
+static int start_cancel(struct task *t, void *arg, struct err *e)
+{
+    struct op *o = arg;
+    struct guest *g = op_guest(o);
+
+    if (o->phase != OP_WAIT_RUNNING || !g || !g->monitor)
+        return err_set(e, -EBUSY, "task.unstoppable", "the guest is being launched just now: try again");
+    task_log(t, "%s: ending the guest", task_abort_reason(t));
+    o->is_cancelled = true;
+    proc_pidfd_kill(g->monitor->pidfd, SIGKILL); /* the end comes with its event */
+    return 0;
 }
 
 static int op_start(struct guest_mgr *m, const struct guest_op *args, const struct op_kind *kind, bool is_overtaking,
@@ -498,6 +515,7 @@ static int op_start(struct guest_mgr *m, const struct guest_op *args, const stru
                              .is_overtaking = is_overtaking,
                              .begin = op_begin,
                              .abort = kind->can_abort ? op_abort : NULL,
+                             .cancel = kind == &kind_start ? start_cancel : NULL,
                              .ended = op_ended,
                              .arg = o};
     int r = task_start(m->env.tasks, &spec, ret, e);

@@ -171,6 +171,7 @@ static void commit_final(struct task *t)
 
     if (!txn)
         txn = state_txn_new();
+    t->is_committing = true;
     journal_key(t, key, sizeof(key));
     if (txn) {
         const char *deleted;
@@ -187,8 +188,28 @@ static void commit_final(struct task *t)
     state_commit(t->mgr->state, txn, on_final, t);
 }
 
+/* Somebody asked for the end: what was done is taken back. */
+static void back_out(struct task *t)
+{
+    t->result = task_cancel_error(t, &t->err);
+    if (t->next_step > 0)
+        undo_step(t, t->next_step - 1);
+    else
+        drop_journal(t);
+}
+
+void plan_give_up(struct task *t)
+{
+    t->phase = TASK_RUNNING;
+    back_out(t);
+}
+
 static void run_step(struct task *t)
 {
+    if (t->is_cancelled && t->direction == PLAN_UNDO) {
+        back_out(t);
+        return;
+    }
     if (t->next_step == json_array_size(t->steps)) {
         commit_final(t);
         return;
@@ -218,6 +239,8 @@ static void on_journal_written(void *arg, int r, uint64_t revision, const struct
     task_tell_accepted(t, r, e);
     if (r < 0) /* nothing was begun */
         task_finish(t, r, e);
+    else if (t->is_cancelled)
+        plan_give_up(t);
     else
         task_try_run(t);
 }

@@ -162,7 +162,10 @@ void task_finish(struct task *t, int r, const struct err *e)
         w->task = NULL;
     if (t->ended)
         t->ended(t, t->arg, r, e);
-    t->arg = NULL;
+    if (t->when_ended)
+        t->when_ended(t->when_ended_arg, r, e);
+    t->arg = t->when_ended_arg = NULL;
+    t->when_ended = NULL;
     json_decref(t->steps);
     json_decref(t->final_deletes);
     t->steps = t->final_deletes = NULL;
@@ -270,6 +273,7 @@ static void abort_others(struct task *t)
     LIST_FOREACH_SAFE(o, &t->mgr->active, struct task, node)
     if (o != t && o->vmid == t->vmid && o->phase == TASK_RUNNING && o->abort && !o->is_aborting) {
         o->is_aborting = true;
+        snprintf(o->abort_reason, sizeof(o->abort_reason), "aborted by another task");
         o->abort(o, o->arg);
         return; /* tasks of a guest run one at a time */
     }
@@ -280,6 +284,8 @@ static void start_on_loop(evutil_socket_t fd, short what, void *arg)
     struct task *t = arg;
 
     /* Never from inside task_start: the caller gets its UPID before anything happens. */
+    if (t->phase == TASK_ENDED)
+        return; /* cancelled meanwhile */
     if (t->is_overtaking)
         abort_others(t);
     if (t->steps)
@@ -313,6 +319,7 @@ static int fill(struct task *t, const struct task_spec *spec)
     snprintf(t->record_key, sizeof(t->record_key), "%s", spec->record_key ? spec->record_key : "");
     t->begin = spec->begin;
     t->abort = spec->abort;
+    t->cancel = spec->cancel;
     t->ended = spec->ended;
     t->arg = spec->arg;
     return 0;

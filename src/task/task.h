@@ -72,6 +72,9 @@ struct task_spec {
     void (*begin)(struct task *t, void *arg);
     /* Another task overtakes: give up soon, through task_end. NULL: cannot be aborted. */
     void (*abort)(struct task *t, void *arg);
+    /* Somebody asks that it be stopped (task_cancel): 0, and it ends through task_end, or why it cannot. NULL: as
+     * abort. */
+    int (*cancel)(struct task *t, void *arg, struct err *e);
     /* The end, after the log's last line was queued; r and e are the result. Also frees arg. May be NULL. */
     void (*ended)(struct task *t, void *arg, int r, const struct err *e);
     void *arg;
@@ -103,6 +106,16 @@ void task_warn(struct task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void task_progress(struct task *t, const char *phase, uint64_t done_bytes, uint64_t total_bytes);
 /* Ends a live task: r = 0 or the error. */
 void task_end(struct task *t, int r, const struct err *e);
+
+/* Runs fn on the loop when the task has ended, after its own `ended`; NULL takes that back. One for a task, which has
+ * not ended yet. */
+void task_when_ended(struct task *t, void (*fn)(void *arg, int r, const struct err *e), void *arg);
+/* Stops a task that runs or waits; one that has ended is left alone. A plan that can be undone is, after the step it is
+ * at; what goes on after a crash (a deletion) goes on here too. -EBUSY "task.unstoppable" for what cannot be stopped,
+ * -ENOENT if there is no such task. The task's end may come later. */
+MUST_CHECK int task_cancel(struct task_mgr *m, const char *upid, const char *user, struct err *e);
+/* Why a live task is aborted or cancelled, for its error. */
+const char *task_abort_reason(const struct task *t);
 
 /* Name of the journalled task or hold that has the guest's configuration now ("create", "destroyed", "config"), or
  * NULL. */

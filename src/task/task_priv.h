@@ -37,10 +37,15 @@ struct task {
     bool is_journalled; /* the entry is on disk */
     void (*accepted)(void *arg, int r, const struct err *e);
     void *accepted_arg;
+    bool is_cancelled, is_committing;
+    char abort_reason[200]; /* "" until somebody stops it */
+    void (*when_ended)(void *arg, int r, const struct err *e);
+    void *when_ended_arg;
     bool is_recovered; /* continued from the journal of an earlier life */
     /* live */
     void (*begin)(struct task *t, void *arg);
     void (*abort)(struct task *t, void *arg);
+    int (*cancel)(struct task *t, void *arg, struct err *e);
     void (*ended)(struct task *t, void *arg, int r, const struct err *e);
     void *arg;
 };
@@ -79,9 +84,14 @@ void task_tell_accepted(struct task *t, int r, const struct err *e);
 /* Runs a queued task if nothing is in its way. */
 void task_try_run(struct task *t);
 
+/* cancel.c */
+int task_cancel_error(const struct task *t, struct err *e);
+
 /* plan.c */
 void plan_write_journal(struct task *t); /* then task_tell_accepted, and task_try_run or task_finish */
 void plan_begin(struct task *t);
+/* It waits for its turn and is not to have it. */
+void plan_give_up(struct task *t);
 void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json);
 const struct task_step_type *plan_step_find(struct task_mgr *m, const char *name);
 

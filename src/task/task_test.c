@@ -331,6 +331,127 @@ static void test_queue(void **arg)
     assert_string_equal(v.upid.user, "u@pve!t");
 }
 
+static bool copy_upid(void *arg, const struct task_view *v)
+{
+    snprintf(arg, UPID_MAX, "%s", v->text);
+    return false; /* the newest */
+}
+
+static void newest(struct fixture *f, char upid[UPID_MAX])
+{
+    task_each(f->mgr, copy_upid, upid);
+}
+
+static void test_cancel_plan(void **arg)
+{
+    struct fixture *f = *arg;
+    struct err e = ERR_INIT;
+    char upid[UPID_MAX];
+
+    assert_int_equal(pipe(f->pipe), 0);
+    assert_int_equal(start_plan(f, "[" STEP("good", "a") "," STEP("wait", "b") "," STEP("good", "c") "]", PLAN_UNDO,
+                                final_put(), NULL),
+                     0);
+    newest(f, upid);
+    while (!f->trace[0])
+        event_base_loop(f->base, EVLOOP_ONCE);
+    assert_int_equal(task_cancel(f->mgr, upid, "a@pve", &e), 0);
+    assert_int_equal(task_cancel(f->mgr, upid, "b@pve", &e), 0); /* once is enough */
+    assert_int_equal(f->n_ended, 0);
+    assert_int_equal(write(f->pipe[1], "x", 1), 1);
+    run_until(f, 1);
+    assert_string_equal(f->trace, "+a -a ");
+    assert_string_equal(f->status, "stopped by a@pve");
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+    assert_int_equal(count_keys(f, "shared/guest/100"), 0);
+    assert_int_equal(task_cancel(f->mgr, upid, "a@pve", &e), 0); /* it has ended */
+    assert_int_equal(task_cancel(f->mgr, "UPID:n1:0:0:0:x::y:", "a@pve", &e), -ENOENT);
+    close(f->pipe[0]);
+    close(f->pipe[1]);
+}
+
+static void test_cancel_at_once(void **arg)
+{
+    struct fixture *f = *arg;
+    struct err e = ERR_INIT;
+    char upid[UPID_MAX];
+
+    assert_int_equal(start_plan(f, "[" STEP("good", "a") "]", PLAN_UNDO, final_put(), NULL), 0);
+    newest(f, upid);
+    assert_int_equal(task_cancel(f->mgr, upid, "a@pve", &e), 0); /* not even its journal entry is there */
+    run_until(f, 1);
+    assert_string_equal(f->trace, "");
+    assert_string_equal(f->status, "stopped by a@pve");
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+}
+
+static void test_cancel_queued(void **arg)
+{
+    struct fixture *f = *arg;
+    struct err e = ERR_INIT;
+    char first_plan[UPID_MAX], upid[UPID_MAX];
+    struct live live = {.is_aborted = false};
+
+    assert_int_equal(pipe(f->pipe), 0);
+    assert_int_equal(start_plan(f, "[" STEP("wait", "a") "]", PLAN_FORWARD, NULL, NULL), 0);
+    newest(f, first_plan);
+    assert_int_equal(start_plan(f, "[" STEP("good", "b") "]", PLAN_UNDO, final_put(), NULL), 0);
+    newest(f, upid);
+    while (count_keys(f, "local/journal/") < 2)
+        event_base_loop(f->base, EVLOOP_ONCE);
+    assert_int_equal(task_cancel(f->mgr, upid, "a@pve", &e), 0);
+    run_until(f, 1);
+    assert_string_equal(f->status, "stopped by a@pve");
+    assert_int_equal(task_cancel(f->mgr, first_plan, "a@pve", &e), -EBUSY); /* a deletion goes on */
+    assert_string_equal(e.code, "task.unstoppable");
+    start_live(f, &live, "waits", false);
+    newest(f, upid);
+    assert_int_equal(task_cancel(f->mgr, upid, "a@pve", &e), 0);
+    struct task_view v;
+    assert_true(task_find(f->mgr, upid, &v) && !v.is_running);
+    assert_string_equal(v.status, "stopped by a@pve");
+    assert_int_equal(write(f->pipe[1], "x", 1), 1);
+    run_until(f, 2);
+    event_base_loop(f->base, EVLOOP_NONBLOCK);
+    assert_null(live.task); /* it never began */
+    assert_string_equal(f->status, "OK");
+    assert_string_equal(f->trace, "");
+    close(f->pipe[0]);
+    close(f->pipe[1]);
+}
+
+static void on_child_end(void *arg, int r, const struct err *e)
+{
+    snprintf(arg, 100, "%s", r < 0 ? e->text : "OK");
+}
+
+static void test_when_ended(void **arg)
+{
+    struct fixture *f = *arg;
+    struct err e = ERR_INIT;
+    char seen[100] = "", upid[UPID_MAX];
+    struct live live = {.is_aborted = false};
+
+    start_live(f, &live, "seen", false);
+    while (!live.task)
+        event_base_dispatch(f->base);
+    task_when_ended(live.task, on_child_end, seen);
+    newest(f, upid);
+    assert_string_equal(seen, "");
+    assert_int_equal(task_cancel(f->mgr, upid, "a@pve", &e), 0);
+    assert_true(live.is_aborted);
+    assert_string_equal(seen, "aborted"); /* as its own abort says */
+    struct live other = {.is_aborted = false};
+    start_live(f, &other, "unseen", false);
+    while (!other.task)
+        event_base_dispatch(f->base);
+    seen[0] = 0;
+    task_when_ended(other.task, on_child_end, seen);
+    task_when_ended(other.task, NULL, NULL);
+    task_end(other.task, 0, NULL);
+    assert_string_equal(seen, "");
+}
+
 static void on_unlocked(void *arg, int r, const struct err *e)
 {
     struct fixture *f = arg;
@@ -464,6 +585,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_recover_undo, setup, teardown),
         cmocka_unit_test_setup_teardown(test_recover_forward, setup, teardown),
         cmocka_unit_test_setup_teardown(test_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cancel_plan, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cancel_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cancel_queued, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_when_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unlock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plan_passes_live, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log, setup, teardown),

@@ -202,6 +202,19 @@ def _see_task(world, who, p):
     return None if owns_task(who, user) else need(world, who, f"/nodes/{p['node']}", ["Sys.Audit"])
 
 
+def _stop_task(world, who, p):
+    user = p["upid"].split(":")[7]
+    return None if owns_task(who, user) else need(world, who, f"/nodes/{p['node']}", ["Sys.Modify"])
+
+
+def _bulk(world, who, p):
+    """All guests, or each one that is named."""
+    if need(world, who, "/", ["VM.PowerMgmt"]) is None:
+        return None
+    named = [functools.partial(need, world, who, f"/vms/{v}", ["VM.PowerMgmt"]) for v in split(p.get("vms"))]
+    return first(*named) if named else "/, VM.PowerMgmt"
+
+
 def _one_pool(world, who, p):
     return need(world, who, f"/pool/{p['poolid']}", ["Pool.Audit"]) if "poolid" in p else None
 
@@ -224,5 +237,7 @@ IN_CODE = {
     "DELETE /access/users/{userid}": _guard_root,
     "PUT /access/password": _guard_root,
     **{f"{m} {_TOKEN}": _guard_token for m in ("POST", "PUT", "DELETE")},
+    f"DELETE {_TASK}": _stop_task,
+    **{f"POST /nodes/{{node}}/{what}": _bulk for what in ("startall", "stopall")},
     **{f"GET {_TASK}{rest}": _see_task for rest in ("", "/status", "/log")},
 }

@@ -69,6 +69,15 @@ REQUESTS = {
     **{NOW + op: [{}] for op in ("start", "stop", "shutdown", "reboot", "reset", "suspend", "resume")},
     **{f"GET {of}/rrddata": [{"timeframe": "hour"}]
        for of in ("/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/storage/{storage}")},
+    # The host and its settings: what is refused after the permission, or changes nothing.
+    "PUT /nodes/{node}/dns": [{"search": "a/b"}],
+    "PUT /nodes/{node}/time": [{"timezone": "Nowhere/At_all"}],
+    "POST /nodes/{node}/hosts": [{"data": "nonsense"}],
+    "POST /nodes/{node}/startall": [{}, {"vms": str(PLAIN)}],
+    "POST /nodes/{node}/stopall": [{}, {"vms": str(PLAIN)}],
+    "PUT /nodes/{node}/config": [{"wakeonlan": "02:00:00:00:00:01"}],
+    "PUT /cluster/options": [{"migration": "secure"}],
+    "DELETE /nodes/{node}/tasks/{upid}": [{}],  # it has ended
     # Realms and second factors: what is named is there already, or is not.
     "POST /access/domains": [{"realm": "pve", "type": "pve"}],
     "PUT /access/domains/{realm}": [{"comment": "x", "digest": "0" * 40}],

@@ -22,6 +22,7 @@ UNDOCUMENTED = {
     "GET /nodes/{node}/tasks": _TASK,
     "GET /nodes/{node}/tasks/{upid}/status": ["tokenid"],
     "GET /nodes": ["id", "type"],
+    "GET /nodes/{node}/disks/list": ["type", "rpm", "wearout", "by_id_link"],
     "GET /nodes/{node}/status": ["mhz", "flags", "hvm", "user_hz"],
     "GET /nodes/{node}/qemu": ["disk"],
     "GET /nodes/{node}/qemu/{vmid}/status/current": ["disk"],
