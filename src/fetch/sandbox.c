@@ -57,6 +57,8 @@ static const int calls[] = {
     SCMP_SYS(writev),
     SCMP_SYS(close),
     SCMP_SYS(fsync),
+    SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),
     SCMP_SYS(fcntl),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
