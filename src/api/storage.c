@@ -437,8 +437,6 @@ static int upload_volume(struct api_call *c, const struct api_node_storage_uploa
     char id[VOLUME_ID_MAX + 64];
     const char *name = c->file_name;
 
-    if (a->tmpfilename)
-        return api_param_error(c, e, "tmpfilename", "files of the host are not taken: send the file itself");
     if (!name || !*name)
         return api_param_error(c, e, "filename", "the file part has no name");
     const char *slash = strrchr(name, '/');

@@ -351,6 +351,8 @@ static int name_volume(struct api_call *c, const struct api_volume_create_args *
     const char *id = arena_printf(&c->arena, "%s:%" PRId64 "/%s%s%s", a->storage, a->vmid, a->filename,
                                   has_ending ? "" : ".", has_ending ? "" : format);
 
+    if (!has_ending && strchr(a->filename, '.'))
+        return api_param_error(c, e, "filename", "an image ends in .raw or .qcow2");
     if (has_ending && a->format && !str_ends(a->filename, a->format))
         return api_param_error(c, e, "format", "the format and the ending of the file name differ");
     if (!id || volume_id_parse(id, &k->volume, e) < 0 || k->volume.content != STORAGE_CONTENT_images)

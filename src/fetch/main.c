@@ -4,6 +4,7 @@
  * the request is read and parsed (pure, bounded), the seal, and only then the network. Exit status 0: answered. */
 #include <curl/curl.h>
 #include <openssl/crypto.h>
+#include <time.h>
 
 #include "fetch/fetch.h"
 #include "link/link.h"
@@ -27,6 +28,10 @@ static int send_answer(uint32_t stream, int r, const struct err *why, const stru
 
 static int start_libraries(struct err *e)
 {
+    /* The C library looks for the time zone's file once, now; certificates are read in UTC anyway. */
+    if (setenv("TZ", "UTC0", 1) < 0)
+        return err_errno(e, errno, "setenv");
+    tzset();
     if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) ||
         curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return err_set(e, -EIO, "work.crypto", "the HTTP or crypto library does not start");
