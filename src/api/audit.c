@@ -148,8 +148,7 @@ static void write_who(struct jw *w, struct api_call *c, const struct secrets *s,
         auth_subject_format(&c->who, user, sizeof(user));
         jw_kv_str(w, "user", user);
     } else if (is_login(c)) {
-        write_text(w, s, status == 200 && !c->audit.is_half_login ? "user" : "claimed", claimed_user(c, &who),
-                   AUTH_USER_MAX);
+        write_text(w, s, status == 200 && !c->audit.is_half_login ? "user" : "claimed", claimed_user(c, &who), AUTH_USER_MAX);
     }
     const char *from = c->is_local ? "local" : c->peer && *c->peer ? c->peer : "unknown";
     size_t n = strlen(from);
