@@ -1,6 +1,6 @@
 /* The configured storages as a copy of state keys shared/storage/ID, with a sample of their space that is refreshed in
- * threads of their own, so that a hanging storage holds neither the loop nor the work on other storages. Find and list on the loop thread; storage_mgr_ref may
- * be called from any thread. */
+ * threads of their own, so that a hanging storage holds neither the loop nor the work on other storages. Find and list
+ * on the loop thread; storage_mgr_ref may be called from any thread. */
 #ifndef HOLM_GUEST_STORAGES_H
 #define HOLM_GUEST_STORAGES_H
 
