@@ -279,5 +279,20 @@ def uploads_take_no_file_of_the_host(node):
     assert reply.status_code == 400, reply.text
 
 
+@test
+def command_line(node):
+    path = os.path.join(node.base, "cli")
+    node.cli("storage", "create", "cli", "--path", path, "--content", "iso", "--is-mountpoint", "no")
+    assert node.cli_json("storage", "show", "cli")["path"] == path
+    node.cli("storage", "set", "cli", "--content", "iso,import", "--delete", "is_mountpoint")
+    assert node.cli_json("storage", "show", "cli")["content"] == "iso,import"
+    failed = node.cli("storage", "download", "cli", "--url", "http://127.0.0.1:1/x", "--name", "x.iso", "--content", "iso", is_checked=False)
+    assert failed.returncode != 0 and "download failed" in failed.stderr, failed
+    assert node.cli("storage", "info", "http://127.0.0.1:1/x", is_checked=False).returncode != 0
+    assert os.listdir(os.path.join(path, "template/iso")) == []
+    node.cli("storage", "delete", "cli", "-y")
+    assert node.cli("storage", "show", "cli", is_checked=False).returncode != 0
+
+
 if __name__ == "__main__":
     main()
