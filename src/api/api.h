@@ -46,7 +46,9 @@ struct api {
     struct guest_mgr *guests;
     struct storage_mgr *storages;
     struct pool *pool;
-    struct workers *workers; /* holm-worker */
+    struct workers *workers;  /* holm-worker */
+    struct workers *fetchers; /* holm-fetch: downloads, and short questions that must not wait behind them */
+    struct workers *probers;
     struct auth_limit *limit;
     struct password_gate *passwords, *pam_passwords; /* holm-worker and holm-pam, for passwords only */
     struct lasting *lasting;

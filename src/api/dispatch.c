@@ -317,8 +317,19 @@ static const struct api_route *find_route(const char *method, char **segments, i
     return best;
 }
 
+/* Value of the {name} at segment i: {volume} takes all that is left. */
+static const char *path_value(struct api_call *c, const char *name, char **segments, int i, int n_segments)
+{
+    const char *value = segments[i];
+
+    for (i++; streq(name, "volume") && value && i < n_segments; i++)
+        value = arena_printf(&c->arena, "%s/%s", value, segments[i]);
+    return value;
+}
+
 /* Puts the {name} values in front of the client's parameters; a body parameter of the same name must agree. */
-static int add_path_params(struct api_call *c, const struct api_route *route, char **segments, struct err *e)
+static int add_path_params(struct api_call *c, const struct api_route *route, char **segments, int n_segments,
+                           struct err *e)
 {
     struct api_raw_param *raw = arena_alloc(&c->arena, (c->n_raw + PATH_SEGMENTS_MAX) * sizeof(*raw));
     size_t n = 0;
@@ -333,10 +344,13 @@ static int add_path_params(struct api_call *c, const struct api_route *route, ch
         if (len > 2 && *p == '{') {
             char *name = arena_strndup(&c->arena, p + 1, len - 2);
             const char *given = name ? api_raw_get(c, name) : NULL;
-            if (given && !streq(given, segments[i]))
+            const char *value = name ? path_value(c, name, segments, i, n_segments) : NULL;
+            if (!value)
+                return err_set(e, -ENOMEM, NULL, "out of memory");
+            if (given && !streq(given, value))
                 return api_param_error(c, e, name,
                                        "duplicate parameter (already defined in URI) with conflicting values!");
-            raw[n++] = (struct api_raw_param){.kind = 's', .key = name ? name : "", .value = segments[i]};
+            raw[n++] = (struct api_raw_param){.kind = 's', .key = name, .value = value};
         }
         i += len > 0;
         p += len;
@@ -425,7 +439,7 @@ static int run(struct api_call *c, struct err *e)
     if (!streq(c->route->kind, c->kind))
         return err_set(e, -ENOSYS, "route.kind", "Method '%s %s' not implemented for this kind of request", c->method,
                        c->path);
-    r = add_path_params(c, c->route, segments, e);
+    r = add_path_params(c, c->route, segments, n, e);
     if (r == 0)
         r = api_validate(c, c->route, &args, e);
     if (r < 0)

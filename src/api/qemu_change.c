@@ -302,7 +302,7 @@ static int plan_new(struct change *ch, const struct propstr *p, const char *file
 {
     char storage[STORAGE_ID_MAX + 1], id[VOLUME_ID_MAX + 1];
     const char *format = propstr_get(p, "format");
-    enum volume_format f = format && streq(format, "qcow2") ? VOLUME_QCOW2 : VOLUME_RAW;
+    enum volume_format f;
     struct volume_id v;
     struct storage *s;
     uint64_t bytes;
@@ -312,6 +312,7 @@ static int plan_new(struct change *ch, const struct propstr *p, const char *file
     int r = storage_mgr_ref(ch->storages, storage, &s, e);
     if (r < 0)
         return r;
+    f = !format ? storage_default_format(s) : streq(format, "qcow2") ? VOLUME_QCOW2 : VOLUME_RAW;
     if (!(storage_contents(s) & STORAGE_CONTENT_images))
         r = err_set(e, -EINVAL, "storage.content", "storage '%s' does not support vm images", storage);
     else if ((format && !streq(format, "raw") && !streq(format, "qcow2")) || !storage_has_format(s, f))

@@ -2,7 +2,7 @@
  * thread. */
 #include <jansson.h>
 
-#include "api/common.h"
+#include "api/storage_common.h"
 #include "task/workers.h"
 
 #include <fcntl.h>
@@ -23,13 +23,15 @@ static void write_config(struct jw *w, const struct storage *s)
 {
     json_error_t je;
     json_t *j = json_loads(storage_json(s), 0, &je), *value;
-    char content[96];
+    char content[96], digest[STORAGE_DIGEST_SIZE];
     const char *key;
 
     storage_contents_format(storage_contents(s), content, sizeof(content));
+    storage_digest(s, digest);
     jw_object(w);
     jw_kv_str(w, "storage", storage_name(s));
     jw_kv_str(w, "content", content);
+    jw_kv_str(w, "digest", digest);
     json_object_foreach(j, key, value)
     {
         if (streq(key, "content"))
@@ -76,7 +78,7 @@ static void write_formats(struct jw *w, const struct storage *s)
 {
     jw_key(w, "formats");
     jw_object(w);
-    jw_kv_str(w, "default", "raw");
+    jw_kv_str(w, "default", volume_format_name(storage_default_format(s)));
     jw_key(w, "supported");
     jw_array(w);
     if (storage_has_format(s, VOLUME_RAW))
@@ -114,7 +116,7 @@ int api_node_storage_list(struct api_call *c, const struct api_node_storage_list
         const struct storage *s = en->storage;
         if (!api_may_see_storage(c, storage_name(s)) || !has_all_contents(s, a->content) ||
             (a->storage && !streq(a->storage, storage_name(s))) || (a->enabled && !storage_is_enabled(s)) ||
-            (a->target && !streq(a->target, c->api->node)))
+            (a->target && !streq(a->target, c->api->node)) || !storage_is_on_node(s, c->api->node))
             continue;
         jw_object(&c->out);
         jw_kv_str(&c->out, "storage", storage_name(s));
@@ -131,7 +133,7 @@ int api_node_storage_list(struct api_call *c, const struct api_node_storage_list
 
 int api_node_storage_index(struct api_call *c, const struct api_node_storage_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"content", "status", "upload", NULL};
+    static const char *const names[] = {"content", "download-url", "prunebackups", "rrddata", "status", "upload", NULL};
     int r = api_check_node(c, a->node, e);
 
     if (r == 0 && !storage_mgr_find(c->api->storages, a->storage))
@@ -187,7 +189,7 @@ int api_node_storage_status(struct api_call *c, const struct api_node_storage_st
 }
 
 /* "iso", "raw", "qcow2", "tgz" …: what PVE calls the format of a volume. */
-static const char *format_of(const struct volume_info *v)
+const char *storage_format_name(const struct volume_info *v)
 {
     const char *dot = strrchr(v->id.name, '.');
 
@@ -216,18 +218,24 @@ static int list_one(void *arg, const struct volume_info *v)
 {
     struct query *q = arg;
     char id[VOLUME_ID_MAX + 1];
+    struct volume_note note = {0};
+    struct err ignored = ERR_INIT;
 
     volume_id_format(&v->id, id, sizeof(id));
     jw_object(&q->w);
     jw_kv_str(&q->w, "volid", id);
     jw_kv_str(&q->w, "content", storage_content_name(v->id.content));
-    jw_kv_str(&q->w, "format", format_of(v));
+    jw_kv_str(&q->w, "format", storage_format_name(v));
     jw_kv_u64(&q->w, "size", v->size_bytes);
     if (v->id.content == STORAGE_CONTENT_images)
         jw_kv_u64(&q->w, "used", v->used_bytes);
     if (v->id.vmid)
         jw_kv_int(&q->w, "vmid", v->id.vmid);
     jw_kv_int(&q->w, "ctime", v->ctime_s > 0 ? v->ctime_s : 0);
+    if (volume_note_get(q->storage, &v->id, &note, &ignored) == 0 && note.notes[0])
+        jw_kv_str(&q->w, "notes", note.notes);
+    if (note.is_protected)
+        jw_kv_int(&q->w, "protected", 1);
     jw_object_end(&q->w);
     return q->list.is_failed ? -EFBIG : 0;
 }

@@ -34,6 +34,8 @@ static bool names(const struct forget *f, const char *path, const struct auth_ac
         return str_starts(path, "/pool/") && streq(path + 6, f->id);
     case AUTH_REALM:
         return str_starts(path, "/access/realm/") && streq(path + 14, f->id);
+    case AUTH_STORAGE:
+        return str_starts(path, "/storage/") && streq(path + 9, f->id);
     default:
         return false;
     }
@@ -72,6 +74,14 @@ static void forget_groups_of(struct forget *f)
 
     for (size_t i = 0; m && i < m->n && !is_full(f); i++, f->n++)
         auth_txn_group_member(f->t, m->refs[i], f->id, false);
+}
+
+static void forget_pools_of(struct forget *f)
+{
+    const struct auth_member *m = auth_find(f->auth, AUTH_STORAGE, f->id);
+
+    for (size_t i = 0; m && i < m->n && !is_full(f); i++, f->n++)
+        auth_txn_storage_pool(f->t, f->id, m->refs[i], false);
 }
 
 /* Every member of a group or pool. */
@@ -117,6 +127,8 @@ size_t auth_txn_forget(const struct auth *a, struct state_txn *t, enum auth_kind
         }
     } else if (kind == AUTH_GROUP) {
         forget_members(&f, AUTH_MEMBER);
+    } else if (kind == AUTH_STORAGE) {
+        forget_pools_of(&f);
     } else if (kind == AUTH_POOL) {
         forget_members(&f, AUTH_GUEST);
         forget_members(&f, AUTH_STORAGE);

@@ -163,7 +163,8 @@ void auth_txn_delete(struct state_txn *t, enum auth_kind kind, const char *id);
 /* The commit happens only if the object is as known now; 0 as revision: it must not exist. */
 void auth_txn_expect(struct state_txn *t, enum auth_kind kind, const char *id, uint64_t revision);
 /* Adds deletions of what refers to an object that goes away or is made anew: ACL entries, memberships, tokens and
- * secrets of a user, ACL entries of a pool or realm. At most max; returns how many, so the caller repeats until it is
+ * secrets of a user, ACL entries of a pool,
+ * realm or storage, memberships of a storage. At most max; returns how many, so the caller repeats until it is
  * 0. */
 size_t auth_txn_forget(const struct auth *a, struct state_txn *t, enum auth_kind kind, const char *id, size_t max);
 

@@ -112,6 +112,23 @@
         "expire", "expire", OPT_INT, "SECONDS", NULL, "end of the token, seconds since 1970; 0 = never"                \
     }
 
+#define STORAGE                                                                                                        \
+    {                                                                                                                  \
+        "STORAGE", "storage", ARG_TEXT                                                                                 \
+    }
+#define STORAGE_OPTS                                                                                                   \
+    {"content", "content", OPT_TEXT, "KINDS", NULL, "what it holds: images, iso, vztmpl, import, … or none"},          \
+        {"nodes", "nodes", OPT_TEXT, "A,B", NULL, "nodes that have it"},                                               \
+        {"disable", "disable", OPT_BOOL, "BOOL", NULL, "whether it is left unused"},                                   \
+        {"shared", "shared", OPT_BOOL, "BOOL", NULL, "whether its nodes see the same folder"},                         \
+        {"format", "format", OPT_CHOICE, "FORMAT", "raw|qcow2", "format of new images"},                               \
+        {"preallocation", "preallocation", OPT_CHOICE, "MODE", "off|falloc", "how space of new images is taken"},      \
+        {"is-mountpoint", "is_mountpoint", OPT_TEXT, "yes|no|PATH", NULL, "use it only while something is mounted"},   \
+        {"create-base-path", "create-base-path", OPT_BOOL, "BOOL", NULL, "make the folder when it is missing"},        \
+    {                                                                                                                  \
+        "create-subdirs", "create-subdirs", OPT_BOOL, "BOOL", NULL, "make the folders in it when they are missing"     \
+    }
+
 const struct cli_command command_table[] = {
     /* vm */
     {"vm", "list", .method = "GET", .path = "/cluster/resources", .fixed = "type=vm", .only = "type=qemu",
@@ -353,6 +370,36 @@ const struct cli_command command_table[] = {
      .method = "GET", .path = "/nodes/{node}/storage/{storage}/content",
      .columns = "volid,content,format,size,used,vmid,ctime", .help = "List the volumes of a storage.",
      .example = "holm storage content local --content iso"},
+    {"storage", "create", ARGS(STORAGE),
+     OPTS({"path", "path", OPT_TEXT, "PATH", NULL, "the folder, an absolute path", true}, STORAGE_OPTS),
+     .method = "POST", .path = "/storage", .fixed = "type=dir", .help = "Make a folder a storage.",
+     .example = "holm storage create data --path /srv/data --content images,iso"},
+    {"storage", "set", ARGS(STORAGE),
+     OPTS(STORAGE_OPTS, {"delete", "delete", OPT_TEXT, "KEYS", NULL, "settings to remove, with commas"},
+          {"digest", "digest", OPT_TEXT, "HEX", NULL, "change only if the configuration still has this digest"}),
+     .method = "PUT", .path = "/storage/{storage}", .help = "Change a storage.",
+     .example = "holm storage set data --content images"},
+    {"storage", "show", ARGS(STORAGE), .method = "GET", .path = "/storage/{storage}",
+     .help = "Show the configuration of a storage.", .example = "holm storage show data"},
+    {"storage", "delete", ARGS(STORAGE), .method = "DELETE", .path = "/storage/{storage}",
+     .help = "Forget a storage; what is in it stays.", .example = "holm storage delete data -y", .flags = CMD_ASKS},
+    {"storage", "download", ARGS(STORAGE),
+     OPTS({"url", "url", OPT_TEXT, "URL", NULL, "where the file is, http or https", true},
+          {"name", "filename", OPT_TEXT, "NAME", NULL, "name in the storage", true},
+          {"content", "content", OPT_CHOICE, "KIND", "iso|vztmpl|import", "kind of content", true},
+          {"checksum", "checksum", OPT_TEXT, "HEX", NULL, "refuse the file if its checksum differs"},
+          {"checksum-algorithm", "checksum-algorithm", OPT_CHOICE, "NAME", "md5|sha1|sha224|sha256|sha384|sha512",
+           "algorithm of --checksum"},
+          {"compression", "compression", OPT_CHOICE, "NAME", "gz|zst", "unpack the file on the way"},
+          {"verify-certificates", "verify-certificates", OPT_BOOL, "BOOL", NULL, "whether TLS must be good; yes"}),
+     .method = "POST", .path = "/nodes/{node}/storage/{storage}/download-url",
+     .help = "Have the node download a file into a storage.",
+     .example = "holm storage download local --url https://example.org/a.iso --name a.iso --content iso",
+     .flags = CMD_TASK},
+    {"storage", "info", ARGS({"URL", "url", ARG_TEXT}),
+     OPTS({"verify-certificates", "verify-certificates", OPT_BOOL, "BOOL", NULL, "whether TLS must be good; yes"}),
+     .method = "GET", .path = "/nodes/{node}/query-url-metadata", .help = "Ask a web server about a file.",
+     .example = "holm storage info https://example.org/a.iso"},
     {"storage", "upload", ARGS({"FILE", NULL, ARG_FILE}),
      OPTS({"storage", NULL, OPT_TEXT, "STORAGE", NULL, "where to; local if not given"},
           {"content", "content", OPT_TEXT, "KIND", NULL, "kind of content; by the file's name if not given"},

@@ -38,6 +38,8 @@
 #define PASSWORDS_MAX  4u /* workers of their own: uploads do not keep anybody from logging in */
 #define PAM_MAX        2u /* conversations at once: they may be slow, and each is a process of root */
 #define PAM_QUEUE      16u
+#define FETCHERS_MAX   4u /* downloads at once */
+#define FETCHERS_QUEUE 64u
 #define UPKEEP_S       3600
 
 struct daemon {
@@ -229,6 +231,13 @@ static int open_workers(struct daemon *d, struct err *e)
         r = workers_new(a->base, &o, &d->password_workers, e);
     if (r == 0)
         r = password_gate_new(d->password_workers, PASSWORDS_MAX, &a->passwords, e);
+    program_path(d, "fetch", "holm-fetch", worker, sizeof(worker));
+    o.max_at_once = FETCHERS_MAX;
+    o.max_queued = FETCHERS_QUEUE;
+    if (r == 0)
+        r = workers_new(a->base, &o, &a->fetchers, e);
+    if (r == 0)
+        r = workers_new(a->base, &o, &a->probers, e);
     program_path(d, "pam", "holm-pam", pam, sizeof(pam));
     o = (struct workers_options){.path = pam, .max_at_once = PAM_MAX, .max_queued = PAM_QUEUE};
     if (r == 0)
@@ -265,7 +274,7 @@ static int open_all(struct daemon *d, struct err *e)
     if (r == 0)
         r = task_mgr_new(a->base, a->state, a->pool, a->root_dir, a->node, &a->tasks, e);
     if (r == 0)
-        r = storage_mgr_new(a->base, a->state, a->pool, a->root_dir, &a->storages, e);
+        r = storage_mgr_new(a->base, a->state, a->root_dir, a->node, &a->storages, e);
     if (r < 0)
         return r;
     task_mgr_set_steps(a->tasks, guest_step_types, a->storages);
@@ -292,12 +301,16 @@ static void close_all(struct daemon *d)
     local_free(d->local);
     fronts_free(d->fronts);
     workers_cancel(d->pam_workers); /* nobody waits for these logins any more */
+    workers_cancel(a->fetchers);    /* a download may take hours; it leaves nothing */
+    workers_cancel(a->probers);
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
         bool any = workers_drain(a->workers);
         any = workers_drain(d->password_workers) || any;
         any = workers_drain(d->pam_workers) || any;
+        any = workers_drain(a->fetchers) || any;
+        any = workers_drain(a->probers) || any;
         any = audit_drain(a->audit) || any;
         if (!pool_drain(a->pool) && !any)
             break;
@@ -308,6 +321,8 @@ static void close_all(struct daemon *d)
     workers_free(a->workers);
     workers_free(d->password_workers);
     workers_free(d->pam_workers);
+    workers_free(a->fetchers);
+    workers_free(a->probers);
     password_gate_free(a->passwords);
     password_gate_free(a->pam_passwords);
     pool_free(a->pool);

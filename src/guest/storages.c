@@ -8,8 +8,9 @@
 #include "base/log.h"
 #include "task/pool.h"
 
-#define STORAGES_MAX    64u
 #define SAMPLE_PERIOD_S 10
+#define SAMPLE_THREADS  8u     /* so many storages may hang before the others' space is no longer looked at */
+#define HANGING_MS      10000u /* a sample that takes longer */
 #define STORAGE_KEY     "shared/storage/"
 #define STORAGE_LOCAL                                                                                                  \
     "{\"type\":\"dir\",\"path\":\"var/storage/"                                                                        \
@@ -17,8 +18,8 @@
 
 struct storage_mgr {
     struct event_base *base;
-    struct pool *pool;
-    char *root_dir;
+    struct pool *pool; /* of the samples only */
+    char *root_dir, *node;
     struct state_watch *watch;
     struct event *timer;
     pthread_mutex_t lock;
@@ -44,6 +45,24 @@ static size_t position(struct storage_mgr *m, const char *id, bool *ret_found)
     return i;
 }
 
+static bool is_usable(const struct storage_mgr *m, const struct storage *s)
+{
+    return storage_is_enabled(s) && storage_is_on_node(s, m->node);
+}
+
+static bool is_hanging(const struct storage_entry *en)
+{
+    return en->sampling_since_ms && clock_boot_ms() - en->sampling_since_ms > HANGING_MS;
+}
+
+static void set_sampling(struct storage_mgr *m, struct storage_entry *en, bool is_sampling)
+{
+    pthread_mutex_lock(&m->lock);
+    en->is_sampling = is_sampling;
+    en->sampling_since_ms = is_sampling ? clock_boot_ms() : 0;
+    pthread_mutex_unlock(&m->lock);
+}
+
 static void sample_in_thread(void *ctx)
 {
     struct sample *s = ctx;
@@ -57,9 +76,10 @@ static void sample_done(void *ctx)
     bool found;
     size_t i = position(s->mgr, storage_name(s->storage), &found);
 
-    if (found) {
+    /* One that was changed meanwhile has its own sample under way. */
+    if (found && s->mgr->entries[i].storage == s->storage) {
         struct storage_entry *en = &s->mgr->entries[i];
-        en->is_sampling = false;
+        set_sampling(s->mgr, en, false);
         en->is_active = s->r == 0;
         en->sampled_boot_ms = clock_boot_ms();
         if (s->r == 0)
@@ -73,8 +93,12 @@ static void sample_done(void *ctx)
 static void sample(struct storage_mgr *m, struct storage_entry *en)
 {
     struct err e = ERR_INIT;
-    struct sample *s = en->is_sampling || !storage_is_enabled(en->storage) ? NULL : calloc(1, sizeof(*s));
 
+    if (is_hanging(en)) {
+        en->is_active = false;
+        snprintf(en->problem, sizeof(en->problem), "it does not answer");
+    }
+    struct sample *s = en->is_sampling || !is_usable(m, en->storage) ? NULL : calloc(1, sizeof(*s));
     if (!s)
         return;
     s->mgr = m;
@@ -84,7 +108,7 @@ static void sample(struct storage_mgr *m, struct storage_entry *en)
         free(s);
         return;
     }
-    en->is_sampling = true;
+    set_sampling(m, en, true);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -118,7 +142,7 @@ static void on_storage(void *arg, const char *key, const char *value, uint64_t r
         remove_at(m, i);
     if (s && m->n < STORAGES_MAX) {
         memmove(&m->entries[i + 1], &m->entries[i], (m->n - i) * sizeof(m->entries[0]));
-        m->entries[i] = (struct storage_entry){.storage = TAKE_PTR(s)};
+        m->entries[i] = (struct storage_entry){.storage = TAKE_PTR(s), .revision = revision};
         m->n++;
     }
     pthread_mutex_unlock(&m->lock);
@@ -128,7 +152,7 @@ static void on_storage(void *arg, const char *key, const char *value, uint64_t r
         sample(m, &m->entries[i]);
 }
 
-int storage_mgr_new(struct event_base *base, struct state *s, struct pool *pool, const char *root_dir,
+int storage_mgr_new(struct event_base *base, struct state *s, const char *root_dir, const char *node,
                     struct storage_mgr **ret, struct err *e)
 {
     struct storage_mgr *m = calloc(1, sizeof(*m));
@@ -137,15 +161,17 @@ int storage_mgr_new(struct event_base *base, struct state *s, struct pool *pool,
     if (!m)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     m->base = base;
-    m->pool = pool;
     pthread_mutex_init(&m->lock, NULL);
     m->root_dir = strdup(root_dir);
+    m->node = strdup(node);
     m->timer = event_new(base, -1, EV_PERSIST, on_timer, m);
-    if (!m->root_dir || !m->timer || event_add(m->timer, &period) < 0) {
+    if (!m->root_dir || !m->node || !m->timer || event_add(m->timer, &period) < 0) {
         storage_mgr_free(m);
         return err_set(e, -ENOMEM, NULL, "out of memory");
     }
-    int r = state_watch(s, STORAGE_KEY, on_storage, m, &m->watch, e);
+    int r = pool_new(base, SAMPLE_THREADS, STORAGES_MAX * 2, &m->pool, e);
+    if (r == 0)
+        r = state_watch(s, STORAGE_KEY, on_storage, m, &m->watch, e);
     if (r < 0) {
         storage_mgr_free(m);
         return r;
@@ -158,13 +184,17 @@ void storage_mgr_free(struct storage_mgr *m)
 {
     if (!m)
         return;
-    state_unwatch(m->watch);
+    if (m->watch)
+        state_unwatch(m->watch);
+    if (m->pool)
+        pool_free(m->pool);
     while (m->n)
         remove_at(m, m->n - 1);
     if (m->timer)
         event_free(m->timer);
     pthread_mutex_destroy(&m->lock);
     free(m->root_dir);
+    free(m->node);
     free(m);
 }
 
@@ -196,6 +226,10 @@ int storage_mgr_ref(struct storage_mgr *m, const char *id, struct storage **ret,
         r = err_set(e, -ENOENT, "storage.missing", "storage '%.64s' does not exist", id);
     else if (!storage_is_enabled(en->storage))
         r = err_set(e, -EACCES, "storage.disabled", "storage '%s' is disabled", id);
+    else if (!storage_is_on_node(en->storage, m->node))
+        r = err_set(e, -EACCES, "storage.node", "storage '%s' is not available on node '%s'", id, m->node);
+    else if (is_hanging(en))
+        r = err_set(e, -EAGAIN, "storage.hanging", "storage '%s' does not answer", id);
     else
         *ret = storage_ref(en->storage);
     pthread_mutex_unlock(&m->lock);
@@ -208,7 +242,7 @@ void storage_mgr_sweep(struct storage_mgr *m)
         struct err e = ERR_INIT;
         size_t n_removed = 0;
         const char *id = storage_name(m->entries[i].storage);
-        if (!storage_is_enabled(m->entries[i].storage))
+        if (!is_usable(m, m->entries[i].storage))
             continue;
         if (storage_sweep(m->entries[i].storage, clock_wall_s(), &n_removed, &e) < 0)
             log_err(LOG_WARN, &e, "storage '%s'", id);

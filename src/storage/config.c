@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 
-static const char *const common_keys[] = {"type", "content", "disable", "shared", "nodes", NULL};
+static const char *const common_keys[] = {"type", "content", "disable", "shared", "nodes", "format", NULL};
 
 static int bad_value(struct err *e, const char *key, const char *what)
 {
@@ -91,6 +91,21 @@ static int load_nodes(struct storage *s, const json_t *config, struct err *e)
     return s->nodes ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
 }
 
+/* The format of new images that name none. */
+static int load_format(struct storage *s, const json_t *config, struct err *e)
+{
+    const char *name;
+    int r = storage_config_str(config, "format", &name, e);
+
+    s->default_format = VOLUME_RAW;
+    if (r < 0 || !name)
+        return r;
+    s->default_format = streq(name, "raw") ? VOLUME_RAW : streq(name, "qcow2") ? VOLUME_QCOW2 : VOLUME_OTHER;
+    if (s->default_format == VOLUME_OTHER || !(s->ops->formats & (1u << s->default_format)))
+        return err_set(e, -EINVAL, "storage.format", "storage type '%s' has no format '%.16s'", s->ops->type, name);
+    return 0;
+}
+
 static int load_tree(struct storage *s, json_t *config, const char *root_dir, struct err *e)
 {
     const char *type;
@@ -108,6 +123,8 @@ static int load_tree(struct storage *s, json_t *config, const char *root_dir, st
         r = load_contents(s, config, e);
     if (r == 0)
         r = load_nodes(s, config, e);
+    if (r == 0)
+        r = load_format(s, config, e);
     if (r == 0)
         r = storage_config_bool(config, "disable", &s->is_disabled, e);
     if (r == 0)

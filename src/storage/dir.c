@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <strings.h>
 #include <sys/statvfs.h>
 
 #include "base/fs.h"
@@ -76,6 +77,56 @@ static int load_preallocation(struct dir_storage *d, const json_t *config, struc
     return 0;
 }
 
+/* is_mountpoint: yes (of the path itself), no, or the folder that something must be mounted on. */
+static int load_mountpoint(struct dir_storage *d, const json_t *config, struct err *e)
+{
+    static const char *const yes[] = {"yes", "1", "on", "true"}, *const no[] = {"no", "0", "off", "false"};
+    const char *text;
+    int r = storage_config_str(config, "is_mountpoint", &text, e);
+
+    if (r < 0 || !text)
+        return r;
+    for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
+        if (strcasecmp(text, no[i]) == 0)
+            return 0;
+        if (strcasecmp(text, yes[i]) == 0)
+            text = d->path;
+    }
+    size_t n = strlen(text);
+    if (text[0] != '/' || check_path(text, e) < 0 || strncmp(d->path, text, n) != 0 ||
+        (d->path[n] != '/' && d->path[n] != 0))
+        return err_set(e, -EINVAL, "storage.mountpoint", "is_mountpoint is yes, no, or the path or a folder above it");
+    d->mountpoint = strdup(text);
+    return d->mountpoint ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
+}
+
+/* mkdir is the older name of the other two together. */
+static int load_making(struct dir_storage *d, const json_t *config, struct err *e)
+{
+    bool is_made = true;
+    int r = storage_config_bool(config, "mkdir", &is_made, e);
+    bool is_base_made = is_made, is_folder_made = is_made;
+
+    if (r == 0)
+        r = storage_config_bool(config, "create-base-path", &is_base_made, e);
+    if (r == 0)
+        r = storage_config_bool(config, "create-subdirs", &is_folder_made, e);
+    d->has_no_base_made = !is_base_made;
+    d->has_no_folder_made = !is_folder_made;
+    return r;
+}
+
+/* Nothing is ever pruned here, which is what keep-all says. */
+static int check_prune(const json_t *config, struct err *e)
+{
+    const char *rule;
+    int r = storage_config_str(config, "prune-backups", &rule, e);
+
+    if (r < 0 || !rule || streq(rule, "keep-all=1"))
+        return r;
+    return err_set(e, -EINVAL, "storage.prune", "backups are not pruned yet: only keep-all=1 is taken");
+}
+
 static int dir_open(struct storage *s, const json_t *config, const char *root_dir, struct err *e)
 {
     struct dir_storage *d = calloc(1, sizeof(*d));
@@ -84,15 +135,23 @@ static int dir_open(struct storage *s, const json_t *config, const char *root_di
         return err_set(e, -ENOMEM, NULL, "out of memory");
     s->priv = d;
     int r = load_path(d, config, root_dir, e);
-    return r < 0 ? r : load_preallocation(d, config, e);
+    if (r == 0)
+        r = load_preallocation(d, config, e);
+    if (r == 0)
+        r = load_mountpoint(d, config, e);
+    if (r == 0)
+        r = load_making(d, config, e);
+    return r < 0 ? r : check_prune(config, e);
 }
 
 static void dir_close(struct storage *s)
 {
     struct dir_storage *d = s->priv;
 
-    if (d)
+    if (d) {
         free(d->path);
+        free(d->mountpoint);
+    }
     free(d);
 }
 
@@ -103,13 +162,29 @@ static const char *dir_path(const struct storage *s)
 
 /* ---- folders ---- */
 
+/* An unmounted disk's folder is not filled by mistake. */
+static int check_mounted(const char *mountpoint, struct err *e)
+{
+    struct statx st = {0};
+
+    if (statx(AT_FDCWD, mountpoint, AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0)
+        return err_errno(e, errno, "look at %s", mountpoint);
+    if (st.stx_attributes & st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
+        return 0;
+    return err_set(e, -ENODEV, "storage.mountpoint", "nothing is mounted on %s", mountpoint);
+}
+
 int dir_root_open(const struct storage *s, int *ret_fd, struct err *e)
 {
-    const char *path = dir_path(s);
+    const struct dir_storage *d = s->priv;
+    const char *path = d->path;
     bool is_new = false;
+
+    if (d->mountpoint && check_mounted(d->mountpoint, e) < 0)
+        return e->num;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0 && errno == ENOENT) {
+    if (fd < 0 && errno == ENOENT && !d->has_no_base_made) {
         int r = fs_mkdirs(AT_FDCWD, path, 0755, e);
         if (r < 0)
             return r;
@@ -141,14 +216,16 @@ void dir_folder_name(enum storage_content c, uint32_t vmid, char dst[DIR_FOLDER_
         snprintf(dst, DIR_FOLDER_MAX, "%s", folder);
 }
 
-/* Opens one component; made if missing, and then its parent is synced. */
+/* Opens one component; made if missing (mode not 0), and then its parent is synced. */
 static int make_component(int parent, const char *name, mode_t mode, int *ret_fd, struct err *e)
 {
-    bool is_new = mkdirat(parent, name, mode) == 0;
+    bool is_new = mode && mkdirat(parent, name, mode) == 0;
 
-    if (!is_new && errno != EEXIST)
+    if (mode && !is_new && errno != EEXIST)
         return err_errno(e, errno, "create folder %s", name);
     int fd = path_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0, e);
+    if (fd == -ENOENT && !mode)
+        return err_set(e, -ENOTDIR, "storage.folder", "folder '%s' is missing, and create-subdirs is off", name);
     if (fd < 0)
         return fd;
     int r = is_new ? fs_sync_dir(parent, e) : 0;
@@ -160,19 +237,20 @@ static int make_component(int parent, const char *name, mode_t mode, int *ret_fd
 }
 
 /* All components of a folder; images/VMID is the owner's own (0700), the others are for everyone to look into. */
-static int make_folder(int root, char *folder, bool is_owned, int *ret_fd, struct err *e)
+static int make_folder(int root, char *folder, bool is_owned, bool is_made, int *ret_fd, struct err *e)
 {
+    mode_t mode = is_made ? 0755 : 0;
     char *slash = strchr(folder, '/');
     int first = -1, second = -1;
 
     if (slash)
         *slash = 0;
-    int r = make_component(root, folder, 0755, &first, e);
+    int r = make_component(root, folder, mode, &first, e);
     if (r < 0 || !slash) {
         *ret_fd = first;
         return r;
     }
-    r = make_component(first, slash + 1, is_owned ? 0700 : 0755, &second, e);
+    r = make_component(first, slash + 1, is_owned ? 0700 : mode, &second, e);
     close(first);
     *ret_fd = second;
     return r;
@@ -189,7 +267,8 @@ int dir_folder_open(const struct storage *s, enum storage_content c, uint32_t vm
         return r;
     dir_folder_name(c, vmid, folder);
     if (is_create)
-        return make_folder(root, folder, vmid != 0, ret_fd, e);
+        return make_folder(root, folder, vmid != 0, !((const struct dir_storage *)s->priv)->has_no_folder_made, ret_fd,
+                           e);
     int fd = path_open_beneath(root, folder, O_RDONLY | O_DIRECTORY, 0, e);
     if (fd < 0)
         return fd;
@@ -284,7 +363,8 @@ int dir_explain(int r, const struct storage *s, uint64_t needed_bytes, struct er
     return err_hint(e, "free space below %.100s or choose another storage", dir_path(s));
 }
 
-static const char *const dir_keys[] = {"path", "preallocation", NULL};
+static const char *const dir_keys[] = {
+    "path", "preallocation", "is_mountpoint", "mkdir", "create-base-path", "create-subdirs", "prune-backups", NULL};
 
 const struct storage_ops storage_dir_ops = {
     .type = "dir",
@@ -306,5 +386,7 @@ const struct storage_ops storage_dir_ops = {
     .receive_begin = dir_receive_begin,
     .receive_finish = dir_receive_finish,
     .receive_abort = dir_receive_abort,
+    .note_get = dir_note_get,
+    .note_set = dir_note_set,
     .sweep = dir_sweep,
 };

@@ -1,6 +1,6 @@
 /* Shared by the files of the "dir" plugin: where things lie and how they are opened. doc/storage.md shows the layout.
  * dir.c: configuration, folders, space; dir_read.c: stat, open, list; dir_write.c: create, receive, remove;
- * dir_temp.c: temporary files and publishing them; dir_sweep.c: what a crash left. */
+ * dir_note.c: notes and protection; dir_temp.c: temporary files and publishing them; dir_sweep.c: what a crash left. */
 #ifndef HOLM_STORAGE_DIR_PRIV_H
 #define HOLM_STORAGE_DIR_PRIV_H
 
@@ -9,8 +9,9 @@
 #include "storage/storage_priv.h"
 
 struct dir_storage {
-    char *path; /* absolute */
-    bool is_falloc;
+    char *path;       /* absolute */
+    char *mountpoint; /* path is used only while something is mounted here; NULL: always */
+    bool is_falloc, has_no_base_made, has_no_folder_made;
 };
 
 #define DIR_FOLDER_MAX 32u /* "images/999999999", "template/cache" */
@@ -60,6 +61,10 @@ int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd,
 int dir_receive_finish(struct storage *s, const struct volume_id *v, int fd, bool is_replace, struct err *e);
 void dir_receive_abort(struct storage *s, const struct volume_id *v, int fd);
 int dir_sweep(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e);
+int dir_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e);
+int dir_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e);
+/* -EPERM "volume.protected" if a volume of this name is there and protected. */
+MUST_CHECK int dir_check_unprotected(int folder, const char *name, struct err *e);
 /* Removes images/VMID if it is empty. */
 void dir_owner_tidy(const struct storage *s, uint32_t vmid);
 

@@ -212,6 +212,11 @@ int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd,
     struct dir_temp t;
     int r = dir_temp_open(s, v, &folder, &t, e);
 
+    if (r == 0 && dir_check_unprotected(folder, v->name, e) < 0) {
+        r = e->num;
+        dir_temp_remove(folder, &t);
+        close(t.fd);
+    }
     if (r < 0) {
         dir_owner_tidy(s, v->vmid);
         return dir_explain(r, s, 0, e);

@@ -90,6 +90,11 @@ bool storage_has_format(const struct storage *s, enum volume_format f)
     return s->ops->formats & (1u << f);
 }
 
+enum volume_format storage_default_format(const struct storage *s)
+{
+    return s->default_format;
+}
+
 const char *storage_path(const struct storage *s)
 {
     return s->ops->path(s);
@@ -196,6 +201,20 @@ int volume_open(struct storage *s, const struct volume_id *v, bool is_read_only,
     if (!is_read_only && v->content != STORAGE_CONTENT_images)
         return err_set(e, -EROFS, "volume.read-only", "'%s' is not an image: it is opened for reading only", v->name);
     return wrap(s->ops->open_volume(s, v, is_read_only, ret, e), s, v, "open", e);
+}
+
+int volume_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e)
+{
+    int r = check_volume(s, v, e);
+
+    return r < 0 ? r : wrap(s->ops->note_get(s, v, ret, e), s, v, "look at", e);
+}
+
+int volume_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e)
+{
+    int r = check_volume(s, v, e);
+
+    return r < 0 ? r : wrap(s->ops->note_set(s, v, note, e), s, v, "change", e);
 }
 
 int volume_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e)

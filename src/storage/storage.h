@@ -102,6 +102,8 @@ bool storage_is_enabled(const struct storage *s);
 /* False if the configuration's "nodes" leaves this node out. */
 bool storage_is_on_node(const struct storage *s, const char *node);
 bool storage_has_format(const struct storage *s, enum volume_format f);
+/* Of new images that name none. */
+enum volume_format storage_default_format(const struct storage *s);
 const char *storage_path(const struct storage *s); /* NULL when the plugin has none */
 /* The configuration as it was given: for GET /storage. */
 const char *storage_json(const struct storage *s);
@@ -123,6 +125,18 @@ MUST_CHECK int volume_delete(struct storage *s, const struct volume_id *v, const
 MUST_CHECK int volume_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
 MUST_CHECK int volume_open(struct storage *s, const struct volume_id *v, bool is_read_only,
                            struct volume_attachment *ret, struct err *e);
+
+/* What people wrote on a volume; it goes away with it. A protected one is not replaced by an upload or download
+ * ("volume.protected"); whoever deletes on a client's word asks for it first. */
+#define VOLUME_NOTES_MAX 2048u
+struct volume_note {
+    bool is_protected;
+    char notes[VOLUME_NOTES_MAX + 1];
+};
+MUST_CHECK int volume_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e);
+/* -EOPNOTSUPP "volume.notes" where the file system keeps no extended attributes. */
+MUST_CHECK int volume_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note,
+                               struct err *e);
 
 /* Calls fn for each volume whose content is in the mask (and whose owner is vmid, if not 0), sorted by name. fn returns
  * negative to stop. */

@@ -43,6 +43,8 @@ struct storage_ops {
     int (*receive_begin)(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e);
     int (*receive_finish)(struct storage *s, const struct volume_id *v, int fd, bool is_replace, struct err *e);
     void (*receive_abort)(struct storage *s, const struct volume_id *v, int fd);
+    int (*note_get)(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e);
+    int (*note_set)(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e);
     int (*sweep)(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e);
 };
 
@@ -53,6 +55,7 @@ struct storage {
     char *json;
     char *nodes; /* comma list, NULL = all */
     uint32_t contents;
+    enum volume_format default_format;
     bool is_shared;
     bool is_disabled;
     void *priv; /* the plugin's */

@@ -75,7 +75,7 @@ static const struct row configs[] = {
     {"{\"type\":\"dir\",\"path\":\"/srv/a\\u0001\"}", "storage.path"},
     {"{\"type\":\"dir\",\"path\":\"/srv/a\\u0000b\"}", "storage.config"},
     {"{\"type\":\"dir\",\"path\":\"/a\",\"path\":\"/b\"}", "storage.config"},
-    {"{\"type\":\"dir\",\"path\":\"/a\",\"prune-backups\":\"keep-all=1\"}", "storage.config"},
+    {"{\"type\":\"dir\",\"path\":\"/a\",\"prune-backups\":\"keep-last=1\"}", "storage.prune"},
     {"{\"type\":\"dir\",\"path\":\"/a\",\"content\":\"iso,nosuch\"}", "storage.content"},
     {"{\"type\":\"dir\",\"path\":\"/a\",\"content\":3}", "storage.config"},
     {"{\"type\":\"dir\",\"path\":\"/a\",\"disable\":\"yes\"}", "storage.config"},

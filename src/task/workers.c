@@ -31,6 +31,8 @@ struct work {
     int fds[4];
     size_t n_fds;
     uint32_t timeout_ms;
+    int abort_fd;
+    void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
     struct buf reply; /* payload of WORK_RESULT */
     int r;
     struct err err;
@@ -100,6 +102,8 @@ static void work_free(struct work *k)
 {
     for (size_t i = 0; i < k->n_fds; i++)
         close(k->fds[i]);
+    if (k->abort_fd >= 0)
+        close(k->abort_fd);
     if (k->frame.data)
         mem_wipe(k->frame.data, k->frame.len);
     if (k->reply.data)
@@ -119,9 +123,16 @@ static int work_new(struct workers *w, const struct worker_request *q, worker_do
     k->workers = w;
     k->done = done;
     k->arg = arg;
+    k->progress = q->progress;
+    k->abort_fd = q->abort_fd > 0 ? fcntl(q->abort_fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
     k->timeout_ms = q->timeout_ms ? q->timeout_ms : WORKER_TIMEOUT_MS;
     buf_init(&k->frame, FRAME_PAYLOAD_MAX);
     buf_init(&k->reply, FRAME_PAYLOAD_MAX);
+    if (q->abort_fd > 0 && k->abort_fd < 0) {
+        int r = err_errno(e, errno, "pass a descriptor to a worker");
+        work_free(k);
+        return r;
+    }
     for (size_t i = 0; i < q->n_fds; i++) {
         int fd = fcntl(q->fds[i], F_DUPFD_CLOEXEC, 3);
         if (fd < 0) {
@@ -148,14 +159,27 @@ static int work_new(struct workers *w, const struct worker_request *q, worker_do
     return 0;
 }
 
-/* Reads the answer, skipping progress, until the deadline. */
+static void tell_progress(const struct work *k)
+{
+    struct field done, total;
+    uint64_t n = 0, of = 0;
+
+    if (k->progress && field_find(k->reply.data, k->reply.len, FIELD_DONE_BYTES, &done) &&
+        field_find(k->reply.data, k->reply.len, FIELD_TOTAL_BYTES, &total) && field_get_u64(&done, &n) == 0 &&
+        field_get_u64(&total, &of) == 0)
+        k->progress(k->arg, n, of);
+}
+
+/* Reads the answer, and progress before it, until the deadline. */
 static int read_answer(int fd, struct work *k, struct err *e)
 {
     uint64_t deadline = clock_boot_ms() + k->timeout_ms;
 
     for (;;) {
         uint64_t now = clock_boot_ms();
-        struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = k->workers->cancel_fd, .events = POLLIN}};
+        struct pollfd p[] = {{.fd = fd, .events = POLLIN},
+                             {.fd = k->workers->cancel_fd, .events = POLLIN},
+                             {.fd = k->abort_fd, .events = POLLIN}};
         int n = now < deadline ? poll(p, ARRAY_SIZE(p), (int)(deadline - now)) : 0;
         if (n < 0 && errno == EINTR)
             continue;
@@ -163,6 +187,8 @@ static int read_answer(int fd, struct work *k, struct err *e)
             return err_set(e, -ETIMEDOUT, "worker.timeout", "a worker did not answer in time");
         if (p[1].revents)
             return cancelled(e);
+        if (p[2].revents)
+            return err_set(e, -ECANCELED, "task.aborted", "aborted");
         struct frame_header h;
         size_t n_fds;
         int r = link_read_frame(fd, &h, &k->reply, NULL, 0, &n_fds, e);
@@ -170,6 +196,8 @@ static int read_answer(int fd, struct work *k, struct err *e)
             return err_wrap(e, r, "worker");
         if (h.type == FRAME_WORK_RESULT)
             return field_get_err(k->reply.data, k->reply.len, e);
+        if (h.type == FRAME_WORK_PROGRESS)
+            tell_progress(k);
     }
 }
 

@@ -21,6 +21,9 @@ struct worker_request {
     size_t n_fds;
     uint64_t total_bytes; /* limit for verbs that copy; 0 = none */
     uint32_t timeout_ms;  /* 0 = 60 s */
+    int abort_fd;         /* 0: none; readable: give up, with -ECANCELED. Duplicated too. */
+    /* Called with the callback's arg, from a worker's thread, as the program reports how far it is. May be NULL. */
+    void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 };
 
 /* Valid during the callback only. */

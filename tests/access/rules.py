@@ -219,7 +219,20 @@ def _one_pool(world, who, p):
     return need(world, who, f"/pool/{p['poolid']}", ["Pool.Audit"]) if "poolid" in p else None
 
 
+def _see_volume(world, who, p):
+    """Of what is for reading; disks of guests are not asked about here."""
+    path = f"/storage/{p['storage']}"
+    if need(world, who, path, ["Datastore.Allocate"]) is None:
+        return None
+    return need(world, who, path, ["Datastore.Audit", "Datastore.AllocateSpace"], True)
+
+
+def _change_volume(world, who, p):
+    return need(world, who, f"/storage/{p['storage']}", ["Datastore.Allocate"])
+
+
 _VM = "/nodes/{node}/qemu/{vmid}"
+_VOLUME = "/nodes/{node}/storage/{storage}/content/{volume}"
 _TOKEN = "/access/users/{userid}/token/{tokenid}"
 _TASK = "/nodes/{node}/tasks/{upid}"
 IN_CODE = {
@@ -228,6 +241,9 @@ IN_CODE = {
     f"PUT {_VM}/config": _configure,
     f"POST {_VM}/config": _configure,
     **{f"POST {_VM}/status/{op}": _skiplock for op in ("start", "stop", "shutdown", "reset", "suspend", "resume")},
+    f"GET {_VOLUME}": _see_volume,
+    f"PUT {_VOLUME}": _change_volume,
+    f"DELETE {_VOLUME}": _change_volume,
     "GET /pools": _one_pool,
     "PUT /pools": _pool_members,
     "PUT /pools/{poolid}": _pool_members,

@@ -66,6 +66,16 @@ REQUESTS = {
     "POST /nodes/{node}/qemu/{vmid}/termproxy": [{}],
     "POST /nodes/{node}/storage/{storage}/upload": [{"content": "iso"}],
     "DELETE /pools/{poolid}": [{}],  # not empty
+    # Storages: refused for another reason, or what is named is not there.
+    "POST /storage": [{"storage": "local", "type": "dir", "path": "/none"}],
+    "PUT /storage/{storage}": [{"digest": "none"}],
+    "DELETE /storage/{storage}": [{"storage": "none"}],
+    "POST /nodes/{node}/storage/{storage}/content": [{"filename": "x", "vmid": NEW, "size": "1M"}],
+    **{f"{m} /nodes/{{node}}/storage/{{storage}}/content/{{volume}}": [{"volume": "local:iso/none.iso"}]
+       for m in ("GET", "PUT", "DELETE")},
+    "POST /nodes/{node}/storage/{storage}/download-url": [{"url": "http://a/x", "content": "iso", "filename": "no.exe"}],
+    "GET /nodes/{node}/query-url-metadata": [{"url": "http://u@a/x"}],
+    "POST /nodes/{node}/aplinfo": [{"storage": "local", "template": "none"}],
     **{NOW + op: [{}] for op in ("start", "stop", "shutdown", "reboot", "reset", "suspend", "resume")},
     **{f"GET {of}/rrddata": [{"timeframe": "hour"}]
        for of in ("/nodes/{node}", "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/storage/{storage}")},

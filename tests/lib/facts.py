@@ -223,7 +223,9 @@ def check_reply(method, path, status, reason, content_type, text, is_dry_run=Fal
     facts = method_facts(method, template) if template else None
     if facts and "returns" in facts and not is_dry_run:
         extra = set(beyond("returns", f"{method} {template}"))
-        _value(REAL_TYPE.get(f"{method} {template}", facts["returns"]), body["data"], "data", extra, out)
+        schema = REAL_TYPE.get(f"{method} {template}", facts["returns"])
+        if body["data"] is not None or not schema.get("optional"):
+            _value(schema, body["data"], "data", extra, out)
     return out
 
 

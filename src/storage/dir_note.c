@@ -1,0 +1,91 @@
+/* The "dir" plugin: notes on a volume and its protection. They are extended attributes of the file, so they go away
+ * with it and no other file lies beside it that could be taken for a volume. */
+#include "storage/dir_priv.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#define NOTES_XATTR     "user.holm.notes"
+#define PROTECTED_XATTR "user.holm.protected"
+
+static int open_file(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e)
+{
+    autoclose int folder = -EBADF;
+    struct stat st;
+    int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
+
+    if (r == -ENOENT)
+        return err_set(e, r, "volume.missing", "the volume does not exist");
+    return r < 0 ? r : dir_file_open(folder, v->name, O_RDONLY, &st, ret_fd, e);
+}
+
+static bool is_none(int error)
+{
+    return error == ENODATA || error == ENOTSUP;
+}
+
+static int is_protected(int fd, bool *ret, struct err *e)
+{
+    char value;
+
+    *ret = fgetxattr(fd, PROTECTED_XATTR, &value, 1) >= 0 || errno == ERANGE;
+    return *ret || is_none(errno) ? 0 : err_errno(e, errno, "read the volume's protection");
+}
+
+int dir_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e)
+{
+    autoclose int fd = -EBADF;
+    int r = open_file(s, v, &fd, e);
+
+    *ret = (struct volume_note){0};
+    if (r == 0)
+        r = is_protected(fd, &ret->is_protected, e);
+    if (r < 0)
+        return r;
+    ssize_t n = fgetxattr(fd, NOTES_XATTR, ret->notes, VOLUME_NOTES_MAX);
+    if (n < 0 && !is_none(errno) && errno != ERANGE)
+        return err_errno(e, errno, "read the volume's notes");
+    ret->notes[n > 0 ? n : 0] = 0;
+    return 0;
+}
+
+static int set_or_remove(int fd, const char *name, const char *value, struct err *e)
+{
+    int r = *value ? fsetxattr(fd, name, value, strlen(value), 0) : fremovexattr(fd, name);
+
+    if (r == 0 || (!*value && is_none(errno)))
+        return 0;
+    if (errno == ENOTSUP)
+        return err_set(e, -EOPNOTSUPP, "volume.notes", "the file system keeps no notes (extended attributes)");
+    return err_errno(e, errno, "write the volume's notes");
+}
+
+int dir_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e)
+{
+    autoclose int fd = -EBADF;
+    int r = open_file(s, v, &fd, e);
+
+    if (r == 0)
+        r = set_or_remove(fd, NOTES_XATTR, note->notes, e);
+    if (r == 0)
+        r = set_or_remove(fd, PROTECTED_XATTR, note->is_protected ? "1" : "", e);
+    if (r == 0 && fsync(fd) < 0)
+        r = err_errno(e, errno, "fsync");
+    return r;
+}
+
+int dir_check_unprotected(int folder, const char *name, struct err *e)
+{
+    autoclose int fd = -EBADF;
+    struct stat st;
+    bool is_kept = false;
+    int r = dir_file_open(folder, name, O_RDONLY, &st, &fd, e);
+
+    if (r == -ENOENT) {
+        *e = (struct err)ERR_INIT;
+        return 0;
+    }
+    if (r == 0)
+        r = is_protected(fd, &is_kept, e);
+    return r < 0 || !is_kept ? r : err_set(e, -EPERM, "volume.protected", "the volume '%s' is protected", name);
+}
