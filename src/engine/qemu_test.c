@@ -184,9 +184,9 @@ static void test_slots_never_clash(void **state)
     static const struct {
         enum qemu_kind kind;
         unsigned first, n;
-    } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1}, {QEMU_RNG, 0, 1},         {QEMU_AGENT, 0, 1},
-               {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},    {QEMU_VIRTIO, 0, 16},     {QEMU_NET, 0, 32},
-               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}};
+    } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1}, {QEMU_RNG, 0, 1},          {QEMU_AGENT, 0, 1},
+               {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},    {QEMU_VIRTIO, 0, 16},      {QEMU_NET, 0, 32},
+               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}, {QEMU_USB_INPUT, 0, 1}};
     bool used[QEMU_BRIDGES + 1][32] = {{[0] = true, [1] = true, [31] = true}};
     struct qemu_addr a;
 
@@ -307,7 +307,12 @@ static void test_refusals(void **state)
     static const struct {
         const char *key, *value, *code; /* NULL: accepted */
     } cases[] = {
-        {"vga", "qxl", "param.unsupported"},
+        {"vga", "qxl,memory=64", NULL},
+        {"vga", "qxl,memory=48", "param.unsupported"},
+        {"vga", "qxl2", "param.unsupported"},
+        {"vga", "virtio-gl", "param.unsupported"},
+        {"vga", "cirrus,memory=32", "param.unsupported"},
+        {"vga", "std,clipboard=vnc", "param.unsupported"},
         {"vga", "std,memory=32", NULL},
         {"vga", "none", NULL},
         {"bios", "ovmf", "param.unsupported"},
