@@ -4,6 +4,7 @@
  * for each viewer anew. A guest with `vga` none or serialN has none of all this. Pure. */
 #include "engine/qemu_priv.h"
 
+/* share=ignore: a viewer that wants the screen for itself (clients do so unasked) gets it beside the others. */
 /* Connections that have not shown the password yet; holm-guest lets one in at a time. */
 #define VNC_UNKNOWN_MAX "4"
 
@@ -100,7 +101,7 @@ static void add_vnc(struct qemu_build *q)
     const char *keyboard = qemu_config(q, "keyboard");
 
     qemu_arg(q, "-vnc");
-    qemu_arg(q, "none,password=on,share=force-shared,connections=" VNC_UNKNOWN_MAX);
+    qemu_arg(q, "none,password=on,share=ignore,connections=" VNC_UNKNOWN_MAX);
     qemu_arg(q, "-k");
     qemu_arg(q, keyboard ? keyboard : DEFAULT_KEYBOARD);
 }

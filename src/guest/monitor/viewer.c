@@ -27,6 +27,7 @@
 struct copy {
     uint8_t bytes[COPY_BYTES];
     size_t begin, end;
+    uint64_t total; /* ever read */
     bool is_ended; /* nothing more comes */
 };
 
@@ -35,7 +36,7 @@ struct viewer {
     struct monitor *m;
     int fd, qemu_fd; /* qemu_fd -1: waits before the door */
     char password[VIEWER_PASSWORD_MAX + 1];
-    uint64_t from_qemu_bytes, door_ms;
+    uint64_t door_ms;
     struct copy to_qemu, from_qemu;
 };
 
@@ -217,6 +218,7 @@ static bool copy_some(struct copy *c, int from, int to)
         c->is_ended = n == 0;
         c->begin = 0;
         c->end = (size_t)n;
+        c->total += (size_t)n;
     }
     if (c->begin < c->end) {
         ssize_t n = write(to, c->bytes + c->begin, c->end - c->begin);
@@ -245,14 +247,8 @@ static void update_events(struct viewer *v)
 /* False when the viewer is to be dropped. */
 static bool copy_both(struct viewer *v)
 {
-    bool was_empty = v->from_qemu.begin == v->from_qemu.end;
-
-    if (v->qemu_fd < 0)
-        return true;
-    bool is_alive = copy_some(&v->from_qemu, v->qemu_fd, v->fd);
-    if (was_empty)
-        v->from_qemu_bytes += v->from_qemu.end;
-    return is_alive && copy_some(&v->to_qemu, v->fd, v->qemu_fd);
+    return v->qemu_fd < 0 ||
+           (copy_some(&v->from_qemu, v->qemu_fd, v->fd) && copy_some(&v->to_qemu, v->fd, v->qemu_fd));
 }
 
 static void go_on(struct viewer *v, bool is_alive)
@@ -262,7 +258,7 @@ static void go_on(struct viewer *v, bool is_alive)
         return;
     }
     update_events(v);
-    if (v->from_qemu_bytes > HANDSHAKE_BYTES)
+    if (v->from_qemu.total > HANDSHAKE_BYTES)
         leave_door(v);
 }
 
