@@ -97,7 +97,7 @@ class Viewer:
             challenge = self.challenge()
             self.send(answer_to(challenge, password or self.answer["password"]))
             result = struct.unpack(">I", self.read(4))[0]
-        except (EOFError, ConnectionError, websocket.WebSocketConnectionClosedException) as e:
+        except (EOFError, OSError, websocket.WebSocketConnectionClosedException) as e:
             raise Refused(str(e)) from None
         if result:
             raise Refused(f"security result {result}")
