@@ -44,8 +44,8 @@ struct request {
     uint64_t conn; /* 0: the monitor's own */
     uint32_t stream;
     char verb[32], arg[64];
-    int fd; /* goes with the command, stays the caller's; -1 */
-    struct buf stats;                                                                   /* STAT fields of the answer */
+    int fd;           /* goes with the command, stays the caller's; -1 */
+    struct buf stats; /* STAT fields of the answer */
     void (*on_done)(struct monitor *m, struct request *rq, int r, const struct err *e); /* of our own requests */
 };
 

@@ -28,7 +28,7 @@ struct copy {
     uint8_t bytes[COPY_BYTES];
     size_t begin, end;
     uint64_t total; /* ever read */
-    bool is_ended; /* nothing more comes */
+    bool is_ended;  /* nothing more comes */
 };
 
 struct viewer {
@@ -247,8 +247,7 @@ static void update_events(struct viewer *v)
 /* False when the viewer is to be dropped. */
 static bool copy_both(struct viewer *v)
 {
-    return v->qemu_fd < 0 ||
-           (copy_some(&v->from_qemu, v->qemu_fd, v->fd) && copy_some(&v->to_qemu, v->fd, v->qemu_fd));
+    return v->qemu_fd < 0 || (copy_some(&v->from_qemu, v->qemu_fd, v->fd) && copy_some(&v->to_qemu, v->fd, v->qemu_fd));
 }
 
 static void go_on(struct viewer *v, bool is_alive)
