@@ -4,6 +4,7 @@
  * used is refused, because in Holm a ticket opens one console. Loop thread. */
 #include "api/access_common.h"
 #include "api/access_limit.h"
+#include "api/console_vnc.h"
 #include "base/log.h"
 
 #define SERIAL_PORTS 4u
@@ -15,19 +16,23 @@ static int refuse(struct api_call *c, const char *user, const char *reason, stru
     return err_set(e, -EACCES, "auth.failed", "permission denied - invalid PVEVNC ticket");
 }
 
-/* Our tickets of text consoles are bound to the guest's serial port: "/vms/100" means any of them. */
+/* Our tickets are bound to the guest's screen or to a serial port: "/vms/100" means any of them. */
 static bool is_valid(struct api_call *c, const char *ticket, const struct auth_subject *s, const char *path,
                      unsigned port)
 {
     struct auth *auth = c->api->auth;
-    char serial[AUTH_PATH_MAX + 16];
+    char of_guest[AUTH_PATH_MAX + 16];
     struct err e = ERR_INIT;
 
+    ticket = api_vnc_signed_part(ticket, NULL);
     if (auth_console_ticket_check(auth, ticket, s, path, port, &e) == 0)
         return true;
+    snprintf(of_guest, sizeof(of_guest), "%s/vnc", path);
+    if (auth_console_ticket_check(auth, ticket, s, of_guest, port, &e) == 0)
+        return true;
     for (unsigned i = 0; i < SERIAL_PORTS && str_starts(path, "/vms/"); i++) {
-        snprintf(serial, sizeof(serial), "%s/serial%u", path, i);
-        if (auth_console_ticket_check(auth, ticket, s, serial, port, &e) == 0)
+        snprintf(of_guest, sizeof(of_guest), "%s/serial%u", path, i);
+        if (auth_console_ticket_check(auth, ticket, s, of_guest, port, &e) == 0)
             return true;
     }
     return false;

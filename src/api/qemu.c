@@ -35,7 +35,8 @@ static int find(struct api_call *c, const char *node, int64_t vmid, struct guest
 
 int api_qemu_index(struct api_call *c, const struct api_qemu_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"config", "pending", "status", "termproxy", "vncwebsocket", NULL};
+    static const char *const names[] = {"config",    "pending",  "spiceproxy",   "status",
+                                        "termproxy", "vncproxy", "vncwebsocket", NULL};
     struct guest *g;
     int r = find(c, a->node, a->vmid, &g, e);
 

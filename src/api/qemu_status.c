@@ -2,6 +2,7 @@
 #include <jansson.h>
 
 #include "api/common.h"
+#include "api/console_vnc.h"
 
 static int find(struct api_call *c, const char *node, int64_t vmid, struct guest **ret, struct err *e)
 {
@@ -209,15 +210,22 @@ int api_qemu_vncwebsocket(struct api_call *c, const struct api_qemu_vncwebsocket
 {
     char path[40], hello[AUTH_USER_MAX + AUTH_TOKEN_MAX + 520];
     struct guest *g;
+    bool is_vnc;
     int r = find(c, a->node, a->vmid, &g, e);
 
     if (r < 0)
         return r;
+    const char *ticket = api_vnc_signed_part(a->vncticket, &is_vnc);
+    if (c->is_local && is_vnc)
+        return api_vnc_open(c, g, ticket, e);
     if (c->is_local) {
         const char *channel = serial_channel(g, NULL);
         return channel ? attach(c, g, channel, NULL, e)
                        : err_set(e, -ENODEV, "guest.no-serial", "unable to find a serial interface");
     }
+    api_vnc_path(g->vmid, path);
+    if (auth_console_ticket_use(c->api->auth, ticket, &c->who, path, (unsigned)a->port, e) == 0)
+        return api_vnc_open(c, g, ticket, e);
     for (unsigned i = 0; i < 4; i++) {
         char channel[16];
         snprintf(channel, sizeof(channel), "serial%u", i);

@@ -61,6 +61,9 @@ MUST_CHECK int auth_csrf_make(struct auth *a, const char *user, char *dst, size_
 /* Console tickets: PVEVNC:HEX8::base64, bound to user, path and port, valid for 30 s, and only once. */
 MUST_CHECK int auth_console_ticket_make(struct auth *a, const struct auth_subject *s, const char *path, unsigned port,
                                         char *dst, size_t cap, struct err *e);
+/* The password of VNC that goes with a console ticket: eight characters '!' to '`', no blank. */
+#define AUTH_VNC_PASSWORD_SIZE 9
+void auth_console_password(const struct auth *a, const char *ticket, char ret[AUTH_VNC_PASSWORD_SIZE]);
 /* The same question without using it up. */
 MUST_CHECK int auth_console_ticket_check(struct auth *a, const char *ticket, const struct auth_subject *s,
                                          const char *path, unsigned port, struct err *e);

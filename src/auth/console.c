@@ -45,6 +45,23 @@ int auth_console_ticket_make(struct auth *a, const struct auth_subject *s, const
     return 0;
 }
 
+/* It follows from the ticket, so nothing needs to be remembered; who knows the ticket cannot derive it. */
+void auth_console_password(const struct auth *a, const char *ticket, char ret[AUTH_VNC_PASSWORD_SIZE])
+{
+    unsigned char mac[MAC_BYTES];
+    crypto_auth_hmacsha512256_state st;
+
+    crypto_auth_hmacsha512256_init(&st, a->console_key, sizeof(a->console_key));
+    crypto_auth_hmacsha512256_update(&st, (const unsigned char *)"vnc password ", 13);
+    crypto_auth_hmacsha512256_update(&st, (const unsigned char *)ticket, strlen(ticket));
+    crypto_auth_hmacsha512256_final(&st, mac);
+    for (size_t i = 0; i < AUTH_VNC_PASSWORD_SIZE - 1; i++)
+        ret[i] = (char)('!' + (mac[i] & 63));
+    ret[AUTH_VNC_PASSWORD_SIZE - 1] = 0;
+    mem_wipe(mac, sizeof(mac));
+    mem_wipe(&st, sizeof(st));
+}
+
 static int refuse(struct err *e)
 {
     return err_set(e, -EACCES, "auth.failed", "permission denied - invalid PVEVNC ticket");

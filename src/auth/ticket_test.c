@@ -378,6 +378,20 @@ static void console(const struct auth_subject *s, const char *path, unsigned por
     assert_int_equal(auth_console_ticket_make(auth, s, path, port, dst, 128, &e), 0);
 }
 
+static void test_console_password(void **arg)
+{
+    char one[AUTH_VNC_PASSWORD_SIZE], again[AUTH_VNC_PASSWORD_SIZE], other[AUTH_VNC_PASSWORD_SIZE];
+
+    auth_console_password(auth, "PVEVNC:00000000::AAAA", one);
+    auth_console_password(auth, "PVEVNC:00000000::AAAA", again);
+    auth_console_password(auth, "PVEVNC:00000000::AAAB", other);
+    assert_string_equal(one, again);
+    assert_string_not_equal(one, other);
+    assert_int_equal(strlen(one), 8);
+    for (const char *c = one; *c; c++)
+        assert_true(*c >= '!' && *c <= '`');
+}
+
 static void test_console(void **arg)
 {
     struct auth_subject token = {.user = "ada@pve", .token = "tok"};
@@ -602,6 +616,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_password_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subject_is_active, setup, teardown),
         cmocka_unit_test_setup_teardown(test_console_check, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_console_password, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_csrf, setup, teardown),
         cmocka_unit_test_setup_teardown(test_console, setup, teardown),

@@ -113,6 +113,8 @@ struct engine {
     /* Refuses what this engine cannot do, before anything is made: "param.unsupported" with the key named in the text.
      */
     int (*check_config)(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
+    /* A guest with this value of `vga` (NULL: none given) has a screen that can be looked at. NULL: no guest has. */
+    bool (*has_display)(const char *vga);
     /* Builds the launch order; ret is initialised by the callee and freed with engine_launch_done. */
     int (*launch)(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret, struct err *e);
 };

@@ -56,17 +56,7 @@ static int check_cpu(const struct engine_host *h, const char *key, const char *v
 
 static int check_vga(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    struct propstr p;
-    int r = propstr_parse(value, "type", &p, e);
-
-    if (r < 0)
-        return err_wrap(e, r, "vga");
-    const char *type = propstr_get(&p, "type");
-    if (type && !qemu_vga_device(type))
-        return qemu_unsupported(e, key, "%.32s", type);
-    if (propstr_get(&p, "clipboard"))
-        return qemu_unsupported(e, key, "clipboard: there is no graphical console");
-    return 0;
+    return qemu_check_display(value, e);
 }
 
 static int check_machine(const struct engine_host *h, const char *key, const char *value, struct err *e)

@@ -118,12 +118,9 @@ int qemu_device_at(struct qemu_build *q, struct qemu_json *d, enum qemu_kind kin
 
 static void add_machine(struct qemu_build *q)
 {
-    const char *vga = qemu_config(q, "vga");
-    bool has_graphics = !vga || !(str_starts(vga, "none") || str_starts(vga, "serial"));
-
     qemu_arg(q, "-machine");
     qemu_argf(q, "%s,usb=off,vmport=off,dump-guest-core=off,acpi=%s,graphics=%s", q->vm->machine,
-              config_flag(q, "acpi", true) ? "on" : "off", has_graphics ? "on" : "off");
+              config_flag(q, "acpi", true) ? "on" : "off", qemu_has_display(qemu_config(q, "vga")) ? "on" : "off");
     qemu_arg(q, "-accel");
     qemu_arg(q, q->is_kvm ? "kvm" : "tcg,thread=multi");
     if (q->is_kvm)
@@ -417,37 +414,10 @@ static int add_rng(struct qemu_build *q, struct err *e)
     return r;
 }
 
-const char *qemu_vga_device(const char *type)
-{
-    static const struct {
-        const char *type, *driver;
-    } types[] = {{"std", "VGA"}, {"cirrus", "cirrus-vga"}, {"virtio", "virtio-vga"}, {"vmware", "vmware-svga"},
-                 {"none", ""},   {"serial0", ""},          {"serial1", ""},          {"serial2", ""},
-                 {"serial3", ""}};
-
-    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-        if (streq(types[i].type, type))
-            return types[i].driver;
-    return NULL;
-}
-
-/* A card that the guest sees; nobody sees its picture: there is no display on this side. */
-static int add_vga(struct qemu_build *q, struct err *e)
-{
-    const char *value = qemu_config(q, "vga");
-    struct propstr p;
-    int r = propstr_parse(value ? value : "std", "type", &p, e);
-
-    if (r < 0)
-        return r;
-    const char *type = propstr_get(&p, "type"), *driver = qemu_vga_device(type ? type : "std");
-    return driver && *driver ? add_pci_device(q, driver, "vga", QEMU_VGA, e) : 0;
-}
-
 static int add_small_devices(struct qemu_build *q, struct err *e)
 {
     const char *balloon = qemu_config(q, "balloon"), *ostype = qemu_config(q, "ostype");
-    int r = add_vga(q, e);
+    int r = qemu_add_display(q, e);
 
     if (r == 0 && !(balloon && streq(balloon, "0")))
         r = add_pci_device(q, "virtio-balloon-pci", "balloon0", QEMU_BALLOON, e);

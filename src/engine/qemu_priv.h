@@ -26,7 +26,8 @@ enum qemu_kind {
     QEMU_VIRTIO,
     QEMU_NET,
     QEMU_PANIC,
-    QEMU_BRIDGE, /* index = its number, from 1 */
+    QEMU_USB_INPUT, /* controller of the tablet */
+    QEMU_BRIDGE,    /* index = its number, from 1 */
 };
 #define QEMU_BRIDGES 3u
 struct qemu_addr {
@@ -87,7 +88,10 @@ MUST_CHECK int qemu_launch(const struct engine_host *h, const struct engine_vm *
                            struct err *e);
 MUST_CHECK int qemu_smbios(const char *value, const char *uuid, struct buf *ret, struct err *e);
 MUST_CHECK int qemu_boot_order(const char *value, struct qemu_build *q, struct err *e);
-const char *qemu_vga_device(const char *type); /* NULL: none that this engine has; "" for no device */
+/* qemu_display.c */
+MUST_CHECK int qemu_add_display(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_check_display(const char *vga, struct err *e);
+bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the default */
 /* qemu_check.c */
 MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
                                  struct err *e);

@@ -179,14 +179,47 @@ static void test_nets(void **state)
     engine_launch_done(&l);
 }
 
+static void test_display(void **state)
+{
+    static const struct config_item none[] = {{"vga", "none"}, {"tablet", "1"}, {"keyboard", "de"}};
+    static const struct config_item old[] = {{"vga", "qxl,memory=32"}, {"ostype", "win7"}, {"keyboard", "de"}};
+    static const struct config_item bare[] = {{"tablet", "0"}, {"vga", "virtio,memory=64"}};
+    struct engine_vm vm = small_vm();
+    autofree char *standard = argv_of(&vm);
+
+    assert_has(standard, "graphics=on");
+    assert_has(standard, "-device\n{\"driver\":\"VGA\",\"id\":\"vga\",\"bus\":\"pcie.0\",\"addr\":\"0x2\"}\n"
+                         "-vnc\nnone,password=on,share=ignore,connections=4\n-k\nen-us\n"
+                         "-device\n{\"driver\":\"qemu-xhci\",\"id\":\"usb-input\",\"bus\":\"pcie.0\","
+                         "\"addr\":\"0x1a\"}\n"
+                         "-device\n{\"driver\":\"usb-tablet\",\"id\":\"tablet\",\"bus\":\"usb-input.0\","
+                         "\"port\":\"1\"}\n");
+    vm.config = none;
+    vm.n_config = ARRAY_SIZE(none);
+    autofree char *without = argv_of(&vm);
+    assert_null(strstr(without, "-vnc"));
+    assert_null(strstr(without, "usb-tablet"));
+    vm.config = old;
+    vm.n_config = ARRAY_SIZE(old);
+    autofree char *windows = argv_of(&vm);
+    assert_has(windows, "\"vgamem_mb\":32,\"ram_size_mb\":128,\"vram_size_mb\":64,");
+    assert_has(windows, "piix3-usb-uhci");
+    assert_has(windows, "-k\nde\n");
+    vm.config = bare;
+    vm.n_config = ARRAY_SIZE(bare);
+    autofree char *tabletless = argv_of(&vm);
+    assert_has(tabletless, "\"max_hostmem\":67108864,");
+    assert_null(strstr(tabletless, "usb-tablet"));
+}
+
 static void test_slots_never_clash(void **state)
 {
     static const struct {
         enum qemu_kind kind;
         unsigned first, n;
-    } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1}, {QEMU_RNG, 0, 1},         {QEMU_AGENT, 0, 1},
-               {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},    {QEMU_VIRTIO, 0, 16},     {QEMU_NET, 0, 32},
-               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}};
+    } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1}, {QEMU_RNG, 0, 1},          {QEMU_AGENT, 0, 1},
+               {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},    {QEMU_VIRTIO, 0, 16},      {QEMU_NET, 0, 32},
+               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}, {QEMU_USB_INPUT, 0, 1}};
     bool used[QEMU_BRIDGES + 1][32] = {{[0] = true, [1] = true, [31] = true}};
     struct qemu_addr a;
 
@@ -307,7 +340,12 @@ static void test_refusals(void **state)
     static const struct {
         const char *key, *value, *code; /* NULL: accepted */
     } cases[] = {
-        {"vga", "qxl", "param.unsupported"},
+        {"vga", "qxl,memory=64", NULL},
+        {"vga", "qxl,memory=48", "param.unsupported"},
+        {"vga", "qxl2", "param.unsupported"},
+        {"vga", "virtio-gl", "param.unsupported"},
+        {"vga", "cirrus,memory=32", "param.unsupported"},
+        {"vga", "std,clipboard=vnc", "param.unsupported"},
         {"vga", "std,memory=32", NULL},
         {"vga", "none", NULL},
         {"bios", "ovmf", "param.unsupported"},
@@ -487,11 +525,17 @@ static void test_qemu_takes_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_small),  cmocka_unit_test(test_drives),
-        cmocka_unit_test(test_nets),          cmocka_unit_test(test_slots_never_clash),
-        cmocka_unit_test(test_boot_order),    cmocka_unit_test(test_machines),
-        cmocka_unit_test(test_cpu),           cmocka_unit_test(test_smbios),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_too_many_drives),
+        cmocka_unit_test(test_golden_small),
+        cmocka_unit_test(test_drives),
+        cmocka_unit_test(test_nets),
+        cmocka_unit_test(test_slots_never_clash),
+        cmocka_unit_test(test_display),
+        cmocka_unit_test(test_boot_order),
+        cmocka_unit_test(test_machines),
+        cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_smbios),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_too_many_drives),
         cmocka_unit_test(test_qemu_takes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,6 +159,11 @@ MUST_CHECK int guest_bulk(struct guest_mgr *m, const struct guest_bulk *o, struc
 MUST_CHECK int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const char *hello, int *ret_fd,
                              struct err *e);
 
+/* The same for the screen: bytes of RFB, after the viewer has shown this password of at most 8 characters to QEMU. */
+MUST_CHECK int guest_viewer(struct guest_mgr *m, uint32_t vmid, const char *password, int *ret_fd, struct err *e);
+/* It was started with a screen that can be looked at. */
+bool guest_has_display(const struct guest *g);
+
 /* Steps of plans: volume.create, volume.delete. ctx is the storage_mgr. */
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);

@@ -86,7 +86,11 @@ int monitor_attach(struct guest_mgr *m, struct guest *g, int link_fd, pid_t pid,
 void monitor_free(struct monitor *mon);
 /* Sends a verb; fn is called once with the answer, or with -EPIPE when the monitor goes. fn may be NULL. */
 void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg);
-int monitor_console(struct monitor *mon, const char *channel, const char *hello, int fd, struct err *e);
+struct monitor_console {
+    const char *channel, *hello; /* hello NULL: raw bytes */
+    const char *password;        /* not NULL: a viewer of the screen */
+};
+MUST_CHECK int monitor_console(struct monitor *mon, const struct monitor_console *what, int fd, struct err *e);
 void monitor_hello(struct monitor *mon);
 
 /* lifecycle.c */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "engine/engine.h"
 #include "guest/guest_priv.h"
 
 #define MONITOR_QUEUE_BYTES (4u * 1024u * 1024u)
@@ -262,7 +263,18 @@ void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn
     buf_done(&b);
 }
 
-int monitor_console(struct monitor *mon, const char *channel, const char *hello, int fd, struct err *e)
+static void put_console(struct buf *b, const struct monitor_console *what)
+{
+    field_str(b, FIELD_CHANNEL, what->channel);
+    field_str(b, FIELD_MODE, what->password ? "vnc" : what->hello ? "termproxy" : "raw");
+    if (what->password)
+        field_str(b, FIELD_SECRET, what->password);
+    if (what->hello)
+        field_str(b, FIELD_HELLO_TEXT, what->hello);
+    field_u8(b, FIELD_HISTORY, 1);
+}
+
+int monitor_console(struct monitor *mon, const struct monitor_console *what, int fd, struct err *e)
 {
     struct command *c = mon && mon->link ? command_new(mon, NULL, NULL) : NULL;
     struct buf b;
@@ -271,11 +283,7 @@ int monitor_console(struct monitor *mon, const char *channel, const char *hello,
         return err_set(e, -EPIPE, "guest.gone", "the guest's monitor cannot be reached");
     buf_init(&b, 8192);
     size_t at = frame_begin(&b, FRAME_CONSOLE_ATTACH, c->stream, 0, 1);
-    field_str(&b, FIELD_CHANNEL, channel);
-    field_str(&b, FIELD_MODE, hello ? "termproxy" : "raw");
-    if (hello)
-        field_str(&b, FIELD_HELLO_TEXT, hello);
-    field_u8(&b, FIELD_HISTORY, 1);
+    put_console(&b, what);
     frame_end(&b, at);
     int r = link_event_send(mon->link, &b, &fd, 1);
     if (r == -EMSGSIZE)
@@ -284,8 +292,8 @@ int monitor_console(struct monitor *mon, const char *channel, const char *hello,
     return r < 0 ? err_set(e, r, "guest.gone", "the guest's monitor cannot be reached") : 0;
 }
 
-int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const char *hello, int *ret_fd,
-                  struct err *e)
+static int open_console(struct guest_mgr *m, uint32_t vmid, const struct monitor_console *what, int *ret_fd,
+                        struct err *e)
 {
     struct guest *g = guest_find(m, vmid);
     int pair[2];
@@ -294,7 +302,7 @@ int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const
         return err_set(e, -ESRCH, "guest.stopped", "VM %u not running", vmid);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return err_errno(e, errno, "socketpair");
-    int r = monitor_console(g->monitor, channel, hello, pair[1], e);
+    int r = monitor_console(g->monitor, what, pair[1], e);
     close(pair[1]);
     if (r < 0) {
         close(pair[0]);
@@ -302,4 +310,28 @@ int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const
     }
     *ret_fd = pair[0];
     return 0;
+}
+
+int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const char *hello, int *ret_fd,
+                  struct err *e)
+{
+    const struct monitor_console what = {.channel = channel, .hello = hello};
+
+    return open_console(m, vmid, &what, ret_fd, e);
+}
+
+int guest_viewer(struct guest_mgr *m, uint32_t vmid, const char *password, int *ret_fd, struct err *e)
+{
+    const struct monitor_console what = {.channel = "vnc", .password = password};
+
+    return open_console(m, vmid, &what, ret_fd, e);
+}
+
+bool guest_has_display(const struct guest *g)
+{
+    const struct engine *engine = engine_find(g->engine);
+    /* Of an adopted guest it is not known what it was started with. */
+    const struct config *config = g->running.n ? &g->running : &g->config;
+
+    return engine && engine->has_display && engine->has_display(config_get(config, "vga"));
 }

@@ -64,6 +64,8 @@ REQUESTS = {
     "POST /nodes/{node}/qemu/{vmid}/config": [{"vmid": PLAIN, "name": "x", "dry-run": 1}],
     "GET /nodes/{node}/qemu/{vmid}/vncwebsocket": [{"port": 5900, "vncticket": "none"}],
     "POST /nodes/{node}/qemu/{vmid}/termproxy": [{}],
+    "POST /nodes/{node}/qemu/{vmid}/vncproxy": [{"websocket": 1}],
+    "POST /nodes/{node}/qemu/{vmid}/spiceproxy": [{}],
     "POST /nodes/{node}/storage/{storage}/upload": [{"content": "iso"}],
     "DELETE /pools/{poolid}": [{}],  # not empty
     # Storages: refused for another reason, or what is named is not there.

@@ -30,10 +30,10 @@ def install_demo(node):
 
 
 @functools.cache
-def boot_sector():
-    """512 bytes: tests/clients/bootdisk.S assembled."""
+def boot_sector(name="bootdisk"):
+    """512 bytes: tests/clients/NAME.S assembled."""
     with tempfile.TemporaryDirectory() as folder:
-        source, obj, flat = f"{facts.TOP}/tests/clients/bootdisk.S", f"{folder}/b.o", f"{folder}/b.bin"
+        source, obj, flat = f"{facts.TOP}/tests/clients/{name}.S", f"{folder}/b.o", f"{folder}/b.bin"
         subprocess.run(["gcc", "-m32", "-c", source, "-o", obj], check=True)
         subprocess.run(["objcopy", "-O", "binary", "-j", ".text", obj, flat], check=True)
         with open(flat, "rb") as f:
@@ -48,6 +48,6 @@ def volume_path(node, value):
     return node.path("var/storage/local/images", volume)
 
 
-def write_boot_sector(node, value):
+def write_boot_sector(node, value, name="bootdisk"):
     with open(volume_path(node, value), "r+b") as f:
-        f.write(boot_sector())
+        f.write(boot_sector(name))

@@ -85,6 +85,7 @@ static struct request *request_new(const char *text)
         return NULL;
     }
     memcpy(rq->verb, text, n);
+    rq->fd = -1;
     buf_init(&rq->stats, 8192);
     return rq;
 }
@@ -203,6 +204,19 @@ static void on_command(struct conn *c, const struct link_frame *f)
     request_run(c->control->m, rq);
 }
 
+static int attach_viewer(struct monitor *m, struct link_frame *f, struct err *e)
+{
+    char password[VIEWER_PASSWORD_MAX + 1];
+    struct field fl;
+
+    if (!field_find(f->data, f->len, FIELD_SECRET, &fl) || field_get_str(&fl, password, sizeof(password)) < 0 ||
+        !password[0] || strchr(password, ' '))
+        return err_set(e, -EPROTO, "frame.malformed", "a viewer needs a password");
+    int r = viewer_add(m, TAKE_FD(f->fds[0]), password, e);
+    mem_wipe(password, sizeof(password));
+    return r;
+}
+
 static int attach(struct monitor *m, struct link_frame *f, struct err *e)
 {
     struct field fl;
@@ -214,6 +228,8 @@ static int attach(struct monitor *m, struct link_frame *f, struct err *e)
         field_get_str(&fl, channel, sizeof(channel)) < 0 || !field_find(f->data, f->len, FIELD_MODE, &fl) ||
         field_get_str(&fl, mode, sizeof(mode)) < 0)
         return err_set(e, -EPROTO, "frame.malformed", "malformed console request");
+    if (streq(mode, "vnc"))
+        return attach_viewer(m, f, e);
     bool is_termproxy = streq(mode, "termproxy");
     if (!is_termproxy && !streq(mode, "raw"))
         return err_set(e, -EINVAL, "console.mode", "unknown console mode");

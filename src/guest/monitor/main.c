@@ -165,6 +165,7 @@ static void on_child_end(void *arg, short revents)
         return;
     loop_unwatch(&m->loop, m->pidfd);
     bool was_up = m->is_up;
+    viewers_close(m);
     m->driver->close(m); /* tells its last events while the state is still alive */
     child_drain_output(m);
     for (size_t i = 0; i < m->n_channels; i++)
@@ -212,6 +213,7 @@ static void fill_start(struct monitor *m, const struct options *o)
 {
     *m = (struct monitor){.dir_fd = o->dir_fd, .lock_fd = o->lock_fd, .listen_fd = -1, .pidfd = -1, .output_fd = -1};
     loop_init(&m->loop);
+    viewers_init(m);
     monitor_set_state(m, "starting");
     output_init(&m->output, openat(o->dir_fd, "log", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
 }
@@ -260,6 +262,7 @@ static int start(struct monitor *m, const struct options *o, struct err *e)
 
 static void done(struct monitor *m)
 {
+    viewers_close(m);
     if (m->driver)
         m->driver->close(m);
     for (size_t i = 0; i < m->n_channels; i++)

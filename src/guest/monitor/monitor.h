@@ -7,6 +7,7 @@
 #include "guest/monitor/loop.h"
 #include "guest/monitor/order.h"
 #include "guest/monitor/output.h"
+#include "guest/monitor/viewer.h"
 
 #define MONITOR_RECORD_VERSION 1u
 #define LINGER_MS              2000u
@@ -22,6 +23,7 @@ struct monitor {
     struct control *control;
     struct channel *channels[ORDER_CHANNELS_MAX];
     size_t n_channels, n_clients;
+    struct viewers viewers; /* counted in n_clients */
     const struct driver *driver;
     void *driver_state;
     /* the hypervisor */
@@ -42,7 +44,8 @@ struct request {
     uint64_t conn; /* 0: the monitor's own */
     uint32_t stream;
     char verb[32], arg[64];
-    struct buf stats;                                                                   /* STAT fields of the answer */
+    int fd;           /* goes with the command, stays the caller's; -1 */
+    struct buf stats; /* STAT fields of the answer */
     void (*on_done)(struct monitor *m, struct request *rq, int r, const struct err *e); /* of our own requests */
 };
 

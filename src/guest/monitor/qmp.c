@@ -6,6 +6,7 @@
  * up. */
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -130,6 +131,26 @@ static struct pending *pending_new(struct qmp *q, struct err *e)
     return NULL;
 }
 
+/* A descriptor travels with the first byte of its command, when nothing is before it. QEMU keeps it for the command. */
+static bool send_fd(struct qmp *q, const char *first, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *)first, .iov_len = 1};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+
+    flush_out(q);
+    if (q->out.len)
+        return false;
+    control.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    return sendmsg(q->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+}
+
 /* arguments: a JSON object, or NULL. fn is called exactly once. */
 static void send_command(struct qmp *q, const char *command, const char *arguments, answer_fn fn, struct request *rq)
 {
@@ -153,7 +174,13 @@ static void send_command(struct qmp *q, const char *command, const char *argumen
     jw_kv_u64(&w, "id", ++q->last_id);
     jw_object_end(&w);
     buf_append_char(&line, '\n');
-    buf_append(&q->out, line.data, line.len);
+    bool has_fd = rq && rq->fd >= 0 && !line.is_failed;
+    if (has_fd && !send_fd(q, line.data, rq->fd)) {
+        err_set(&e, -ENOBUFS, "guest.busy", "QEMU does not read its commands");
+        fn(q, rq, NULL, &e);
+        return;
+    }
+    buf_append(&q->out, line.data + has_fd, line.len - has_fd);
     if (line.is_failed || q->out.is_failed) {
         buf_reset(&q->out);
         err_set(&e, -ENOBUFS, "guest.busy", "QEMU does not read its commands");
@@ -236,6 +263,47 @@ static const struct verb {
     {"link-up", "set_link", on_simple, "true"},
 };
 
+/* Of viewer.c: one connection is handed over at a time, under one name. */
+#define VIEWER_FD_NAME "viewer"
+static const struct vnc_verb {
+    const char *name, *command;
+    const char *argument; /* takes the request's argument */
+    const char *fd_name;  /* takes the name of the descriptor */
+    bool has_protocol;
+} vnc_verbs[] = {
+    {"vnc-password", "set_password", "password", NULL, true},
+    {"vnc-expire", "expire_password", "time", NULL, true},
+    {"vnc-getfd", "getfd", NULL, "fdname", false},
+    {"vnc-add", "add_client", NULL, "fdname", true},
+};
+
+/* False: it is none of these. */
+static bool command_vnc(struct qmp *q, struct request *rq)
+{
+    autobuf struct buf arguments;
+    struct jw w;
+
+    buf_init(&arguments, 512);
+    for (size_t i = 0; i < ARRAY_SIZE(vnc_verbs); i++) {
+        const struct vnc_verb *v = &vnc_verbs[i];
+        if (!streq(v->name, rq->verb))
+            continue;
+        jw_init(&w, &arguments);
+        jw_object(&w);
+        if (v->has_protocol)
+            jw_kv_str(&w, "protocol", "vnc");
+        if (v->argument)
+            jw_kv_str(&w, v->argument, rq->arg);
+        if (v->fd_name)
+            jw_kv_str(&w, v->fd_name, VIEWER_FD_NAME);
+        jw_object_end(&w);
+        send_command(q, v->command, buf_str(&arguments), on_simple, rq);
+        mem_wipe(arguments.data, arguments.len);
+        return true;
+    }
+    return false;
+}
+
 static void command(struct monitor *m, struct request *rq)
 {
     struct qmp *q = m->driver_state;
@@ -244,6 +312,8 @@ static void command(struct monitor *m, struct request *rq)
     struct jw w;
 
     buf_init(&arguments, 512);
+    if (command_vnc(q, rq))
+        return;
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
         const struct verb *v = &verbs[i];
         if (!streq(v->name, rq->verb))

@@ -1,0 +1,152 @@
+/* What a guest shows its picture on and is pointed at with: the graphics card, QEMU's VNC server, the tablet. The VNC
+ * server has no listener anywhere: holm-guest hands it one connection per viewer through the control channel, so
+ * neither a TCP port nor a socket file can be reached by somebody else, and it wants a password that holm-guest sets
+ * for each viewer anew. A guest with `vga` none or serialN has none of all this. Pure. */
+#include "engine/qemu_priv.h"
+
+/* share=ignore: a viewer that wants the screen for itself (clients do so unasked) gets it beside the others. */
+/* Connections that have not shown the password yet; holm-guest lets one in at a time. */
+#define VNC_UNKNOWN_MAX "4"
+
+/* Keyboard layouts: the values of `keyboard` are names of QEMU's key tables. */
+#define DEFAULT_KEYBOARD "en-us"
+
+static const struct card {
+    const char *type, *driver;
+    const char *memory;        /* the property in MiB; NULL: `memory` cannot be set */
+    unsigned min_mib, max_mib; /* 0: as the configuration allows */
+    const char *ram, *ram2;    /* further regions, four and two times as big */
+} cards[] = {
+    {"std", "VGA", "vgamem_mb", 0, 0, NULL, NULL},
+    {"cirrus", "cirrus-vga", "vgamem_mb", 4, 16, NULL, NULL},
+    {"virtio", "virtio-vga", "max_hostmem", 0, 0, NULL, NULL},
+    {"vmware", "vmware-svga", "vgamem_mb", 4, 128, NULL, NULL},
+    {"qxl", "qxl-vga", "vgamem_mb", 4, 256, "ram_size_mb", "vram_size_mb"},
+};
+
+static const struct card *find_card(const char *type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(cards); i++)
+        if (streq(cards[i].type, type))
+            return &cards[i];
+    return NULL;
+}
+
+static bool has_no_card(const char *type)
+{
+    return streq(type, "none") || (str_starts(type, "serial") && strlen(type) == 7 && type[6] >= '0' && type[6] <= '3');
+}
+
+/* NULL: no card. */
+static int parse(const char *value, const struct card **ret, uint64_t *ret_memory_mib, struct err *e)
+{
+    struct propstr p;
+    int r = propstr_parse(value ? value : "std", "type", &p, e);
+
+    if (r < 0)
+        return err_wrap(e, r, "vga");
+    const char *type = propstr_get(&p, "type");
+    *ret = find_card(type ? type : "std");
+    if (!*ret && !has_no_card(type))
+        return qemu_unsupported(e, "vga", "%.32s", type);
+    if (propstr_get(&p, "clipboard"))
+        return qemu_unsupported(e, "vga", "clipboard: text is not exchanged with the viewer");
+    r = propstr_get_u64(&p, "memory", 0, ret_memory_mib, e);
+    if (r < 0 || !*ret || !*ret_memory_mib)
+        return r;
+    uint64_t mib = *ret_memory_mib;
+    bool is_power = (mib & (mib - 1)) == 0;
+    const struct card *card = *ret;
+    if (card->max_mib && (mib < card->min_mib || mib > card->max_mib || !is_power))
+        return qemu_unsupported(e, "vga", "memory of %s is a power of two from %u to %u", card->type, card->min_mib,
+                                card->max_mib);
+    return 0;
+}
+
+int qemu_check_display(const char *value, struct err *e)
+{
+    const struct card *card;
+    uint64_t memory_mib;
+
+    return parse(value, &card, &memory_mib, e);
+}
+
+bool qemu_has_display(const char *vga)
+{
+    const struct card *card;
+    uint64_t memory_mib;
+    struct err e = ERR_INIT;
+
+    return parse(vga, &card, &memory_mib, &e) == 0 && card;
+}
+
+static int add_card(struct qemu_build *q, const struct card *card, uint64_t memory_mib, struct err *e)
+{
+    struct qemu_json d;
+
+    qemu_device_begin(&d, card->driver, "vga");
+    if (memory_mib)
+        jw_kv_u64(&d.w, card->memory, streq(card->memory, "max_hostmem") ? memory_mib << 20 : memory_mib);
+    if (memory_mib && card->ram) {
+        jw_kv_u64(&d.w, card->ram, memory_mib * 4);
+        jw_kv_u64(&d.w, card->ram2, memory_mib * 2);
+    }
+    int r = qemu_device_at(q, &d, QEMU_VGA, 0, e);
+    qemu_device_end(q, &d);
+    return r;
+}
+
+static void add_vnc(struct qemu_build *q)
+{
+    const char *keyboard = qemu_config(q, "keyboard");
+
+    qemu_arg(q, "-vnc");
+    qemu_arg(q, "none,password=on,share=ignore,connections=" VNC_UNKNOWN_MAX);
+    qemu_arg(q, "-k");
+    qemu_arg(q, keyboard ? keyboard : DEFAULT_KEYBOARD);
+}
+
+/* Windows before 8 has no driver for xHCI; for everybody else that controller costs nothing while nothing moves. */
+static bool needs_old_usb(const struct qemu_build *q)
+{
+    static const char *const old[] = {"w2k", "w2k3", "w2k8", "wvista", "win7", "wxp"};
+    const char *ostype = qemu_config(q, "ostype");
+
+    for (size_t i = 0; ostype && i < ARRAY_SIZE(old); i++)
+        if (streq(ostype, old[i]))
+            return true;
+    return false;
+}
+
+static int add_tablet(struct qemu_build *q, struct err *e)
+{
+    const char *value = qemu_config(q, "tablet");
+    struct qemu_json d;
+    bool is_on = true;
+
+    if (value && (propstr_bool(value, &is_on) < 0 || !is_on))
+        return 0;
+    qemu_device_begin(&d, needs_old_usb(q) ? "piix3-usb-uhci" : "qemu-xhci", "usb-input");
+    int r = qemu_device_at(q, &d, QEMU_USB_INPUT, 0, e);
+    qemu_device_end(q, &d);
+    qemu_device_begin(&d, "usb-tablet", "tablet");
+    jw_kv_str(&d.w, "bus", "usb-input.0");
+    jw_kv_str(&d.w, "port", "1");
+    qemu_device_end(q, &d);
+    return r;
+}
+
+int qemu_add_display(struct qemu_build *q, struct err *e)
+{
+    const struct card *card;
+    uint64_t memory_mib;
+    int r = parse(qemu_config(q, "vga"), &card, &memory_mib, e);
+
+    if (r < 0 || !card)
+        return r;
+    r = add_card(q, card, memory_mib, e);
+    if (r < 0)
+        return r;
+    add_vnc(q);
+    return add_tablet(q, e);
+}
