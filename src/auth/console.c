@@ -132,7 +132,7 @@ int auth_console_ticket_check(struct auth *a, const char *ticket, const struct a
                               unsigned port, struct err *e)
 {
     unsigned char proof[PROOF_BYTES];
-    uint32_t made;
+    uint32_t made = 0;
     int r = check(a, ticket, s, path, port, &made, proof, e);
 
     return r == 0 && !auth_subject_is_active(a, s) ? refuse(e) : r;
@@ -142,7 +142,7 @@ int auth_console_ticket_use(struct auth *a, const char *ticket, const struct aut
                             unsigned port, struct err *e)
 {
     unsigned char proof[PROOF_BYTES];
-    uint32_t made;
+    uint32_t made = 0;
     int r = check(a, ticket, s, path, port, &made, proof, e);
 
     if (r < 0)

@@ -64,7 +64,7 @@ def takes_no_other_method(node):
 def is_valid_openapi():
     if not shutil.which("npm"):
         skip("npm is not installed")
-    done = subprocess.run([f"{facts.TOP}/tools/packages/npm", VALIDATOR], capture_output=True, text=True, check=False)
+    done = subprocess.run([f"{facts.TOP}/tools/npm-cache", VALIDATOR], capture_output=True, text=True, check=False)
     if done.returncode:
         skip("npm's registry cannot be reached: " + done.stderr.strip().split("\n")[-1][:100])
     validate = [done.stdout.strip() + "/node_modules/.bin/validate-api"]
