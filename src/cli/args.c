@@ -412,7 +412,7 @@ static int check_positions(const struct cli_command *cmd, const struct cli_args 
     size_t i = 0;
 
     for (; cmd->args && cmd->args[i].label; i++) {
-        if (cmd->args[i].kind == ARG_GUESTS && a->n_pos > i)
+        if (cmd->args[i].kind == ARG_WORDS || (cmd->args[i].kind == ARG_GUESTS && a->n_pos > i))
             return 0;
         if (a->n_pos <= i && !cmd->args[i].is_optional) {
             err_set(e, -EINVAL, "cli.usage", "%s is missing", cmd->args[i].label);

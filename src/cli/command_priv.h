@@ -12,7 +12,8 @@ enum arg_kind {
     ARG_VMID,   /* a number that need not exist */
     ARG_NODE,
     ARG_UPID,
-    ARG_FILE, /* a local file */
+    ARG_FILE,  /* a local file */
+    ARG_WORDS, /* any words, or none; last argument */
 };
 
 struct cli_arg {
@@ -158,6 +159,7 @@ int storage_upload_run(struct cli *c, const struct cli_command *cmd, struct cli_
 int state_dump_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int state_load_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int audit_verify_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
+int completion_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int version_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 
 #endif

@@ -12,7 +12,8 @@ void help_synopsis(const struct cli_command *cmd, struct buf *out)
 {
     buf_printf(out, "holm %s%s%s", cmd->noun, *cmd->verb ? " " : "", cmd->verb);
     for (const struct cli_arg *a = cmd->args; a && a->label; a++)
-        buf_printf(out, a->is_optional ? " [%s]%s" : " %s%s", a->label, a->kind == ARG_GUESTS ? "..." : "");
+        buf_printf(out, a->is_optional ? " [%s]%s" : " %s%s", a->label,
+                   a->kind == ARG_GUESTS || a->kind == ARG_WORDS ? "..." : "");
     for (const struct cli_opt *o = cmd->opts; o && o->name; o++)
         if (o->is_required)
             buf_printf(out, " --%s %s", o->name, kind_label(o) ? kind_label(o) : "");
@@ -80,7 +81,8 @@ void help_noun(const struct cli_noun *noun, struct buf *out)
         buf_init(&left, 256);
         buf_append_str(&left, cmd->verb);
         for (const struct cli_arg *a = cmd->args; a && a->label; a++)
-            buf_printf(&left, a->is_optional ? " [%s]%s" : " %s%s", a->label, a->kind == ARG_GUESTS ? "..." : "");
+            buf_printf(&left, a->is_optional ? " [%s]%s" : " %s%s", a->label,
+                       a->kind == ARG_GUESTS || a->kind == ARG_WORDS ? "..." : "");
         buf_printf(out, "  %-24s %s\n", buf_str(&left), cmd->help);
         buf_done(&left);
     }

@@ -1,10 +1,10 @@
 /* holm: the command line. Parses by the table in commands.c, talks to holmd over ROOT/run/holm.sock (client.c), prints
  * (output.c), and turns the error it ends with into an exit code (fail.c). Runs as whoever calls it; the daemon learns
- * who that is from the kernel. */
+ * who that is from the kernel. Under the name of one of Proxmox VE's tools it is that tool (compat.c). */
 #include <locale.h>
 
 #include "base/clock.h"
-#include "cli/client_priv.h"
+#include "cli/compat_priv.h"
 #include "cli/output_priv.h"
 
 #define TIMEOUT_MAX_S (100u * 365u * 86400u)
@@ -55,6 +55,10 @@ int main(int argc, char **argv)
 
     (void)!setlocale(LC_CTYPE, "C.UTF-8");
     signals_init();
+    const char *name = argc ? strrchr(argv[0], '/') : NULL;
+    name = name ? name + 1 : argc ? argv[0] : "";
+    if (compat_is_tool(name))
+        return compat_main(&c, name, argc, argv);
     int r = run(&c, argc - 1, argv + 1, &a, &e);
     if (r < 0) {
         if (!e.num)

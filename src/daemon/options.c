@@ -3,22 +3,29 @@
 #include <limits.h>
 
 #include "daemon/daemon.h"
+#include "daemon/option_table.h"
 
 #define HSTS_MAX_S (10u * 366 * 86400)
 
+#define OPTIONS_MAX 32u
+
 static void usage(FILE *f)
 {
-    fprintf(f, "usage: holmd [--root DIR] [--listen ADDRESS:PORT] [--node NAME] [--web DIR] [--fronts N]\n"
-               "             [--hsts SECONDS] [--verbose]\n"
-               "\n"
-               "  --root DIR      everything of Holm lies below it (default /var/lib/holm)\n"
-               "  --listen A:P    where the API and the page are served (default 127.0.0.1:8006)\n"
-               "  --node NAME     name of this node (default: the host name)\n"
-               "  --web DIR       folder of the page's files\n"
-               "  --fronts N      processes that serve clients, 1 to 8 (default 2)\n"
-               "  --hsts SECONDS  browsers shall use this host by https only, so long (default 0: not said;\n"
-               "                  needs a certificate that browsers trust)\n"
-               "  --verbose       log debug messages\n");
+    fprintf(f, "usage: holmd [options]\n\n");
+    for (const struct daemon_option *o = daemon_options; o->name; o++) {
+        int n = fprintf(f, "  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        fprintf(f, "%*s%s\n", n < 19 ? 19 - n : 1, "", o->help);
+    }
+}
+
+/* The table as getopt_long wants it. */
+static void getopt_table(struct option *table)
+{
+    size_t n = 0;
+
+    for (const struct daemon_option *o = daemon_options; o->name && n < OPTIONS_MAX - 1; o++)
+        table[n++] = (struct option){o->name, o->value ? required_argument : no_argument, NULL, o->letter};
+    table[n] = (struct option){NULL, 0, NULL, 0};
 }
 
 static int parse_listen(const char *text, struct options *o, struct err *e)
@@ -99,15 +106,11 @@ static bool is_node_name(const char *s)
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
-    static const struct option table[] = {
-        {"root", required_argument, NULL, 'r'},   {"listen", required_argument, NULL, 'l'},
-        {"node", required_argument, NULL, 'n'},   {"web", required_argument, NULL, 'w'},
-        {"fronts", required_argument, NULL, 'f'}, {"hsts", required_argument, NULL, 's'},
-        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    struct option table[OPTIONS_MAX];
     struct options o = {.root = "/var/lib/holm", .address = "127.0.0.1", .port = 8006, .n_fronts = FRONTS_DEFAULT};
     int c, r = 0;
 
+    getopt_table(table);
     while (r == 0 && (c = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (c == 'r')
             o.root = optarg;

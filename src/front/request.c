@@ -306,6 +306,12 @@ static void route_file(struct conn *c)
     }
 }
 
+/* The description of the API lies beside the API, but is a file. */
+static bool is_call(const char *path)
+{
+    return (streq(path, "/api2") || str_starts(path, "/api2/")) && !streq(path, OPENAPI_PATH);
+}
+
 void request_on_head(struct conn *c)
 {
     struct exchange *x = c->x;
@@ -316,7 +322,7 @@ void request_on_head(struct conn *c)
     x->accepts_gzip = http1_head_accepts_gzip(&x->head);
     if (!c->is_tls)
         reply_redirect(c);
-    else if (streq(x->head.path, "/api2") || str_starts(x->head.path, "/api2/"))
+    else if (is_call(x->head.path))
         route_api(c);
     else
         route_file(c);

@@ -168,6 +168,17 @@ static int attach_gzip(struct site *s, struct err *e)
     return 0;
 }
 
+static int add_openapi(struct site *s, struct err *e)
+{
+    struct site_file *file = &s->files[s->n_files];
+
+    if (s->n_files == SITE_FILES_MAX)
+        return err_set(e, -E2BIG, "site.files", "more than %u files", SITE_FILES_MAX);
+    s->n_files++;
+    int r = openapi_load(file, e);
+    return r < 0 ? r : make_etag(file, e);
+}
+
 int site_load(int dirfd, struct site **ret, struct err *e)
 {
     struct site *s = calloc(1, sizeof(*s));
@@ -175,6 +186,8 @@ int site_load(int dirfd, struct site **ret, struct err *e)
     if (!s)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     int r = dirfd < 0 ? 0 : scan(s, dirfd, "", 0, e);
+    if (r == 0)
+        r = add_openapi(s, e);
     if (r == 0)
         r = attach_gzip(s, e);
     if (r < 0) {

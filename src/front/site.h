@@ -23,7 +23,12 @@ struct site_file {
 
 struct site;
 
-/* dirfd stays the caller's; negative gives an empty site. */
+/* openapi.c: the one file that is part of the program. Like the others of the table it is freed by site_free, also
+ * when this failed. */
+#define OPENAPI_PATH "/api2/openapi.json"
+MUST_CHECK int openapi_load(struct site_file *file, struct err *e);
+
+/* dirfd stays the caller's; negative gives a site of the description of the API alone. */
 MUST_CHECK int site_load(int dirfd, struct site **ret, struct err *e);
 void site_free(struct site *s);
 /* "/" is index.html. NULL if there is no such file. */
