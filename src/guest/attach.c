@@ -133,12 +133,25 @@ static int open_tpm(struct storage_mgr *storages, const char *value, struct prop
     return attach_volume(storages, file ? file : "", false, ret, e);
 }
 
+/* swtpm shortens the file to what it uses; a bigger one is none of its states. */
+static int grow(int fd, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, errno, "state of a TPM");
+    if (st.st_size > (off_t)ENGINE_TPM_STATE_BYTES)
+        return err_set(e, -EINVAL, "guest.tpmstate", "the volume is bigger than the state of a TPM");
+    if (st.st_size < (off_t)ENGINE_TPM_STATE_BYTES && ftruncate(fd, ENGINE_TPM_STATE_BYTES) < 0)
+        return err_errno(e, errno, "state of a TPM");
+    return 0;
+}
+
 int attach_tpm(struct storage_mgr *storages, const struct config *c, uint32_t uid, struct engine_vm *vm, struct err *e)
 {
     const char *value = config_get(c, "tpmstate0");
     struct volume_attachment a;
     struct propstr p;
-    struct stat st;
 
     if (!value)
         return 0;
@@ -155,12 +168,10 @@ int attach_tpm(struct storage_mgr *storages, const struct config *c, uint32_t ui
     vm->is_tpm_v2 = version && streq(version, "v2.0");
     if (a.format != VOLUME_RAW)
         return err_set(e, -EINVAL, "param.unsupported", "tpmstate0: the state is raw");
-    /* swtpm shortens the file to what it uses. */
-    if (fstat(a.fd, &st) < 0 ||
-        (st.st_size < (off_t)ENGINE_TPM_STATE_BYTES && ftruncate(a.fd, ENGINE_TPM_STATE_BYTES) < 0) ||
-        fchmod(a.fd, 0600) < 0 || fchown(a.fd, uid, uid) < 0)
-        return err_errno(e, errno, "tpmstate0: hand over the state");
-    return 0;
+    r = grow(a.fd, e);
+    if (r == 0 && (fchmod(a.fd, 0600) < 0 || fchown(a.fd, uid, uid) < 0))
+        r = err_errno(e, errno, "hand over the state");
+    return r < 0 ? err_wrap(e, r, "tpmstate0") : 0;
 }
 
 int attach_release(struct storage_mgr *storages, const char *value, struct err *e)
@@ -174,7 +185,7 @@ int attach_release(struct storage_mgr *storages, const char *value, struct err *
     autoclose int fd = a.fd;
     if (fchown(fd, geteuid(), getegid()) < 0)
         return err_errno(e, errno, "take back the state of the TPM");
-    return ftruncate(fd, ENGINE_TPM_STATE_BYTES) < 0 ? err_errno(e, errno, "the state of the TPM") : 0;
+    return grow(fd, e);
 }
 
 /* ---- huge pages ---- */

@@ -115,8 +115,10 @@ static int apply_v1(const struct guest_limits *l, uint32_t instance, uint32_t vm
     if (!v1_folder(instance, base, sizeof(base)))
         return err_set(e, -EOPNOTSUPP, NULL, "this host has no cgroup controller `cpu` for holmd");
     snprintf(dir, sizeof(dir), "%s/guest-%u", base, vmid);
-    if ((mkdir(base, 0755) < 0 && errno != EEXIST) || (mkdir(dir, 0755) < 0 && errno != EEXIST))
-        return err_errno(e, errno, "make %s", dir);
+    /* The last guest that goes takes the base along, maybe between the two calls. */
+    for (int i = 0; i < 5 && mkdir(dir, 0755) < 0 && errno != EEXIST; i++)
+        if (errno != ENOENT || (mkdir(base, 0755) < 0 && errno != EEXIST))
+            return err_errno(e, errno, "make %s", dir);
     snprintf(number, sizeof(number), "%u", l->limit_permille * (PERIOD_US / 1000));
     int r = l->limit_permille ? write_file(dir, "cpu.cfs_quota_us", number) : 0;
     snprintf(number, sizeof(number), "%u", l->units);
