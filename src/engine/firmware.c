@@ -1,5 +1,6 @@
 /* Firmware images of Debian's package ovmf: which code and which template of variables belong to an efidisk0. With
- * efitype=4m on q35 the code is the one that can do Secure Boot, which needs system management mode; i440fx has none. */
+ * efitype=4m on q35 the code is the one that can do Secure Boot, which needs system management mode; i440fx has none.
+ */
 #include "engine/firmware.h"
 
 #define OVMF "/usr/share/OVMF/"

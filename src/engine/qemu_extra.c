@@ -1,5 +1,5 @@
-/* Small things that the qemu engine adds on request: watchdog, sound card, IOMMU, sleep states, a Windows guest's hints,
- * and root's own arguments. Pure. */
+/* Small things that the qemu engine adds on request: watchdog, sound card, IOMMU, sleep states, a Windows guest's
+ * hints, and root's own arguments. Pure. */
 #include "engine/qemu_priv.h"
 
 bool qemu_is_windows(const struct qemu_build *q)

@@ -1,6 +1,6 @@
 /* UEFI firmware and the TPM of the qemu engine. The firmware's code and the guest's variables are flash chips on passed
- * descriptors. The TPM is another program, swtpm, that the monitor starts beside QEMU: they talk over a socket pair, and
- * it gets the descriptor of its state and nothing else. Pure. */
+ * descriptors. The TPM is another program, swtpm, that the monitor starts beside QEMU: they talk over a socket pair,
+ * and it gets the descriptor of its state and nothing else. Pure. */
 #include "engine/firmware.h"
 #include "engine/qemu_priv.h"
 #include "proto/frame.h"
@@ -66,8 +66,9 @@ int qemu_add_firmware(struct qemu_build *q, struct err *e)
 
 static void add_swtpm(struct qemu_build *q, bool is_v2)
 {
-    static const char *const args[] = {ENGINE_SWTPM_PATH, "socket", "--tpmstate", "backend-uri=" HELPER_STATE, "--ctrl",
-                                       "type=unixio,clientfd=3", "--terminate", "--seccomp", "action=kill"};
+    static const char *const args[] = {
+        ENGINE_SWTPM_PATH, "socket",    "--tpmstate", "backend-uri=" HELPER_STATE, "--ctrl", "type=unixio,clientfd=3",
+        "--terminate",     "--seccomp", "action=kill"};
     struct buf *b = &q->out->payload;
 
     for (size_t i = 0; i < ARRAY_SIZE(args); i++)

@@ -1,6 +1,6 @@
-/* Memory of a guest: size, huge pages, NUMA nodes. `numa: 1` alone makes a node of each socket; keys numa0, numa1, … say
- * it themselves and must then add up to the whole memory. Huge pages come from an anonymous file of QEMU's own, so no
- * path is opened. Pure. */
+/* Memory of a guest: size, huge pages, NUMA nodes. `numa: 1` alone makes a node of each socket; keys numa0, numa1, …
+ * say it themselves and must then add up to the whole memory. Huge pages come from an anonymous file of QEMU's own, so
+ * no path is opened. Pure. */
 #include <ctype.h>
 
 #include "engine/qemu_priv.h"

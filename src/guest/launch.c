@@ -349,8 +349,7 @@ void launch_run(void *arg)
         close_fd(l.pair[0]);
     if (j->r < 0 && l.has_rundir && rundir_clear(j->mgr, j->vmid, 1000, &ignored) < 0)
         j->err.hint[0] = 0; /* the next start of the daemon clears it */
-    if (j->r < 0 && l.vm.tpm_fd >= 0 &&
-        attach_release(storages(&l), config_get(&j->config, "tpmstate0"), &ignored) < 0)
+    if (j->r < 0 && l.vm.tpm_fd >= 0 && attach_release(storages(&l), config_get(&j->config, "tpmstate0"), &ignored) < 0)
         log_err(LOG_WARN, &ignored, "guest %u", j->vmid);
 }
 

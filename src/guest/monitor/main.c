@@ -218,8 +218,8 @@ static void run(struct monitor *m)
 
 static void fill_start(struct monitor *m, const struct options *o)
 {
-    *m = (struct monitor){.dir_fd = o->dir_fd, .lock_fd = o->lock_fd, .listen_fd = -1, .pidfd = -1, .output_fd = -1,
-                          .helper_pidfd = -1};
+    *m = (struct monitor){
+        .dir_fd = o->dir_fd, .lock_fd = o->lock_fd, .listen_fd = -1, .pidfd = -1, .output_fd = -1, .helper_pidfd = -1};
     loop_init(&m->loop);
     monitor_set_state(m, "starting");
     output_init(&m->output, openat(o->dir_fd, "log", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
