@@ -136,6 +136,25 @@ static int check_values(const char *key, const struct propstr *p, struct err *e)
     return 0;
 }
 
+/* A burst is more than a limit: QEMU wants the limit, too. */
+static int check_burst(const char *key, const struct propstr *p, const char *burst, struct err *e)
+{
+    static const char *const ends[] = {"_max_length", "_max"};
+    char name[32];
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        if (!str_ends(burst, ends[i]))
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(strlen(burst) - strlen(ends[i])), burst);
+        char mega[40];
+        snprintf(mega, sizeof(mega), "m%s", name);
+        if (propstr_get(p, name) || propstr_get(p, mega) || (name[0] == 'm' && propstr_get(p, name + 1)))
+            return 0;
+        return err_set(e, -EINVAL, "param.invalid", "%s: %s without %s", key, burst, name);
+    }
+    return 0;
+}
+
 int qemu_check_disk(const char *key, const char *value, struct err *e)
 {
     struct propstr p;
@@ -149,6 +168,8 @@ int qemu_check_disk(const char *key, const char *value, struct err *e)
         const struct limit *limit = limit_find(p.items[i].key);
         if (limit && parse_limit(p.items[i].value, limit->scale, &number) < 0)
             return err_set(e, -EINVAL, "param.invalid", "%s: %s=%.32s", key, p.items[i].key, p.items[i].value);
+        if (limit && check_burst(key, &p, p.items[i].key, e) < 0)
+            return e->num;
         if (!limit && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)) &&
             !is_bus_key(key, p.items[i].key))
             return qemu_unsupported(e, key, "%s", p.items[i].key);

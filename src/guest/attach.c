@@ -163,15 +163,18 @@ int attach_tpm(struct storage_mgr *storages, const struct config *c, uint32_t ui
     int r = open_tpm(storages, value, &p, &a, e);
     if (r < 0)
         return err_wrap(e, r, "tpmstate0");
-    const char *version = propstr_get(&p, "version");
-    vm->tpm_fd = a.fd;
-    vm->is_tpm_v2 = version && streq(version, "v2.0");
+    autoclose int fd = a.fd;
     if (a.format != VOLUME_RAW)
         return err_set(e, -EINVAL, "param.unsupported", "tpmstate0: the state is raw");
-    r = grow(a.fd, e);
-    if (r == 0 && (fchmod(a.fd, 0600) < 0 || fchown(a.fd, uid, uid) < 0))
+    r = grow(fd, e);
+    if (r == 0 && (fchmod(fd, 0600) < 0 || fchown(fd, uid, uid) < 0))
         r = err_errno(e, errno, "hand over the state");
-    return r < 0 ? err_wrap(e, r, "tpmstate0") : 0;
+    if (r < 0)
+        return err_wrap(e, r, "tpmstate0");
+    const char *version = propstr_get(&p, "version");
+    vm->is_tpm_v2 = version && streq(version, "v2.0");
+    vm->tpm_fd = TAKE_FD(fd);
+    return 0;
 }
 
 int attach_release(struct storage_mgr *storages, const char *value, struct err *e)
