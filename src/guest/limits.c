@@ -160,7 +160,7 @@ static bool has_controller(const char *dir)
 }
 
 /* The controller reaches the guest's cgroup when each folder above passes it on. */
-static int apply_v2(const struct guest_limits *l, const char *base, uint32_t vmid, struct err *e)
+int limits_apply_unified(const struct guest_limits *l, const char *base, uint32_t vmid, struct err *e)
 {
     char above[512], dir[540], text[48];
     int r;
@@ -194,7 +194,7 @@ int limits_apply(const struct guest_limits *l, const char *cgroup_dir, uint32_t 
     bool has_v1 = v1_folder(instance, folder, sizeof(folder));
     if (has_v1 && apply_v1(l, instance, vmid, procs, procs_cap, &v1) == 0)
         return 0;
-    if (!has_v1 && cgroup_dir[0] && apply_v2(l, cgroup_dir, vmid, &v2) == 0)
+    if (!has_v1 && cgroup_dir[0] && limits_apply_unified(l, cgroup_dir, vmid, &v2) == 0)
         return 0;
     const char *why = has_v1 ? v1.text : v2.num ? v2.text : "holmd has no writable cgroup";
     snprintf(note, note_cap, "cpulimit and cpuunits are not in force: %s", why);

@@ -23,6 +23,8 @@ uint32_t limits_weight(uint32_t units);
  * guest's ordinary cgroup serves), note why a limit is not in force ("" when all are). Blocking. */
 MUST_CHECK int limits_apply(const struct guest_limits *l, const char *cgroup_dir, uint32_t instance, uint32_t vmid,
                             char *procs, size_t procs_cap, char *note, size_t note_cap, struct err *e);
+/* Its half for cgroup v2: base is the folder of all guests, whose guest-ID exists. */
+MUST_CHECK int limits_apply_unified(const struct guest_limits *l, const char *base, uint32_t vmid, struct err *e);
 /* Removes what limits_apply made; nothing there is success. -EBUSY: still in use. */
 MUST_CHECK int limits_remove(uint32_t instance, uint32_t vmid, struct err *e);
 /* For proc_spawn: pins the calling process; arg is a struct guest_limits. */

@@ -1,10 +1,8 @@
 """Keys of the configuration as the running QEMU, the host and the guest see them."""
 import os
 import re
-import struct
 
 from lib import efi, procs
-from lib.client import ApiError
 from lib.console import Console
 from lib.guests import DEMO, install_demo, volume_path, write_boot_sector
 from lib.qmp import Qmp
@@ -101,9 +99,8 @@ INSIDE = [
     ("head -c 4 /sys/firmware/acpi/tables/TPM2", "TPM2"),
     ("cat /sys/bus/pci/devices/0000:00:1e.0/device", "0x25ab"),
     ("cat /sys/bus/pci/devices/0000:00:1d.0/device", "0x293e"),
-    ("cat /sys/block/sda/queue/rotational", "0"),
-    ("cat /sys/block/sda/device/vendor", "HOLM"),
-    ("cat /sys/block/sdb/ro", "1"),
+    ("for d in /sys/block/sd*; do grep -q HOLM $d/device/vendor && cat $d/queue/rotational $d/ro; done | xargs", "0 0"),
+    ("cat /sys/block/sd*/ro | sort -n | xargs", "0 0 1"),
     ("grep -c ' aes ' /proc/cpuinfo", "3"),
 ]
 
@@ -194,7 +191,7 @@ def a_linux_guest_with_everything(node):
     with open(state, "rb") as f:
         assert f.read(8) == b"nilmptws", "not a state of swtpm"
     node.remove(700)
-    assert node.images() == []
+    assert not any("vm-700" in i for i in node.images()), node.images()
 
 
 # A guest without an operating system, on the other machine: SeaBIOS boots its disk.
@@ -293,7 +290,7 @@ def efidisk_and_tpmstate_volumes(node):
                              ("efidisk0", "local:1,ms-cert=2023", "ms-cert")):
         node.api.refused("PUT", node.vm(704, "/config"), {key: value}, text=text)
     node.remove(704)
-    assert node.images() == []
+    assert not any("vm-704" in i for i in node.images()), node.images()
 
 
 @test
@@ -339,9 +336,7 @@ def what_is_not_done_is_refused(node):
 @test
 def only_root_gives_arguments(node):
     node.create(707)
-    for key, value in (("args", "-S"), ("affinity", "0"), ("hugepages", "2"), ("numa0", "cpus=0,memory=512"), ("arch", "x86_64")):
-        if key == "numa0":
-            continue
+    for key, value in (("args", "-S"), ("affinity", "0"), ("hugepages", "2"), ("arch", "x86_64")):
         node.api.refused("PUT", node.vm(707, "/config"), {key: value}, 403)
     node.remove(707)
 
