@@ -6,7 +6,7 @@ from lib import efi, procs
 from lib.console import Console
 from lib.guests import DEMO, install_demo, volume_path, write_boot_sector
 from lib.qmp import Qmp
-from lib.tap import main, skip, test
+from lib.tap import main, test
 from lib.wait import wait_for
 
 
@@ -237,7 +237,7 @@ def a_disk_boots_by_seabios_with_an_old_boot_order(node):
 
 @test(limit=200)
 def a_disk_boots_by_ovmf(node):
-    """With variables of its own, with enrolled keys (which refuse an unsigned program), and without an efidisk0."""
+    """With variables of its own, which the firmware keeps there."""
     node.create(702, bios="ovmf", efidisk0="local:1,efitype=4m", memory=128, serial0="socket", vga="none",
                 virtio0="local:0.0625,format=raw", boot="order=virtio0")
     config = node.api.get(node.vm(702, "/config"))
@@ -260,6 +260,39 @@ def a_disk_boots_by_ovmf(node):
         kept = f.read()
     assert len(kept) == len(template) and kept != template, "the firmware's variables were not kept"
     node.remove(702)
+
+
+@test(limit=150)
+def enrolled_keys_refuse_an_unsigned_program(node):
+    node.create(710, bios="ovmf", efidisk0="local:1,efitype=4m,pre-enrolled-keys=1", memory=128, serial0="socket", vga="none",
+                virtio0="local:0.0625,format=raw", boot="order=virtio0")
+    with open(volume_path(node, node.api.get(node.vm(710, "/config"))["virtio0"]), "r+b") as f:
+        f.write(efi.image())
+    start(node, 710)
+    with Console(node.api, node.vm(710)) as c:
+        seen = c.expect("Access Denied", 120)
+        assert "EFI guest is up" not in seen, seen
+    node.remove(710)
+
+
+@test(limit=60)
+def the_tpm_goes_with_the_monitor(node):
+    """swtpm's own end is told and leaves the guest alone; a killed monitor takes it along."""
+    node.create(711, memory=64, tpmstate0="local:1,version=v1.2")
+    value = node.api.get(node.vm(711, "/config"))["tpmstate0"]
+    start(node, 711)
+    pid, path = check_tpm(node, 711, value)
+    procs.kill(pid)
+    wait_for(lambda: "guest 711: helper-exited: /usr/bin/swtpm" in node.log(), 10, "the end of swtpm in the log")
+    assert node.guest_state(711) == "running"
+    node.api.run("POST", node.vm(711, "/status/stop"))
+    start(node, 711)
+    pid, path = check_tpm(node, 711, value)
+    procs.kill(node.processes("holm-guest")[0])
+    wait_for(lambda: not procs.is_alive(pid), 10, "swtpm to end")
+    wait_for(lambda: node.guest_state(711) == "stopped", 20, "the guest to be stopped")
+    wait_for(lambda: os.stat(path).st_uid == 0, 10, "the state to be root's again")
+    node.remove(711)
 
 
 @test(limit=120)
@@ -343,9 +376,6 @@ def only_root_gives_arguments(node):
 
 @test
 def huge_pages_that_are_not_there(node):
-    with open("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", encoding="ascii") as f:
-        if int(f.read()) >= 1 << 19:
-            skip("a terabyte of huge pages is free")
     node.create(708, memory=1 << 20)
     node.cli("api", "PUT", f"/nodes/{node.name}/qemu/708/config", "-d", "hugepages=2")
     state = node.api.outcome("POST", node.vm(708, "/status/start"))
