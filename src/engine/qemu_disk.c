@@ -443,6 +443,28 @@ static bool flag_of(const struct propstr *p, const char *key)
     return value && propstr_bool(value, &v) == 0 && v;
 }
 
+/* Serial numbers and names of models are percent-encoded, so that they may hold a comma. What is no such code, or is
+ * one of a control character, stays as it is written. */
+static void put_decoded(struct jw *w, const char *key, const char *value)
+{
+    char plain[128], hex[3] = "";
+    size_t n = 0;
+
+    for (const char *p = value; *p && n < sizeof(plain) - 1; p++) {
+        char *end = hex;
+        unsigned long c = 0;
+        if (*p == '%' && p[1] && p[2]) {
+            memcpy(hex, p + 1, 2);
+            c = strtoul(hex, &end, 16);
+        }
+        bool is_code = end == hex + 2 && c >= ' ' && c < 0x7f && hex[0] != '-' && hex[0] != '+' && hex[0] != ' ';
+        plain[n++] = is_code ? (char)c : *p;
+        p += is_code ? 2 : 0;
+    }
+    plain[n] = 0;
+    jw_kv_str(w, key, plain);
+}
+
 static int add_device(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p, bool is_writethrough,
                       struct err *e)
 {
@@ -457,7 +479,7 @@ static int add_device(struct qemu_build *q, const struct engine_disk *d, const s
         r = put_place(q, &dev, d, flag_of(p, "iothread"), queues, e);
     for (size_t i = 0; i < ARRAY_SIZE(bus_keys); i++)
         if (str_starts(d->key, bus_keys[i].bus) && propstr_get(p, bus_keys[i].key) && !streq(bus_keys[i].key, "queues"))
-            jw_kv_str(&dev.w, bus_keys[i].key, propstr_get(p, bus_keys[i].key));
+            put_decoded(&dev.w, bus_keys[i].key, propstr_get(p, bus_keys[i].key));
     if (d->fd >= 0)
         jw_kv_str(&dev.w, "drive", d->key);
     if (d->fd >= 0 && !d->is_cdrom)
@@ -465,7 +487,7 @@ static int add_device(struct qemu_build *q, const struct engine_disk *d, const s
     if (boot)
         jw_kv_u64(&dev.w, "bootindex", boot);
     if (d->serial[0])
-        jw_kv_str(&dev.w, "serial", d->serial);
+        put_decoded(&dev.w, "serial", d->serial);
     if (rerror && d->fd >= 0)
         jw_kv_str(&dev.w, "rerror", rerror);
     if (werror && d->fd >= 0)

@@ -8,7 +8,7 @@
 /* Sets of the drives count from 1. */
 enum { FDSET_EFI_CODE = 201, FDSET_EFI_VARS = 202 };
 /* Descriptors of the helper (see engine.h). */
-#define HELPER_STATE "file:///proc/self/fd/4"
+#define HELPER_STATE "backend-uri=file:///proc/self/fd/4"
 
 static int add_flash(struct qemu_build *q, const char *name, int fd, int set, bool is_read_only, bool is_qcow2,
                      struct err *e)
@@ -66,9 +66,8 @@ int qemu_add_firmware(struct qemu_build *q, struct err *e)
 
 static void add_swtpm(struct qemu_build *q, bool is_v2)
 {
-    static const char *const args[] = {
-        ENGINE_SWTPM_PATH, "socket",    "--tpmstate", "backend-uri=" HELPER_STATE, "--ctrl", "type=unixio,clientfd=3",
-        "--terminate",     "--seccomp", "action=kill"};
+    static const char *const args[] = {ENGINE_SWTPM_PATH,        "socket",      "--tpmstate", HELPER_STATE, "--ctrl",
+                                       "type=unixio,clientfd=3", "--terminate", "--seccomp",  "action=kill"};
     struct buf *b = &q->out->payload;
 
     for (size_t i = 0; i < ARRAY_SIZE(args); i++)

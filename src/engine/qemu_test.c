@@ -118,7 +118,7 @@ static void test_drives(void **state)
          .is_qcow2 = true,
          .fd = 9,
          .options = "local:1/a.qcow2,cache=writeback",
-         .serial = "a,b"},
+         .serial = "a%2Cb%0a%zz%2"},
         {.key = "scsi1",
          .bus = DISK_SCSI,
          .index = 1,
@@ -144,8 +144,9 @@ static void test_drives(void **state)
     assert_has(
         args,
         "\"backing\":null,\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":\"/dev/fdset/1\"");
-    assert_has(args,
-               "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b\"}");
+    assert_has(
+        args,
+        "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b%0a%zz%2\"}");
     assert_has(args, "\"limits\":{\"bps-read\":1572864}");
     assert_has(args, "{\"driver\":\"raw\",\"node-name\":\"format-scsi1\",\"read-only\":false,\"discard\":\"unmap\","
                      "\"detect-zeroes\":\"unmap\",\"cache\":{\"direct\":true,\"no-flush\":false}");
