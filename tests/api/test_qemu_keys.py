@@ -385,7 +385,7 @@ def huge_pages_that_are_not_there(node):
 
 @test
 def a_cpu_that_is_not_there(node):
-    node.create(709, memory=64)
+    node.create(709, memory=64, cpulimit=1)
     node.cli("api", "PUT", f"/nodes/{node.name}/qemu/709/config", "-d", "affinity=900")
     state = node.api.outcome("POST", node.vm(709, "/status/start"))
     assert "Invalid argument" in str(state), state
