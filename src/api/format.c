@@ -249,6 +249,76 @@ static bool is_bootdisk(const char *s)
     return n > 0 && s[n] && strspn(s + n, "0123456789") == strlen(s + n) && strlen(s + n) <= 2;
 }
 
+/* "0-3,7": numbers and ranges that go up. */
+static bool is_cpuset(const char *s)
+{
+    for (;; s++) {
+        unsigned long from = strtoul(s, NULL, 10), to = from;
+        size_t n = strspn(s, "0123456789");
+        if (!n || n > 4)
+            return false;
+        s += n;
+        if (*s == '-') {
+            n = strspn(++s, "0123456789");
+            if (!n || n > 4)
+                return false;
+            to = strtoul(s, NULL, 10);
+            s += n;
+        }
+        if (to < from || (*s && *s != ','))
+            return false;
+        if (!*s)
+            return true;
+    }
+}
+
+/* 0, 1, or a list without repetition. */
+static bool is_hotplug(const char *s)
+{
+    static const char *const names[] = {"network", "disk", "cpu", "memory", "usb", "cloudinit"};
+    unsigned seen = 0;
+
+    if (streq(s, "0") || streq(s, "1"))
+        return true;
+    for (;; s++) {
+        size_t n = strcspn(s, ","), i = 0;
+        while (i < ARRAY_SIZE(names) && (strlen(names[i]) != n || memcmp(names[i], s, n) != 0))
+            i++;
+        if (i == ARRAY_SIZE(names) || (seen & (1u << i)))
+            return false;
+        seen |= 1u << i;
+        s += n;
+        if (!*s)
+            return true;
+    }
+}
+
+/* "[order=]N,up=N,down=N", each once and at least one. */
+static bool is_startup(const char *s)
+{
+    static const char *const keys[] = {"order=", "up=", "down="};
+    unsigned seen = 0;
+
+    for (;; s++) {
+        size_t i = 0;
+        while (i < ARRAY_SIZE(keys) && !str_starts(s, keys[i]))
+            i++;
+        if (i < ARRAY_SIZE(keys))
+            s += strlen(keys[i]);
+        else
+            i = 0; /* a bare number is the order */
+        size_t n = strspn(s, "0123456789");
+        if (!n || n > 9 || (seen & (1u << i)))
+            return false;
+        seen |= 1u << i;
+        s += n;
+        if (!*s)
+            return true;
+        if (*s != ',')
+            return false;
+    }
+}
+
 /* key=value pairs without control characters; the key's own code reads them. */
 static bool is_text(const char *s)
 {
@@ -291,18 +361,18 @@ static const struct format formats[] = {
     {"address", is_address, "value does not look like a valid IP address"},
     {"urlencoded", is_urlencoded, "invalid urlencoded string"},
     {"email", is_email, "value does not look like a valid email address"},
-    {"pve-cpuset", is_text, "invalid value"},
+    {"pve-cpuset", is_cpuset, "value is not a list of CPUs like 0-3,7"},
     {"pve-qemu-sev-fmt", is_text, "invalid value"},
     {"pve-qemu-tdx-fmt", is_text, "invalid value"},
     {"pve-qm-ide", is_text, "invalid value"},
     {"pve-qm-cicustom", is_text, "invalid value"},
     {"pve-vm-cpu-conf", is_text, "invalid value"},
     {"pve-qm-hostpci", is_text, "invalid value"},
-    {"pve-hotplug-features", is_text, "invalid value"},
+    {"pve-hotplug-features", is_hotplug, "unable to parse hotplug option"},
     {"pve-qm-ipconfig", is_text, "invalid value"},
     {"pve-qm-rng", is_text, "invalid value"},
     {"pve-qm-smbios1", is_text, "invalid value"},
-    {"pve-startup-order", is_text, "invalid value"},
+    {"pve-startup-order", is_startup, "unable to parse startup options"},
     {"pve-qm-watchdog", is_text, "invalid value"},
     {"pve-tfa-config", is_text, "invalid value"},
     {"storage-pair", is_text, "invalid value"},

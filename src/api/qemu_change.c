@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/propstr.h"
+#include "engine/firmware.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -256,6 +257,11 @@ static void format_size(uint64_t bytes, char dst[32])
     snprintf(dst, 32, "%llu%c", (unsigned long long)bytes, unit);
 }
 
+struct fixed_volume {
+    uint64_t size_bytes;  /* 0: as asked for */
+    const char *template; /* of its contents, or NULL */
+};
+
 /* The value as it is stored: the volume first, the client's options in their order, the true size last. */
 static int compose(const struct propstr *p, const char *volume, uint64_t size_bytes, struct buf *out)
 {
@@ -275,6 +281,25 @@ static int compose(const struct propstr *p, const char *volume, uint64_t size_by
     return out->is_failed ? -ENOMEM : 0;
 }
 
+/* Volumes whose size is not the client's to choose: the one asked for means nothing, as in Proxmox VE. */
+static int find_fixed(const char *key, const struct propstr *p, struct fixed_volume *ret, struct err *e)
+{
+    *ret = (struct fixed_volume){0};
+    if (guest_is_index_key(key, "tpmstate")) {
+        ret->size_bytes = ENGINE_TPM_STATE_BYTES;
+    } else if (guest_is_index_key(key, "efidisk")) {
+        const struct engine_firmware *fw = engine_firmware_choose(p, false);
+        ret->size_bytes = fw->vars_bytes;
+        ret->template = fw->name;
+        if (access(fw->vars, R_OK) < 0) {
+            err_set(e, -ENOENT, "engine.missing", "the firmware %s is not on this node", fw->vars);
+            err_hint(e, "apt-get install ovmf");
+            return e->num;
+        }
+    }
+    return 0;
+}
+
 static int parse_new(const char *file, char *storage, size_t cap, uint64_t *ret_bytes)
 {
     const char *colon = strchr(file, ':');
@@ -285,10 +310,10 @@ static int parse_new(const char *file, char *storage, size_t cap, uint64_t *ret_
     memcpy(storage, file, (size_t)(colon - file));
     storage[colon - file] = 0;
     double gib = strtod(colon + 1, &end);
-    if (*end || end == colon + 1 || gib <= 0 || gib > 65536.0 * 16)
+    if (*end || end == colon + 1 || gib < 0 || gib > 65536.0 * 16)
         return -EINVAL;
     *ret_bytes = (uint64_t)(gib * GIB) / 1024 * 1024;
-    return *ret_bytes ? 0 : -EINVAL;
+    return 0;
 }
 
 struct taken {
@@ -297,8 +322,8 @@ struct taken {
 };
 
 /* "local:4,format=qcow2": a volume.create step. */
-static int plan_new(struct change *ch, const struct propstr *p, const char *file, struct taken *taken, struct buf *out,
-                    struct err *e)
+static int plan_new(struct change *ch, const char *key, const struct propstr *p, const char *file, struct taken *taken,
+                    struct buf *out, struct err *e)
 {
     char storage[STORAGE_ID_MAX + 1], id[VOLUME_ID_MAX + 1];
     const char *format = propstr_get(p, "format");
@@ -307,9 +332,16 @@ static int plan_new(struct change *ch, const struct propstr *p, const char *file
     struct storage *s;
     uint64_t bytes;
 
-    if (parse_new(file, storage, sizeof(storage), &bytes) < 0)
+    struct fixed_volume fixed;
+    int r = find_fixed(key, p, &fixed, e);
+
+    if (r < 0)
+        return r;
+    if (parse_new(file, storage, sizeof(storage), &bytes) < 0 || (!bytes && !fixed.size_bytes))
         return err_set(e, -EINVAL, "param.invalid", "'%.80s' is neither a volume nor STORAGE:SIZE_IN_GIB", file);
-    int r = storage_mgr_ref(ch->storages, storage, &s, e);
+    if (fixed.size_bytes)
+        bytes = fixed.size_bytes;
+    r = storage_mgr_ref(ch->storages, storage, &s, e);
     if (r < 0)
         return r;
     f = !format ? storage_default_format(s) : streq(format, "qcow2") ? VOLUME_QCOW2 : VOLUME_RAW;
@@ -330,7 +362,8 @@ static int plan_new(struct change *ch, const struct propstr *p, const char *file
     taken->names[taken->n++] = name;
     volume_id_format(&v, id, sizeof(id));
     ch->n_creates++;
-    json_array_append_new(ch->steps, guest_step_volume_create(&v, bytes));
+    json_array_append_new(ch->steps, fixed.template ? guest_step_volume_template(&v, bytes, fixed.template)
+                                                    : guest_step_volume_create(&v, bytes));
     return compose(p, id, bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 
@@ -352,6 +385,11 @@ static int plan_existing(struct change *ch, const struct propstr *p, const struc
     return compose(p, id, info.size_bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 
+static bool is_state_key(const char *key)
+{
+    return guest_is_index_key(key, "efidisk") || guest_is_index_key(key, "tpmstate");
+}
+
 static int plan_drive(struct change *ch, const char *key, const char *value, struct taken *taken, struct err *e)
 {
     struct err not_a_volume = ERR_INIT;
@@ -366,10 +404,12 @@ static int plan_drive(struct change *ch, const char *key, const char *value, str
     if (streq(file, "none"))
         return 0;
     buf_init(&out, 8192);
-    if (volume_id_parse(file, &v, &not_a_volume) == 0)
+    if (volume_id_parse(file, &v, &not_a_volume) == 0 && v.content != STORAGE_CONTENT_images && is_state_key(key))
+        r = err_set(e, -EINVAL, "storage.content", "'%.80s' is not an image", file);
+    else if (not_a_volume.num == 0)
         r = plan_existing(ch, &p, &v, &out, e);
     else
-        r = plan_new(ch, &p, file, taken, &out, e);
+        r = plan_new(ch, key, &p, file, taken, &out, e);
     if (r == 0 && config_set(&ch->set, key, buf_str(&out)) < 0)
         r = err_set(e, -ENOMEM, NULL, "out of memory");
     buf_done(&out);

@@ -80,6 +80,12 @@ struct engine_vm {
     const struct engine_net *nets;
     size_t n_nets;
     int kernel_fd, initrd_fd; /* -1 if absent */
+    bool is_efi;              /* firmware is UEFI: these two are open */
+    int efi_code_fd, efi_vars_fd;
+    bool is_efi_smm, is_efi_vars_qcow2;
+    int tpm_fd; /* state of a TPM, -1: none */
+    bool is_tpm_v2;
+    uint32_t hugepage_mib; /* size of the pages its memory is made of; 0: ordinary ones */
     const char *cmdline;
     bool is_paused; /* start with vCPUs stopped */
 };
@@ -87,7 +93,9 @@ struct engine_vm {
 /* The order for holm-guest: a payload of fields (see doc/formats.md, "launch"): DRIVER, VMID, ARG* (the first is the
  * program's path), ENV*, FD_TARGET* in the order of fds, CHANNEL* ("serial0=11": the monitor makes a socketpair and
  * gives the program one end at descriptor 11) and VERB* (what the driver does once the program answers: "link-down
- * net0", "resume"). */
+ * net0", "resume"). A helper is a second program that lives as long as the first: HELPER_ARG*, HELPER_FD* (like
+ * FD_TARGET and in one order with them; the helper has them from descriptor 4 on) and HELPER_PEER (the program's
+ * descriptor of a socket pair whose other end is the helper's descriptor 3). */
 struct engine_launch {
     struct buf payload;
     int fds[48]; /* not owned: they stay the attachments' */
@@ -127,5 +135,9 @@ MUST_CHECK int engine_choose(const struct engine_host *h, const char *wanted, co
                              size_t n, const struct engine **ret, struct err *e);
 void engine_launch_done(struct engine_launch *l);
 const char *config_item_get(const struct config_item *config, size_t n, const char *key);
+/* The key `memory`, "2048" or "current=2048"; 512 without it. */
+uint64_t engine_memory_mib(const struct config_item *config, size_t n);
+/* Free huge pages of this size (2, 1024) on this host, now. Reads a file. */
+uint64_t engine_host_free_hugepages(uint32_t page_mib);
 
 #endif

@@ -56,6 +56,21 @@ static void probe_kvm(struct engine_host *h)
         snprintf(h->accel_reason, sizeof(h->accel_reason), "/dev/kvm does not open: %s", strerror(open_errno));
 }
 
+uint64_t engine_host_free_hugepages(uint32_t page_mib)
+{
+    struct err ignored = ERR_INIT;
+    autobuf struct buf text;
+    char path[80];
+    uint64_t n;
+
+    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/free_hugepages", page_mib * 1024);
+    buf_init(&text, 64);
+    if (fs_read_file(AT_FDCWD, path, &text, &ignored) < 0 || !text.len)
+        return 0;
+    text.data[strcspn(text.data, "\n")] = 0;
+    return str_to_u64(text.data, &n) == 0 ? n : 0;
+}
+
 void engine_host_probe(struct engine_host *ret)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);

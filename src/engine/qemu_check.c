@@ -61,15 +61,19 @@ static int check_vga(const struct engine_host *h, const char *key, const char *v
 
 static int check_machine(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    struct engine_choice ignored;
+    struct engine_choice choice;
     struct config_item item = {key, value};
     struct propstr p;
+    unsigned version;
+    bool is_q35 = false;
     int r = propstr_parse(value, "type", &p, e);
 
-    for (size_t i = 0; r == 0 && i < p.n; i++)
-        if (!streq(p.items[i].key, "type"))
-            r = qemu_unsupported(e, key, "%s", p.items[i].key);
-    return r < 0 ? r : engine_qemu.resolve(h, &item, 1, &ignored, e);
+    if (r < 0)
+        return err_wrap(e, r, "machine");
+    r = engine_qemu.resolve(h, &item, 1, &choice, e);
+    if (r == 0 && qemu_machine_parse(choice.machine, &is_q35, &version))
+        r = qemu_check_machine_options(&p, is_q35, e);
+    return r;
 }
 
 static int check_serial(const struct engine_host *h, const char *key, const char *value, struct err *e)
@@ -81,7 +85,7 @@ static int check_serial(const struct engine_host *h, const char *key, const char
 
 static int check_bios(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    return streq(value, "seabios") ? 0 : qemu_unsupported(e, key, "%.32s", value);
+    return streq(value, "seabios") || streq(value, "ovmf") ? 0 : qemu_unsupported(e, key, "%.32s", value);
 }
 
 static int check_scsihw(const struct engine_host *h, const char *key, const char *value, struct err *e)
@@ -143,20 +147,77 @@ static int check_startdate(const struct engine_host *h, const char *key, const c
     return err_set(e, -EINVAL, "param.invalid", "startdate: '%.32s'", value);
 }
 
+static int check_efidisk(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return qemu_check_efidisk(key, value, e);
+}
+
+static int check_tpm(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return qemu_check_tpm(key, value, e);
+}
+
+static int check_watchdog(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return qemu_check_watchdog(value, e);
+}
+
+static int check_audio(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return qemu_check_audio(value, e);
+}
+
+static int check_args(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return qemu_split_args(value, NULL, e);
+}
+
+static int check_arch(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return streq(value, "x86_64") ? 0 : qemu_unsupported(e, key, "%.16s", value);
+}
+
 static const struct key_check {
     const char *key;
     bool is_indexed;
     int (*check)(const struct engine_host *h, const char *key, const char *value, struct err *e);
 } key_checks[] = {
-    {"virtio", true, check_disk},      {"scsi", true, check_disk},
-    {"sata", true, check_disk},        {"ide", true, check_disk},
-    {"net", true, check_net},          {"serial", true, check_serial},
-    {"cpu", false, check_cpu},         {"vga", false, check_vga},
-    {"machine", false, check_machine}, {"bios", false, check_bios},
-    {"scsihw", false, check_scsihw},   {"smbios1", false, check_smbios},
-    {"rng0", false, check_rng},        {"boot", false, check_boot},
-    {"agent", false, check_agent},     {"startdate", false, check_startdate},
+    {"virtio", true, check_disk},
+    {"scsi", true, check_disk},
+    {"sata", true, check_disk},
+    {"ide", true, check_disk},
+    {"net", true, check_net},
+    {"serial", true, check_serial},
+    {"cpu", false, check_cpu},
+    {"vga", false, check_vga},
+    {"machine", false, check_machine},
+    {"bios", false, check_bios},
+    {"scsihw", false, check_scsihw},
+    {"smbios1", false, check_smbios},
+    {"rng0", false, check_rng},
+    {"boot", false, check_boot},
+    {"agent", false, check_agent},
+    {"startdate", false, check_startdate},
+    {"efidisk", true, check_efidisk},
+    {"tpmstate", true, check_tpm},
+    {"watchdog", false, check_watchdog},
+    {"audio", true, check_audio},
+    {"args", false, check_args},
+    {"arch", false, check_arch},
 };
+
+/* Queues belong to a controller, and only this kind has one for each drive. */
+static int check_queues(const struct config_item *config, size_t n, struct err *e)
+{
+    const char *hw = config_item_get(config, n, "scsihw");
+    struct propstr p;
+
+    for (size_t i = 0; i < n; i++)
+        if (qemu_key_index(config[i].key, "scsi") >= 0 && propstr_parse(config[i].value, "file", &p, e) == 0 &&
+            propstr_get(&p, "queues") && !(hw && streq(hw, "virtio-scsi-single")))
+            return qemu_unsupported(e, config[i].key, "queues without scsihw=virtio-scsi-single");
+    return 0;
+}
 
 int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e)
 {
@@ -169,5 +230,6 @@ int qemu_check_config(const struct engine_host *h, const struct config_item *con
             if (r < 0)
                 return r;
         }
-    return 0;
+    int r = check_queues(config, n, e);
+    return r < 0 ? r : qemu_check_memory(config, n, e);
 }

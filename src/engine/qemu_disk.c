@@ -40,6 +40,11 @@ static const char *const known_keys[] = {"file",   "volume",        "size",   "f
                                          "ro",     "discard",       "ssd",    "serial", "iothread", "wwn",   "rerror",
                                          "werror", "detect_zeroes", "backup", "shared", "replicate"};
 
+/* Keys of one bus only. */
+static const struct {
+    const char *bus, *key;
+} bus_keys[] = {{"scsi", "queues"}, {"scsi", "vendor"}, {"scsi", "product"}, {"ide", "model"}};
+
 static const struct cache_mode {
     const char *name;
     bool is_direct, is_no_flush, is_writethrough;
@@ -86,6 +91,14 @@ static int parse_limit(const char *s, unsigned scale, uint64_t *ret)
     return 0;
 }
 
+static bool is_bus_key(const char *drive, const char *key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(bus_keys); i++)
+        if (str_starts(drive, bus_keys[i].bus) && streq(key, bus_keys[i].key))
+            return true;
+    return false;
+}
+
 static const struct cache_mode *cache_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(cache_modes); i++)
@@ -110,6 +123,9 @@ static int check_values(const char *key, const struct propstr *p, struct err *e)
             return err_set(e, -EINVAL, "param.invalid", "%s: %s=%.32s", key, enums[i].key, value);
     }
     const char *cache = propstr_get(p, "cache"), *io = propstr_get(p, "aio"), *wwn = propstr_get(p, "wwn");
+    uint64_t queues;
+    if (propstr_get_u64(p, "queues", 2, &queues, e) < 0 || queues < 2 || queues > 64)
+        return err_set(e, -EINVAL, "param.invalid", "%s: queues is 2 to 64", key);
     if (wwn && (!str_starts(wwn, "0x") || strlen(wwn) > 18 || !wwn[2] ||
                 strspn(wwn + 2, "0123456789abcdefABCDEF") != strlen(wwn + 2)))
         return err_set(e, -EINVAL, "param.invalid", "%s: wwn=%.32s", key, wwn);
@@ -117,6 +133,25 @@ static int check_values(const char *key, const struct propstr *p, struct err *e)
         return err_set(e, -EINVAL, "param.invalid", "%s: cache=%.32s", key, cache);
     if (io && streq(io, "native") && cache && !cache_find(cache)->is_direct)
         return qemu_unsupported(e, key, "aio=native with cache=%s", cache);
+    return 0;
+}
+
+/* A burst is more than a limit: QEMU wants the limit, too. */
+static int check_burst(const char *key, const struct propstr *p, const char *burst, struct err *e)
+{
+    static const char *const ends[] = {"_max_length", "_max"};
+    char name[32];
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        if (!str_ends(burst, ends[i]))
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(strlen(burst) - strlen(ends[i])), burst);
+        char mega[40];
+        snprintf(mega, sizeof(mega), "m%s", name);
+        if (propstr_get(p, name) || propstr_get(p, mega) || (name[0] == 'm' && propstr_get(p, name + 1)))
+            return 0;
+        return err_set(e, -EINVAL, "param.invalid", "%s: %s without %s", key, burst, name);
+    }
     return 0;
 }
 
@@ -133,7 +168,10 @@ int qemu_check_disk(const char *key, const char *value, struct err *e)
         const struct limit *limit = limit_find(p.items[i].key);
         if (limit && parse_limit(p.items[i].value, limit->scale, &number) < 0)
             return err_set(e, -EINVAL, "param.invalid", "%s: %s=%.32s", key, p.items[i].key, p.items[i].value);
-        if (!limit && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)))
+        if (limit && check_burst(key, &p, p.items[i].key, e) < 0)
+            return e->num;
+        if (!limit && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)) &&
+            !is_bus_key(key, p.items[i].key))
             return qemu_unsupported(e, key, "%s", p.items[i].key);
     }
     const char *media = propstr_get(&p, "media");
@@ -313,7 +351,7 @@ static void add_iothread(struct qemu_build *q, struct qemu_json *d, const char *
 }
 
 static int add_scsi_controller(struct qemu_build *q, unsigned number, const struct engine_disk *disk, bool is_iothread,
-                               struct err *e)
+                               uint64_t queues, struct err *e)
 {
     const char *model = scsi_model(q);
     bool is_single = streq(model, "virtio-scsi-single");
@@ -327,6 +365,8 @@ static int add_scsi_controller(struct qemu_build *q, unsigned number, const stru
     qemu_device_begin(&d, is_single ? "virtio-scsi-pci" : streq(model, "lsi") ? "lsi53c895a" : model, id);
     if (is_single && is_iothread)
         add_iothread(q, &d, disk->key);
+    if (is_single && queues)
+        jw_kv_u64(&d.w, "num_queues", queues);
     int r = qemu_device_at(q, &d, is_single ? QEMU_SCSI_SINGLE : QEMU_SCSI, number, e);
     qemu_device_end(q, &d);
     return r;
@@ -347,7 +387,7 @@ static int add_sata_controller(struct qemu_build *q, struct err *e)
 
 /* Where the device hangs; may write a controller first. */
 static int put_place(struct qemu_build *q, struct qemu_json *dev, const struct engine_disk *d, bool is_iothread,
-                     struct err *e)
+                     uint64_t queues, struct err *e)
 {
     unsigned controller, id;
     char bus[24];
@@ -360,7 +400,7 @@ static int put_place(struct qemu_build *q, struct qemu_json *dev, const struct e
         return qemu_device_at(q, dev, QEMU_VIRTIO, d->index, e);
     case DISK_SCSI:
         scsi_place(q, d->index, &controller, &id);
-        r = add_scsi_controller(q, controller, d, is_iothread, e);
+        r = add_scsi_controller(q, controller, d, is_iothread, queues, e);
         snprintf(bus, sizeof(bus), "scsihw%u.0", controller);
         jw_kv_u64(&dev->w, "channel", 0);
         jw_kv_u64(&dev->w, "scsi-id", id);
@@ -403,6 +443,28 @@ static bool flag_of(const struct propstr *p, const char *key)
     return value && propstr_bool(value, &v) == 0 && v;
 }
 
+/* Serial numbers and names of models are percent-encoded, so that they may hold a comma. What is no such code, or is
+ * one of a control character, stays as it is written. */
+static void put_decoded(struct jw *w, const char *key, const char *value)
+{
+    char plain[128], hex[3] = "";
+    size_t n = 0;
+
+    for (const char *p = value; *p && n < sizeof(plain) - 1; p++) {
+        char *end = hex;
+        unsigned long c = 0;
+        if (*p == '%' && p[1] && p[2]) {
+            memcpy(hex, p + 1, 2);
+            c = strtoul(hex, &end, 16);
+        }
+        bool is_code = end == hex + 2 && c >= ' ' && c < 0x7f && hex[0] != '-' && hex[0] != '+' && hex[0] != ' ';
+        plain[n++] = is_code ? (char)c : *p;
+        p += is_code ? 2 : 0;
+    }
+    plain[n] = 0;
+    jw_kv_str(w, key, plain);
+}
+
 static int add_device(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p, bool is_writethrough,
                       struct err *e)
 {
@@ -411,7 +473,13 @@ static int add_device(struct qemu_build *q, const struct engine_disk *d, const s
     struct qemu_json dev;
 
     qemu_device_begin(&dev, device_driver(d), d->key);
-    int r = put_place(q, &dev, d, flag_of(p, "iothread"), e);
+    uint64_t queues = 0;
+    int r = propstr_get_u64(p, "queues", 0, &queues, e);
+    if (r == 0)
+        r = put_place(q, &dev, d, flag_of(p, "iothread"), queues, e);
+    for (size_t i = 0; i < ARRAY_SIZE(bus_keys); i++)
+        if (str_starts(d->key, bus_keys[i].bus) && propstr_get(p, bus_keys[i].key) && !streq(bus_keys[i].key, "queues"))
+            put_decoded(&dev.w, bus_keys[i].key, propstr_get(p, bus_keys[i].key));
     if (d->fd >= 0)
         jw_kv_str(&dev.w, "drive", d->key);
     if (d->fd >= 0 && !d->is_cdrom)
@@ -419,7 +487,7 @@ static int add_device(struct qemu_build *q, const struct engine_disk *d, const s
     if (boot)
         jw_kv_u64(&dev.w, "bootindex", boot);
     if (d->serial[0])
-        jw_kv_str(&dev.w, "serial", d->serial);
+        put_decoded(&dev.w, "serial", d->serial);
     if (rerror && d->fd >= 0)
         jw_kv_str(&dev.w, "rerror", rerror);
     if (werror && d->fd >= 0)

@@ -119,8 +119,9 @@ int qemu_device_at(struct qemu_build *q, struct qemu_json *d, enum qemu_kind kin
 static void add_machine(struct qemu_build *q)
 {
     qemu_arg(q, "-machine");
-    qemu_argf(q, "%s,usb=off,vmport=off,dump-guest-core=off,acpi=%s,graphics=%s", q->vm->machine,
-              config_flag(q, "acpi", true) ? "on" : "off", qemu_has_display(qemu_config(q, "vga")) ? "on" : "off");
+    qemu_argf(q, "%s,usb=off,vmport=off,dump-guest-core=off,acpi=%s,graphics=%s%s%s", q->vm->machine,
+              config_flag(q, "acpi", true) ? "on" : "off", qemu_has_display(qemu_config(q, "vga")) ? "on" : "off",
+              config_flag(q, "allow-ksm", true) ? "" : ",mem-merge=off", qemu_is_windows(q) ? ",hpet=off" : "");
     qemu_arg(q, "-accel");
     qemu_arg(q, q->is_kvm ? "kvm" : "tcg,thread=multi");
     if (q->is_kvm)
@@ -141,14 +142,13 @@ static int add_cpu(struct qemu_build *q, struct err *e)
         return r;
     if (!max || max > 255)
         return err_set(e, -EINVAL, "param.invalid", "cores and sockets make %u CPUs: 1 to 255", max);
+    qemu_append_hyperv(q, &model);
     qemu_arg(q, "-cpu");
     qemu_arg(q, buf_str(&model));
     qemu_arg(q, "-smp");
     qemu_argf(q, "cpus=%u,sockets=%u,cores=%u,threads=1,maxcpus=%u", vcpus && vcpus < max ? vcpus : max, q->vm->sockets,
               q->vm->cores, max);
-    qemu_arg(q, "-m");
-    qemu_argf(q, "size=%lluM", (unsigned long long)q->vm->memory_mib);
-    return 0;
+    return qemu_add_memory(q, e);
 }
 
 static int append_smbios_value(const char *key, const char *value, bool is_base64, struct buf *ret, struct err *e)
@@ -220,12 +220,17 @@ static int add_identity(struct qemu_build *q, struct err *e)
 static void add_clock(struct qemu_build *q)
 {
     const char *start = qemu_config(q, "startdate");
+    bool is_windows = qemu_is_windows(q), is_slewed = config_flag(q, "tdf", false) || is_windows;
 
+    /* Windows reads local time, and counts its timer's ticks. */
+    if (!start || streq(start, "now"))
+        start = config_flag(q, "localtime", is_windows) ? "localtime" : "utc";
     qemu_arg(q, "-rtc");
-    if (start && !streq(start, "now"))
-        qemu_argf(q, "base=%s", start);
-    else
-        qemu_argf(q, "base=%s", config_flag(q, "localtime", false) ? "localtime" : "utc");
+    qemu_argf(q, "base=%s%s", start, is_slewed ? ",driftfix=slew" : "");
+    if (is_windows && q->is_kvm) {
+        qemu_arg(q, "-global");
+        qemu_arg(q, "kvm-pit.lost_tick_policy=discard");
+    }
     if (!config_flag(q, "reboot", true))
         qemu_arg(q, "-no-reboot");
 }
@@ -478,7 +483,7 @@ static int add_all(struct qemu_build *q, struct err *e)
     if ((r = add_cpu(q, e)) < 0 || (r = add_identity(q, e)) < 0)
         return r;
     add_clock(q);
-    if ((r = add_boot(q, e)) < 0)
+    if ((r = add_boot(q, e)) < 0 || (r = qemu_add_firmware(q, e)) < 0)
         return r;
     add_channel(q, "qmp", QEMU_FD_QMP);
     qemu_arg(q, "-mon");
@@ -486,9 +491,13 @@ static int add_all(struct qemu_build *q, struct err *e)
     /* From here on devices, whose bridges must come before them. */
     struct buf head = q->devices;
     buf_init(&q->devices, PAYLOAD_MAX);
+    r = qemu_add_machine_options(q, e);
     add_serials(q);
-    if ((r = add_agent(q, e)) == 0 && (r = add_small_devices(q, e)) == 0 && (r = qemu_add_disks(q, e)) == 0)
+    if (r == 0 && (r = add_agent(q, e)) == 0 && (r = add_small_devices(q, e)) == 0 && (r = qemu_add_tpm(q, e)) == 0 &&
+        (r = qemu_add_extra_devices(q, e)) == 0 && (r = qemu_add_disks(q, e)) == 0)
         r = qemu_add_nets(q, e);
+    if (r == 0 && qemu_config(q, "args"))
+        r = qemu_split_args(qemu_config(q, "args"), q, e);
     struct buf tail = q->devices;
     q->devices = head;
     for (unsigned i = 1; r == 0 && i <= QEMU_BRIDGES; i++) {

@@ -10,7 +10,7 @@ extern const struct engine engine_qemu;
 
 /* Descriptors of QEMU: channels the monitor makes have fixed numbers, attachments follow. The monitor's own (below 10)
  * and the lock are not named here. */
-enum { QEMU_FD_QMP = 10, QEMU_FD_SERIAL = 11, QEMU_FD_AGENT = 15, QEMU_FD_FIRST = 20 };
+enum { QEMU_FD_QMP = 10, QEMU_FD_SERIAL = 11, QEMU_FD_AGENT = 15, QEMU_FD_TPM = 16, QEMU_FD_FIRST = 20 };
 #define QEMU_SERIAL_MAX     4u
 #define QEMU_BOOT_ORDER_MAX 64u
 
@@ -27,7 +27,10 @@ enum qemu_kind {
     QEMU_NET,
     QEMU_PANIC,
     QEMU_USB_INPUT, /* controller of the tablet */
-    QEMU_BRIDGE,    /* index = its number, from 1 */
+    QEMU_BRIDGE, /* index = its number, from 1 */
+    QEMU_IOMMU,
+    QEMU_AUDIO,
+    QEMU_WATCHDOG,
 };
 #define QEMU_BRIDGES 3u
 struct qemu_addr {
@@ -77,6 +80,24 @@ void qemu_json_end(struct qemu_build *q, const char *option, struct qemu_json *d
 
 /* qemu_cpu.c: the value of -cpu; also the check of the key. */
 MUST_CHECK int qemu_cpu(bool is_kvm, const char *value, struct buf *ret, struct err *e);
+/* qemu_memory.c: -m, -numa and memory objects; the checks look at the whole configuration. */
+MUST_CHECK int qemu_add_memory(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_check_memory(const struct config_item *config, size_t n, struct err *e);
+/* qemu_firmware.c */
+MUST_CHECK int qemu_add_firmware(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_add_tpm(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_check_efidisk(const char *key, const char *value, struct err *e);
+MUST_CHECK int qemu_check_tpm(const char *key, const char *value, struct err *e);
+/* qemu_extra.c */
+bool qemu_is_windows(const struct qemu_build *q);
+void qemu_append_hyperv(const struct qemu_build *q, struct buf *model);
+MUST_CHECK int qemu_add_machine_options(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_add_extra_devices(struct qemu_build *q, struct err *e);
+MUST_CHECK int qemu_check_machine_options(const struct propstr *p, bool is_q35, struct err *e);
+MUST_CHECK int qemu_check_watchdog(const char *value, struct err *e);
+MUST_CHECK int qemu_check_audio(const char *value, struct err *e);
+/* Appends each word of the key args; with q NULL it only checks. */
+MUST_CHECK int qemu_split_args(const char *value, struct qemu_build *q, struct err *e);
 /* qemu_disk.c */
 MUST_CHECK int qemu_add_disks(struct qemu_build *q, struct err *e);
 MUST_CHECK int qemu_check_disk(const char *key, const char *value, struct err *e);

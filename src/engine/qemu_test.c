@@ -66,7 +66,10 @@ static struct engine_vm small_vm(void)
                               .cores = 2,
                               .vcpus = 2,
                               .kernel_fd = -1,
-                              .initrd_fd = -1};
+                              .initrd_fd = -1,
+                              .efi_code_fd = -1,
+                              .efi_vars_fd = -1,
+                              .tpm_fd = -1};
 }
 
 static void test_golden_small(void **state)
@@ -115,7 +118,7 @@ static void test_drives(void **state)
          .is_qcow2 = true,
          .fd = 9,
          .options = "local:1/a.qcow2,cache=writeback",
-         .serial = "a,b"},
+         .serial = "a%2Cb%0a%zz%2"},
         {.key = "scsi1",
          .bus = DISK_SCSI,
          .index = 1,
@@ -141,8 +144,9 @@ static void test_drives(void **state)
     assert_has(
         args,
         "\"backing\":null,\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":\"/dev/fdset/1\"");
-    assert_has(args,
-               "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b\"}");
+    assert_has(
+        args,
+        "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b%0a%zz%2\"}");
     assert_has(args, "\"limits\":{\"bps-read\":1572864}");
     assert_has(args, "{\"driver\":\"raw\",\"node-name\":\"format-scsi1\",\"read-only\":false,\"discard\":\"unmap\","
                      "\"detect-zeroes\":\"unmap\",\"cache\":{\"direct\":true,\"no-flush\":false}");
@@ -219,7 +223,8 @@ static void test_slots_never_clash(void **state)
         unsigned first, n;
     } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1}, {QEMU_RNG, 0, 1},          {QEMU_AGENT, 0, 1},
                {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},    {QEMU_VIRTIO, 0, 16},      {QEMU_NET, 0, 32},
-               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}, {QEMU_USB_INPUT, 0, 1}};
+               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}, {QEMU_IOMMU, 0, 1},
+               {QEMU_AUDIO, 0, 1},  {QEMU_WATCHDOG, 0, 1}, {QEMU_USB_INPUT, 0, 1}};
     bool used[QEMU_BRIDGES + 1][32] = {{[0] = true, [1] = true, [31] = true}};
     struct qemu_addr a;
 
@@ -348,7 +353,27 @@ static void test_refusals(void **state)
         {"vga", "std,clipboard=vnc", "param.unsupported"},
         {"vga", "std,memory=32", NULL},
         {"vga", "none", NULL},
-        {"bios", "ovmf", "param.unsupported"},
+        {"bios", "ovmf", NULL},
+        {"bios", "coreboot", "param.unsupported"},
+        {"efidisk0", "local:1,efitype=4m,pre-enrolled-keys=1", NULL},
+        {"efidisk0", "local:1,efitype=8m", "param.invalid"},
+        {"efidisk0", "local:1,efitype=4m,ms-cert=2023", "param.unsupported"},
+        {"efidisk0", "local:1,format=qcow2", "param.unsupported"},
+        {"tpmstate0", "local:1,version=v2.0", NULL},
+        {"tpmstate0", "local:1,version=v3.0", "param.invalid"},
+        {"watchdog", "i6300esb,action=reset", NULL},
+        {"watchdog", "model=ib700", NULL},
+        {"watchdog", "model=softdog", "param.invalid"},
+        {"watchdog", "action=explode", "param.invalid"},
+        {"watchdog", "action=reset,speed=1", "param.invalid"},
+        {"audio0", "device=AC97,driver=none", NULL},
+        {"audio0", "device=AC97", "param.unsupported"},
+        {"audio0", "device=sb16,driver=none", "param.invalid"},
+        {"args", "-device 'x y' \"a b\"", NULL},
+        {"args", "-device 'x", "param.invalid"},
+        {"arch", "x86_64", NULL},
+        {"arch", "aarch64", "param.unsupported"},
+        {"memory", "current=1024", NULL},
         {"bios", "seabios", NULL},
         {"serial0", "/dev/ttyS0", "param.unsupported"},
         {"scsi31", "local:1/a", "param.unsupported"},
@@ -358,13 +383,21 @@ static void test_refusals(void **state)
         {"scsi0", "local:1/a,cache=most", "param.invalid"},
         {"scsi0", "local:1/a,cache=writeback,aio=native", "param.unsupported"},
         {"scsi0", "local:1/a,iops=x", "param.invalid"},
+        {"scsi0", "local:1/a,iops_max=9", "param.invalid"},
+        {"scsi0", "local:1/a,bps_rd_max_length=9,mbps_rd=1,mbps_rd_max=2", NULL},
+        {"scsi0", "local:1/a,mbps_wr_max=9,mbps_rd=1", "param.invalid"},
         {"ide0", "local:1/a,ro=1", "param.unsupported"},
         {"virtio0", "none,media=cdrom", "param.unsupported"},
         {"net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1", NULL},
         {"net0", "virtio,rate=10", "param.unsupported"},
         {"net0", "model=ne2k_isa", "param.unsupported"},
         {"net32", "virtio", "param.unsupported"},
-        {"machine", "q35,viommu=intel", "param.unsupported"},
+        {"machine", "q35,viommu=intel,aw-bits=48", NULL},
+        {"machine", "q35,viommu=virtio,enable-s3=1", NULL},
+        {"machine", "q35,viommu=virtio,aw-bits=48", "param.unsupported"},
+        {"machine", "q35,viommu=intel,aw-bits=40", "param.invalid"},
+        {"machine", "pc,viommu=intel", "param.unsupported"},
+        {"machine", "pc,enable-s4=0", NULL},
         {"scsihw", "virtio-scsi-single", NULL},
         {"rng0", "source=/dev/hwrng", "param.unsupported"},
         {"rng0", "/dev/urandom,max_bytes=1024", NULL},
@@ -384,6 +417,119 @@ static void test_refusals(void **state)
             assert_has(e.text, c.key);
         }
     }
+}
+
+/* Keys that only together make sense or not. */
+static void test_together(void **state)
+{
+    static const struct {
+        struct config_item items[6];
+        size_t n;
+        const char *text; /* of the refusal; NULL: accepted */
+    } cases[] = {
+        {{{"numa", "1"}, {"memory", "768"}, {"sockets", "2"}}, 3, NULL},
+        {{{"numa", "1"},
+          {"memory", "768"},
+          {"cores", "2"},
+          {"numa0", "cpus=0,memory=256"},
+          {"numa1", "cpus=1,memory=512"}},
+         5,
+         NULL},
+        {{{"numa", "1"}, {"memory", "768"}, {"numa0", "cpus=0,memory=256"}}, 3, "256 MiB together, the guest has 768"},
+        {{{"numa", "1"}, {"memory", "512"}, {"numa1", "cpus=0,memory=512"}}, 3, "numa1: numa0 is missing"},
+        {{{"numa", "1"}, {"numa0", "cpus=0-1,memory=512"}}, 2, "1 is out of range"},
+        {{{"numa", "1"}, {"numa0", "cpus=0-,memory=512"}}, 2, "not a list"},
+        {{{"numa", "1"}, {"numa0", "memory=512"}}, 2, "cpus and memory are needed"},
+        {{{"numa", "1"}, {"numa0", "cpus=0,memory=512,policy=bind"}}, 2, "policy needs hostnodes"},
+        {{{"numa", "1"}, {"numa0", "cpus=0,memory=512,hostnodes=0,policy=most"}}, 2, "policy"},
+        {{{"numa", "0"}, {"numa0", "cpus=9,memory=1"}}, 2, NULL},
+        {{{"hugepages", "1024"}, {"memory", "512"}}, 2, "multiple of the page size"},
+        {{{"hugepages", "2"}, {"memory", "512"}}, 2, NULL},
+        {{{"sockets", "20"}, {"cores", "20"}}, 2, "more than 255"},
+        {{{"scsihw", "virtio-scsi-single"}, {"scsi0", "local:1/a,queues=4"}}, 2, NULL},
+        {{{"scsihw", "virtio-scsi-single"}, {"scsi0", "local:1/a,queues=65"}}, 2, "2 to 64"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err e = ERR_INIT;
+        int r = engine_qemu.check_config(&host, cases[i].items, cases[i].n, &e);
+        if ((r == 0) != !cases[i].text)
+            fail_msg("case %zu: %d %s", i, r, e.text);
+        if (r < 0)
+            assert_has(e.text, cases[i].text);
+    }
+}
+
+static void test_memory_of_nodes(void **state)
+{
+    static const struct config_item config[] = {{"numa", "1"},
+                                                {"numa0", "cpus=0;2-3,memory=256,hostnodes=0-1,policy=interleave"},
+                                                {"numa1", "cpus=1,memory=512"}};
+    struct engine_vm vm = small_vm();
+
+    vm.memory_mib = 768;
+    vm.cores = vm.vcpus = 4;
+    vm.config = config;
+    vm.n_config = ARRAY_SIZE(config);
+    autofree char *args = argv_of(&vm);
+    assert_has(args,
+               "{\"qom-type\":\"memory-backend-ram\",\"id\":\"ram-node0\",\"size\":268435456,\"host-nodes\":[0,1],"
+               "\"policy\":\"interleave\"}");
+    assert_has(args, "-numa\nnode,nodeid=0,cpus=0,cpus=2-3,memdev=ram-node0\n");
+    assert_has(args, "-numa\nnode,nodeid=1,cpus=1,memdev=ram-node1\n");
+    vm.n_config = 0;
+    vm.hugepage_mib = 2;
+    autofree char *huge = argv_of(&vm);
+    assert_has(huge,
+               "\"memory-backend-memfd\",\"id\":\"ram\",\"size\":805306368,\"hugetlb\":true,\"hugetlbsize\":2097152,"
+               "\"prealloc\":true}\n-machine\nmemory-backend=ram\n");
+}
+
+static void test_windows(void **state)
+{
+    static const struct config_item config[] = {{"ostype", "win10"}}, old[] = {{"ostype", "wxp"}, {"localtime", "0"}};
+    struct engine_host kvm = host;
+    struct engine_vm vm = small_vm();
+    struct engine_launch l;
+    struct err e = ERR_INIT;
+
+    kvm.has_kvm = true;
+    vm.config = config;
+    vm.n_config = 1;
+    assert_int_equal(engine_qemu.launch(&kvm, &vm, &l, &e), 0);
+    autofree char *args = fields_of(&l, FIELD_ARG);
+    engine_launch_done(&l);
+    assert_has(args, "host,hv_time,hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_vpindex,");
+    assert_has(args, "-rtc\nbase=localtime,driftfix=slew\n-global\nkvm-pit.lost_tick_policy=discard\n");
+    assert_has(args, ",hpet=off\n");
+    vm.config = old;
+    vm.n_config = 2;
+    autofree char *tcg = argv_of(&vm);
+    assert_has(tcg, "-cpu\nmax\n");
+    assert_has(tcg, "-rtc\nbase=utc,driftfix=slew\n");
+}
+
+static void test_helper(void **state)
+{
+    static const struct config_item config[] = {{"args", "-global a.b='c d' \\'x"}};
+    struct engine_vm vm = small_vm();
+    struct engine_launch l;
+    struct err e = ERR_INIT;
+
+    vm.tpm_fd = 9;
+    vm.is_tpm_v2 = true;
+    vm.config = config;
+    vm.n_config = 1;
+    assert_int_equal(engine_qemu.launch(&host, &vm, &l, &e), 0);
+    autofree char *args = fields_of(&l, FIELD_ARG), *helper = fields_of(&l, FIELD_HELPER_ARG);
+    assert_has(args,
+               "-chardev\nsocket,id=tpm0-control,fd=16,server=off\n-tpmdev\nemulator,id=tpm0,chardev=tpm0-control\n");
+    assert_has(args, "\n-global\na.b=c d\n'x\n");
+    assert_has(helper, "/usr/bin/swtpm\nsocket\n--tpmstate\nbackend-uri=file:///proc/self/fd/4\n");
+    assert_has(helper, "--tpm2\n");
+    assert_int_equal(l.n_fds, 1);
+    assert_int_equal(l.fds[0], 9);
+    engine_launch_done(&l);
 }
 
 static void test_too_many_drives(void **state)
@@ -468,7 +614,10 @@ static void kitchen_sink(const char *machine, const char *scsihw)
                                          {"agent", "1"},        {"rng0", "source=/dev/urandom"},
                                          {"scsihw", scsihw},    {"ostype", "l26"},
                                          {"localtime", "1"},    {"smbios1", "serial=a"},
-                                         {"reboot", "0"},       {"boot", "order=virtio9;scsi9;ide2"}};
+                                         {"reboot", "0"},       {"boot", "order=virtio9;scsi9;ide2"},
+                                         {"numa", "1"},         {"watchdog", "action=pause"},
+                                         {"tdf", "1"},          {"audio0", "device=AC97,driver=none"},
+                                         {"allow-ksm", "0"},    {"machine", "q35,viommu=virtio,enable-s3=0"}};
     struct engine_disk disks[] = {
         {.key = "virtio0",
          .bus = DISK_VIRTIO,
@@ -503,7 +652,7 @@ static void kitchen_sink(const char *machine, const char *scsihw)
     vm.nets = nets;
     vm.n_nets = ARRAY_SIZE(nets);
     vm.config = config;
-    vm.n_config = ARRAY_SIZE(config);
+    vm.n_config = ARRAY_SIZE(config) - !strstr(machine, "q35"); /* the IOMMU */
     int status = run_qemu(&vm);
     for (size_t i = 0; i < ARRAY_SIZE(disks); i++)
         if (disks[i].fd >= 0)
@@ -537,6 +686,10 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_too_many_drives),
         cmocka_unit_test(test_qemu_takes_it),
+        cmocka_unit_test(test_together),
+        cmocka_unit_test(test_memory_of_nodes),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_helper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static void test_rows_are_whole(void **state)
 static void test_choose(void **state)
 {
     struct engine_host h = {.qemu_path = "/usr/bin/qemu-system-x86_64", .qemu_version = "7.2.22"};
-    const struct config_item tpm[] = {{"bios", "ovmf"}};
+    const struct config_item unknown_bios[] = {{"bios", "coreboot"}};
     const struct engine *x = NULL;
     struct err e = ERR_INIT;
 
@@ -33,7 +33,7 @@ static void test_choose(void **state)
     assert_int_equal(engine_choose(&h, "qemu", NULL, 0, &x, &e), 0);
     assert_int_equal(engine_choose(&h, "bochs", NULL, 0, &x, &e), -EINVAL);
     assert_string_equal(e.code, "param.invalid");
-    assert_int_equal(engine_choose(&h, "auto", tpm, 1, &x, &e), -EINVAL);
+    assert_int_equal(engine_choose(&h, "auto", unknown_bios, 1, &x, &e), -EINVAL);
     assert_string_equal(e.code, "param.unsupported");
     h.qemu_path[0] = 0;
     assert_int_equal(engine_choose(&h, "auto", NULL, 0, &x, &e), -ENOENT);

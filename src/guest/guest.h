@@ -167,6 +167,8 @@ bool guest_has_display(const struct guest *g);
 /* Steps of plans: volume.create, volume.delete. ctx is the storage_mgr. */
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
+/* Filled with the variables of a firmware (a name of engine/firmware.h). */
+json_t *guest_step_volume_template(const struct volume_id *v, uint64_t size_bytes, const char *template);
 json_t *guest_step_volume_delete(const struct volume_id *v);
 
 #endif

@@ -101,6 +101,7 @@ struct launch_result {
     pid_t pid;
     unsigned char cookie[32];
     char note[200];
+    char warning[200]; /* what the guest runs without, "" */
 };
 struct launch_job {
     struct guest_mgr *mgr;

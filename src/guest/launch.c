@@ -5,14 +5,15 @@
 #include <grp.h>
 #include <sodium.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/fp.h"
+#include "base/log.h"
 #include "base/proc.h"
 #include "base/propstr.h"
+#include "guest/attach.h"
 #include "guest/guest_priv.h"
+#include "guest/limits.h"
 
 #define LAUNCH_DISKS_MAX 64u
 #define LAUNCH_NETS_MAX  32u
@@ -25,6 +26,8 @@ struct launch {
     struct engine_net nets[LAUNCH_NETS_MAX];
     size_t n_disks, n_nets;
     int kernel_fd, initrd_fd, dir_fd, lock_fd, launch_fd, pair[2];
+    struct engine_vm vm;
+    struct guest_limits limits;
     bool has_rundir;
 };
 
@@ -41,61 +44,17 @@ static uint64_t get_number(const struct launch *l, const char *key, uint64_t fal
     return value && str_to_u64(value, &n) == 0 ? n : fallback;
 }
 
-static int open_volume(struct launch *l, const char *text, bool is_read_only, struct volume_attachment *ret,
-                       struct err *e)
+static struct storage_mgr *storages(const struct launch *l)
 {
-    struct volume_id v;
-    struct storage *s;
-    int r = volume_id_parse(text, &v, e);
-
-    if (r == 0)
-        r = storage_mgr_ref(l->job->mgr->env.storages, v.storage, &s, e);
-    if (r < 0)
-        return r;
-    r = volume_open(s, &v, is_read_only, ret, e);
-    storage_unref(s);
-    return r;
-}
-
-/* QEMU opens its kernel anew through /proc/self/fd, as the guest's own user: a file that user may not read is handed
- * over as a copy in memory. */
-static int copy_to_memory(int fd, uint64_t size_bytes, int *ret_fd, struct err *e)
-{
-    autoclose int copy = memfd_create("boot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    off_t at = 0;
-
-    if (copy < 0)
-        return err_errno(e, errno, "memory for a boot file");
-    while ((uint64_t)at < size_bytes) {
-        ssize_t n = sendfile(copy, fd, &at, size_bytes - (uint64_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return err_errno(e, n < 0 ? errno : EIO, "copy a boot file");
-    }
-    fcntl(copy, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-    *ret_fd = TAKE_FD(copy);
-    return 0;
+    return l->job->mgr->env.storages;
 }
 
 static int open_boot_file(struct launch *l, const char *key, int *ret_fd, struct err *e)
 {
     const char *text = get(l, key);
-    struct volume_attachment a;
+    int r = text ? attach_boot_file(storages(l), text, ret_fd, e) : 0;
 
-    if (!text)
-        return 0;
-    int r = open_volume(l, text, true, &a, e);
-    if (r < 0)
-        return err_wrap(e, r, "%s", key);
-    autoclose int fd = a.fd;
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_errno(e, errno, "%s", key);
-    if (!(st.st_mode & S_IROTH))
-        return copy_to_memory(fd, (uint64_t)st.st_size, ret_fd, e);
-    *ret_fd = TAKE_FD(fd);
-    return 0;
+    return r < 0 ? err_wrap(e, r, "%s", key) : 0;
 }
 
 static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *ret_index)
@@ -137,7 +96,7 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
     d.is_read_only = d.is_cdrom || is_ro;
     if (file && !streq(file, "none") && !streq(file, "cdrom")) {
         struct volume_attachment a;
-        r = open_volume(l, file, d.is_read_only, &a, e);
+        r = attach_volume(storages(l), file, d.is_read_only, &a, e);
         if (r < 0)
             return err_wrap(e, r, "%s", it->key);
         d.fd = a.fd;
@@ -199,8 +158,9 @@ static int open_all(struct launch *l, struct err *e)
     return r;
 }
 
-static void fill_vm(const struct launch *l, struct engine_vm *vm)
+static void fill_vm(struct launch *l)
 {
+    struct engine_vm *vm = &l->vm;
     struct launch_job *j = l->job;
     const char *name = get(l, "name"), *vmgenid = get(l, "vmgenid"), *freeze = get(l, "freeze");
 
@@ -208,7 +168,7 @@ static void fill_vm(const struct launch *l, struct engine_vm *vm)
         .vmid = j->vmid,
         .name = name,
         .machine = j->engine_machine,
-        .memory_mib = get_number(l, "memory", 512),
+        .memory_mib = engine_memory_mib(j->config.items, j->config.n),
         .sockets = (uint32_t)get_number(l, "sockets", 1),
         .cores = (uint32_t)get_number(l, "cores", 1),
         .config = j->config.items,
@@ -220,6 +180,9 @@ static void fill_vm(const struct launch *l, struct engine_vm *vm)
         .kernel_fd = l->kernel_fd,
         .initrd_fd = l->initrd_fd,
         .cmdline = get(l, "cmdline"),
+        .efi_code_fd = -1,
+        .efi_vars_fd = -1,
+        .tpm_fd = -1,
         .is_paused = freeze && streq(freeze, "1"),
     };
     vm->vcpus = (uint32_t)get_number(l, "vcpus", (uint64_t)vm->sockets * vm->cores);
@@ -253,7 +216,7 @@ static int add_order_fds(struct proc_spawn *s, const struct engine_launch *order
 
     field_reader_init(&fr, order->payload.data, order->payload.len);
     while (field_next(&fr, &f) == 1) {
-        if (f.tag != FIELD_FD_TARGET)
+        if (f.tag != FIELD_FD_TARGET && f.tag != FIELD_HELPER_FD)
             continue;
         if (i == order->n_fds || s->n_fds == PROC_FDS_MAX || field_get_u32(&f, &target) < 0)
             return err_set(e, -EINVAL, NULL, "launch order and its descriptors do not agree");
@@ -268,7 +231,7 @@ static int spawn(struct launch *l, const struct engine_launch *order, struct err
     struct launch_job *j = l->job;
     struct guest_mgr *m = j->mgr;
     uint32_t uid = guest_uid(m, j->uid_slot);
-    char vmid[16], procs[600];
+    char vmid[16], procs[600], limit_procs[600];
     const char *argv[] = {"holm-guest", "--dir-fd", "3",      "--control-fd", "4",        "--launch-fd", "5",
                           "--lock-fd",  "6",        "--vmid", vmid,           "--socket", "sock",        NULL};
     struct proc_spawn s = {
@@ -284,8 +247,19 @@ static int spawn(struct launch *l, const struct engine_launch *order, struct err
     int r = rundir_cgroup(m, j->vmid, procs, sizeof(procs), e);
     if (r < 0)
         return r;
+    r = limits_apply(&l->limits, m->cgroup_dir, m->env.instance, j->vmid, limit_procs, sizeof(limit_procs),
+                     j->result.warning, sizeof(j->result.warning), e);
+    if (r < 0)
+        return r;
+    size_t n_procs = 0;
     if (procs[0])
-        s.cgroup_procs[0] = procs;
+        s.cgroup_procs[n_procs++] = procs;
+    if (limit_procs[0])
+        s.cgroup_procs[n_procs++] = limit_procs;
+    if (l->limits.has_affinity) {
+        s.before_exec = limits_pin;
+        s.before_exec_arg = &l->limits;
+    }
     if (order->needs_kvm_group && m->env.host->kvm_gid >= 0) {
         s.extra_gids[0] = (gid_t)m->env.host->kvm_gid;
         s.n_extra_gids = 1;
@@ -299,17 +273,30 @@ static int spawn(struct launch *l, const struct engine_launch *order, struct err
     return r;
 }
 
+static int open_machine(struct launch *l, struct err *e)
+{
+    struct launch_job *j = l->job;
+    int r = limits_parse(&j->config, &l->limits, e);
+
+    if (r == 0)
+        r = attach_hugepages(&j->config, &l->vm, e);
+    if (r == 0)
+        r = attach_firmware(storages(l), &j->config, &l->vm, e);
+    return r < 0 ? r : attach_tpm(storages(l), &j->config, guest_uid(j->mgr, j->uid_slot), &l->vm, e);
+}
+
 static int prepare_and_spawn(struct launch *l, struct err *e)
 {
     struct launch_job *j = l->job;
     struct engine_launch order;
-    struct engine_vm vm;
     int r = open_all(l, e);
 
     if (r < 0)
         return r;
-    fill_vm(l, &vm);
-    r = j->engine->launch(j->mgr->env.host, &vm, &order, e);
+    fill_vm(l);
+    if ((r = open_machine(l, e)) < 0)
+        return r;
+    r = j->engine->launch(j->mgr->env.host, &l->vm, &order, e);
     if (r < 0)
         return r;
     snprintf(j->result.note, sizeof(j->result.note), "%s", order.note);
@@ -339,12 +326,17 @@ void launch_run(void *arg)
     struct launch_job *j = arg;
     struct launch l = {
         .job = j, .kernel_fd = -1, .initrd_fd = -1, .dir_fd = -1, .lock_fd = -1, .launch_fd = -1, .pair = {-1, -1}};
+
+    l.vm.efi_code_fd = l.vm.efi_vars_fd = l.vm.tpm_fd = -1;
     struct err ignored = ERR_INIT;
 
     j->result.control_fd = j->result.pidfd = -1;
     j->r = prepare_and_spawn(&l, &j->err);
     for (size_t i = 0; i < l.n_disks; i++)
         close_fd(l.disks[i].fd);
+    close_fd(l.vm.efi_code_fd);
+    close_fd(l.vm.efi_vars_fd);
+    close_fd(l.vm.tpm_fd);
     close_fd(l.kernel_fd);
     close_fd(l.initrd_fd);
     close_fd(l.dir_fd);
@@ -357,6 +349,8 @@ void launch_run(void *arg)
         close_fd(l.pair[0]);
     if (j->r < 0 && l.has_rundir && rundir_clear(j->mgr, j->vmid, 1000, &ignored) < 0)
         j->err.hint[0] = 0; /* the next start of the daemon clears it */
+    if (j->r < 0 && l.vm.tpm_fd >= 0 && attach_release(storages(&l), config_get(&j->config, "tpmstate0"), &ignored) < 0)
+        log_err(LOG_WARN, &ignored, "guest %u", j->vmid);
 }
 
 void launch_job_free(struct launch_job *j)

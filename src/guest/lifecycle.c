@@ -155,6 +155,8 @@ static void launched(void *ctx)
     o->job = NULL;
     if (r == 0 && g) {
         task_log(o->task, "%s", j->result.note);
+        if (j->result.warning[0])
+            task_warn(o->task, "%s", j->result.warning);
         r = monitor_attach(o->mgr, g, j->result.control_fd, j->result.pid, j->result.pidfd, j->result.cookie,
                            j->uid_slot, true, &e);
         if (r == 0) {

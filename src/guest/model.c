@@ -304,7 +304,9 @@ static uint64_t number_in_force(const struct guest *g, const char *key, uint64_t
 
 uint64_t guest_memory_bytes(const struct guest *g)
 {
-    return number_in_force(g, "memory", 512) * 1024u * 1024u;
+    const struct config *c = guest_is_running(g) && g->running.n ? &g->running : &g->config;
+
+    return engine_memory_mib(c->items, c->n) * 1024u * 1024u;
 }
 
 uint32_t guest_cpus(const struct guest *g)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "guest/attach.h"
 #include "guest/guest_priv.h"
 #include "task/pool.h"
 
@@ -18,6 +19,7 @@
 struct cleanup {
     struct guest_mgr *mgr;
     uint32_t vmid;
+    char *tpm; /* key tpmstate0 */
     int r;
     struct err err;
 };
@@ -32,8 +34,11 @@ struct adopt {
 static void clear_in_thread(void *ctx)
 {
     struct cleanup *c = ctx;
+    struct err e = ERR_INIT;
 
     c->r = rundir_clear(c->mgr, c->vmid, CLEAR_TIMEOUT_MS, &c->err);
+    if (c->r == 0 && c->tpm && attach_release(c->mgr->env.storages, c->tpm, &e) < 0)
+        log_err(LOG_WARN, &e, "guest %u", c->vmid);
 }
 
 static void clear_again(evutil_socket_t fd, short what, void *ctx);
@@ -56,6 +61,7 @@ static void cleared(void *ctx)
             return;
     }
     uint32_t vmid = c->vmid;
+    free(c->tpm);
     free(c);
     if (!g)
         return;
@@ -102,8 +108,10 @@ void guest_cleanup(struct guest_mgr *m, struct guest *g)
         log_error("guest %u: no memory to clean up; the next start of the daemon does it", g->vmid);
         return;
     }
+    const char *tpm = config_get(&g->config, "tpmstate0");
     c->mgr = m;
     c->vmid = g->vmid;
+    c->tpm = tpm ? strdup(tpm) : NULL;
     submit_clear(c);
 }
 

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "guest/guest_priv.h"
+#include "guest/limits.h"
 
 static void dir_name(uint32_t vmid, char name[16])
 {
@@ -66,9 +67,10 @@ static void cgroup_name(struct guest_mgr *m, uint32_t vmid, const char *file, ch
 static int remove_cgroup(struct guest_mgr *m, uint32_t vmid, struct err *e)
 {
     char path[600];
+    int r = limits_remove(m->env.instance, vmid, e);
 
-    if (!m->cgroup_dir[0])
-        return 0;
+    if (r < 0 || !m->cgroup_dir[0])
+        return r;
     cgroup_name(m, vmid, "", path, sizeof(path));
     if (rmdir(path) < 0 && errno != ENOENT)
         return err_errno(e, errno, "remove cgroup of guest %u", vmid);

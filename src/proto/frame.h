@@ -104,7 +104,10 @@ enum frame_type {
     X(TOTAL_BYTES, 75)     /* u64 */                                                                                   \
     X(SECRET, 76)          /* bytes: never logged */                                                                   \
     X(BOOT_MS, 77)         /* u64: CLOCK_BOOTTIME in ms */                                                             \
-    X(ENV, 78)             /* string "NAME=value"; repeated */
+    X(ENV, 78)             /* string "NAME=value"; repeated */                                                         \
+    X(HELPER_ARG, 79)      /* string: one argument of the helper program; repeated, in order */                        \
+    X(HELPER_FD, 80)       /* u32: like FD_TARGET, for the helper */                                                   \
+    X(HELPER_PEER, 81)     /* u32: the hypervisor's descriptor of the pair with the helper */
 
 enum field_tag {
 #define FIELD_ENUM(name, number) FIELD_##name = number,

@@ -139,7 +139,9 @@ CPU, MEMORY, DISK, CDROM, NETWORK, HARDWARE, OPTIONS = (
 # key: privilege on the guest, a value
 KEYS = {
     "cores": (CPU, 2), "cpu": (CPU, "host"), "sockets": (CPU, 1), "vcpus": (CPU, 1), "numa": (CPU, 0),
-    "memory": (MEMORY, 128), "balloon": (MEMORY, 0),
+    "cpulimit": (CPU, 1), "cpuunits": (CPU, 100), "numa0": (CPU, "cpus=0,memory=64"),
+    "memory": (MEMORY, 128), "balloon": (MEMORY, 0), "shares": (MEMORY, 100), "allow-ksm": (MEMORY, 1),
+    "audio0": (HARDWARE, "device=AC97,driver=none"), "watchdog": (HARDWARE, "i6300esb,action=reset"),
     "acpi": (HARDWARE, 1), "hotplug": (HARDWARE, "disk"), "kvm": (HARDWARE, 0), "machine": (HARDWARE, "q35"),
     "scsihw": (HARDWARE, "virtio-scsi-pci"), "smbios1": (HARDWARE, "uuid=11111111-2222-4333-8444-555555555555"),
     "tablet": (HARDWARE, 0), "vga": (HARDWARE, "serial0"), "rng0": (HARDWARE, "source=/dev/urandom"),
@@ -152,7 +154,8 @@ KEYS = {
 }
 DRIVES = ("ide0", "sata0", "scsi0", "virtio0")
 # These have rows of their own below.
-OTHERS = {"startup", "freeze", "kernel", "initrd", "engine", "lock", "vmgenid", "unused0", *DRIVES}
+OTHERS = {"startup", "freeze", "kernel", "initrd", "engine", "lock", "vmgenid", "unused0", *DRIVES, "efidisk0", "tpmstate0",
+          "affinity", "args", "arch", "hugepages", "keephugepages"}
 
 
 def change(*needs, **params):
@@ -193,6 +196,9 @@ def drive_cases():
         if key != "virtio0":
             yield change(on_vm(CDROM), **{key: "none,media=cdrom"})
             yield change(on_vm(CDROM), see_iso, **{key: "local:iso/x.iso,media=cdrom"})
+    for key in ("efidisk0", "tpmstate0"):
+        yield change(on_vm(DISK), on_storage("Datastore.AllocateSpace"), **{key: "local:1"})
+        yield change(on_vm(DISK), delete=key)
     yield change(on_vm(DISK), delete="unused0")
     # scsi1 is a disk, ide2 a CD-ROM already
     yield change(on_vm(CDROM), on_vm(DISK), scsi1="none,media=cdrom")
@@ -251,6 +257,9 @@ def root_only(node):
     token = g.token("root@pam", "full", 0)
     vm = "/nodes/{node}/qemu/{vmid}"
     requests = [("PUT", CONFIG, {"lock": "backup", "dry-run": 1}), ("PUT", CONFIG, {"delete": "lock", "dry-run": 1}),
+                ("PUT", CONFIG, {"affinity": "0", "dry-run": 1}), ("PUT", CONFIG, {"args": "-S", "dry-run": 1}),
+                ("PUT", CONFIG, {"arch": "x86_64", "dry-run": 1}), ("PUT", CONFIG, {"hugepages": "2", "dry-run": 1}),
+                ("PUT", CONFIG, {"delete": "args", "dry-run": 1}), ("PUT", CONFIG, {"keephugepages": 1, "dry-run": 1}),
                 ("PUT", CONFIG, {"vmgenid": "1", "dry-run": 1}), ("PUT", CONFIG, {"cores": 1, "skiplock": 1, "dry-run": 1}),
                 ("DELETE", vm, {"skiplock": 1, "dry-run": 1}), ("POST", f"{vm}/status/reset", {"skiplock": 1}),
                 ("POST", f"{vm}/status/resume", {"skiplock": 1}), ("POST", f"{vm}/status/suspend", {"skiplock": 1})]

@@ -67,9 +67,9 @@ def core_limit(pid):
 @test(limit=90)
 def processes_hold_what_the_page_says():
     names = set(table())
-    assert names == {"holmd", "holm-front", "holm-worker", "holm-fetch", "holm-guest", "qemu-system-x86_64"}, names
+    assert names == {"holmd", "holm-front", "holm-worker", "holm-fetch", "holm-guest", "qemu-system-x86_64", "swtpm"}, names
     with Node() as node:
-        node.create(100, memory=64)
+        node.create(100, memory=64, tpmstate0="local:1,version=v2.0")
         node.api.run("POST", node.vm(100, "/status/start"))
         seen = {"holmd": [node.process.pid]}
         for name in names - {"holmd", "holm-worker", "holm-fetch"}:  # short-lived: test_download looks at the last
@@ -80,7 +80,7 @@ def processes_hold_what_the_page_says():
                 assert not differs(name, pid), differs(name, pid)
                 assert core_limit(pid) == ("0", "0"), (name, core_limit(pid))
         users = {name: {held(p)[0] for p in pids} for name, pids in seen.items()}
-        assert users["holm-guest"] == users["qemu-system-x86_64"] and not users["holm-guest"] & users["holm-front"], users
+        assert users["holm-guest"] == users["qemu-system-x86_64"] == users["swtpm"] and not users["holm-guest"] & users["holm-front"], users
 
 
 @test(limit=60)

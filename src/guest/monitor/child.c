@@ -71,9 +71,11 @@ static void close_order_fds(struct monitor *m)
 {
     for (size_t i = 0; i < m->order->n_fds; i++)
         close(m->order->fds[i]);
+    for (size_t i = 0; i < m->order->n_helper_fds; i++)
+        close(m->order->helper_fds[i]);
 }
 
-static int spawn(struct monitor *m, const int *peers, int output_peer, struct err *e)
+static int spawn(struct monitor *m, const int *peers, int output_peer, int helper_peer, struct err *e)
 {
     struct order *o = m->order;
     struct proc_spawn s = {.path = o->args[0],
@@ -86,6 +88,8 @@ static int spawn(struct monitor *m, const int *peers, int output_peer, struct er
         add_fd(&s, o->fds[i], o->fds[i]);
     for (size_t i = 0; i < o->n_channels; i++)
         add_fd(&s, peers[i], o->channels[i].target);
+    if (helper_peer >= 0)
+        add_fd(&s, helper_peer, o->helper_peer);
     add_fd(&s, m->lock_fd, CHILD_LOCK_FD);
     add_fd(&s, output_peer, 1);
     add_fd(&s, output_peer, 2);
@@ -98,7 +102,7 @@ static int spawn(struct monitor *m, const int *peers, int output_peer, struct er
 
 int child_start(struct monitor *m, struct err *e)
 {
-    int peers[ORDER_CHANNELS_MAX], pipe_fds[2], driver_fd = -EBADF, r = 0;
+    int peers[ORDER_CHANNELS_MAX], pipe_fds[2], driver_fd = -EBADF, helper_peer = -1, r = 0;
     size_t n_peers = 0;
 
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -115,7 +119,11 @@ int child_start(struct monitor *m, struct err *e)
     if (r == 0)
         r = loop_watch(&m->loop, m->output_fd, POLLIN, on_output, m);
     if (r == 0)
-        r = spawn(m, peers, pipe_fds[1], e);
+        r = helper_start(m, pipe_fds[1], &helper_peer, e);
+    if (r == 0)
+        r = spawn(m, peers, pipe_fds[1], helper_peer, e);
+    if (helper_peer >= 0)
+        close(helper_peer);
     for (size_t i = 0; i < n_peers; i++)
         close(peers[i]);
     close(pipe_fds[1]);

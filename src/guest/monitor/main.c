@@ -82,6 +82,14 @@ static int parse_options(int argc, char **argv, struct options *ret)
     return 0;
 }
 
+static int close_on_exec(const int *fds, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+            return err_set(e, -EBADF, "launch.malformed", "descriptor %d is not there", fds[i]);
+    return 0;
+}
+
 static int read_order(struct monitor *m, const struct options *o, struct err *e)
 {
     autobuf struct buf payload;
@@ -106,10 +114,8 @@ static int read_order(struct monitor *m, const struct options *o, struct err *e)
         return err_set(e, -EINVAL, "launch.driver", "no driver '%s'", m->order->driver);
     if (m->order->vmid != o->vmid)
         return err_set(e, -EINVAL, "launch.malformed", "the order is for guest %u", m->order->vmid);
-    for (size_t i = 0; i < m->order->n_fds; i++)
-        if (fcntl(m->order->fds[i], F_SETFD, FD_CLOEXEC) < 0)
-            return err_set(e, -EBADF, "launch.malformed", "descriptor %d is not there", m->order->fds[i]);
-    return 0;
+    r = close_on_exec(m->order->fds, m->order->n_fds, e);
+    return r < 0 ? r : close_on_exec(m->order->helper_fds, m->order->n_helper_fds, e);
 }
 
 /* The path leads through our own descriptor, so it is short whatever the root folder is called. */
@@ -186,6 +192,8 @@ static bool may_leave(const struct monitor *m)
         return false;
     if (clock_boot_ms() >= m->linger_until_ms)
         return true;
+    if (m->helper_pid) /* it ends by itself when QEMU is gone, and keeps what it has to keep */
+        return false;
     for (size_t i = 0; i < m->n_channels; i++)
         if (!client_all_drained(m->channels[i]))
             return false;
@@ -211,7 +219,8 @@ static void run(struct monitor *m)
 
 static void fill_start(struct monitor *m, const struct options *o)
 {
-    *m = (struct monitor){.dir_fd = o->dir_fd, .lock_fd = o->lock_fd, .listen_fd = -1, .pidfd = -1, .output_fd = -1};
+    *m = (struct monitor){
+        .dir_fd = o->dir_fd, .lock_fd = o->lock_fd, .listen_fd = -1, .pidfd = -1, .output_fd = -1, .helper_pidfd = -1};
     loop_init(&m->loop);
     viewers_init(m);
     monitor_set_state(m, "starting");

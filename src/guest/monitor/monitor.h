@@ -30,6 +30,8 @@ struct monitor {
     pid_t pid;
     int pidfd, output_fd;
     uint64_t start_ticks, started_boot_ms;
+    pid_t helper_pid; /* 0: none, or ended */
+    int helper_pidfd;
     struct output output;
     char state[24]; /* starting running paused shutdown io-error panicked exited, or QEMU's own word */
     bool is_up;     /* the driver has brought it up */
@@ -81,6 +83,8 @@ void request_run(struct monitor *m, struct request *rq);
 /* child.c */
 MUST_CHECK int child_start(struct monitor *m, struct err *e);
 void child_kill(struct monitor *m);
+/* helper.c: the second program. Its other end of the pair goes to ret_peer, -1 without a helper. */
+MUST_CHECK int helper_start(struct monitor *m, int output_fd, int *ret_peer, struct err *e);
 /* Reads what is left of its output. */
 void child_drain_output(struct monitor *m);
 

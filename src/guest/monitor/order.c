@@ -21,16 +21,23 @@ static int add_text(const struct field *f, char **list, size_t *n, size_t max, c
     return 0;
 }
 
-static int add_fd(struct order *o, const struct field *f, struct err *e)
+static int get_fd(const struct field *f, int *ret, struct err *e)
 {
     uint32_t number;
 
-    if (o->n_fds == ORDER_FDS_MAX)
-        return too_many("descriptors", e);
     if (field_get_u32(f, &number) < 0 || number < 3 || number > 300)
         return err_set(e, -EPROTO, "launch.malformed", "a descriptor number in the launch order");
-    o->fds[o->n_fds++] = (int)number;
+    *ret = (int)number;
     return 0;
+}
+
+static int add_fd(int *list, size_t *n, size_t max, const struct field *f, struct err *e)
+{
+    if (*n == max)
+        return too_many("descriptors", e);
+    int r = get_fd(f, &list[*n], e);
+    *n += r == 0;
+    return r;
 }
 
 /* "serial0=11" */
@@ -73,7 +80,13 @@ static int take_field(struct order *o, const struct field *f, struct err *e)
     case FIELD_VERB:
         return add_text(f, o->verbs, &o->n_verbs, ORDER_VERBS_MAX, "verbs", e);
     case FIELD_FD_TARGET:
-        return add_fd(o, f, e);
+        return add_fd(o->fds, &o->n_fds, ORDER_FDS_MAX, f, e);
+    case FIELD_HELPER_ARG:
+        return add_text(f, o->helper_args, &o->n_helper_args, ORDER_HELPER_ARGS_MAX, "arguments of a helper", e);
+    case FIELD_HELPER_FD:
+        return add_fd(o->helper_fds, &o->n_helper_fds, ORDER_HELPER_FDS_MAX, f, e);
+    case FIELD_HELPER_PEER:
+        return get_fd(f, &o->helper_peer, e);
     case FIELD_CHANNEL:
         return add_channel(o, f, e);
     default: /* of a newer holmd */
@@ -92,6 +105,9 @@ int order_parse(const void *payload, size_t n, struct order *ret, struct err *e)
     field_reader_init(&reader, payload, n);
     while (r == 0 && (more = field_next(&reader, &f)) != 0)
         r = more < 0 ? more : take_field(ret, &f, e);
+    if (r == 0 && (ret->n_helper_args ? ret->helper_args[0][0] != '/' || !ret->helper_peer
+                                      : ret->n_helper_fds || ret->helper_peer))
+        r = -EPROTO;
     if (r == 0 && (!ret->driver[0] || ret->n_args == 0 || ret->args[0][0] != '/' ||
                    memcmp(ret->cookie, no_cookie, COOKIE_BYTES) == 0))
         r = -EPROTO;
@@ -113,4 +129,5 @@ void order_done(struct order *o)
     free_list(o->args, &o->n_args);
     free_list(o->envs, &o->n_envs);
     free_list(o->verbs, &o->n_verbs);
+    free_list(o->helper_args, &o->n_helper_args);
 }

@@ -12,12 +12,21 @@
 #define ORDER_VERBS_MAX    40u
 #define COOKIE_BYTES       32u
 
+#define ORDER_HELPER_ARGS_MAX 32u
+#define ORDER_HELPER_FDS_MAX  4u
+
 struct order_channel {
     char name[16];
     int target; /* descriptor in the hypervisor */
 };
 
 struct order {
+    /* a second program, see engine.h; no arguments: none */
+    char *helper_args[ORDER_HELPER_ARGS_MAX + 1];
+    size_t n_helper_args;
+    int helper_fds[ORDER_HELPER_FDS_MAX];
+    size_t n_helper_fds;
+    int helper_peer;
     char driver[16];
     uint32_t vmid;
     unsigned char cookie[COOKIE_BYTES];

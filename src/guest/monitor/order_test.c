@@ -45,6 +45,32 @@ static void test_good(void **state)
     free(o);
 }
 
+static void test_helper(void **state)
+{
+    struct order *o = malloc(sizeof(*o));
+    struct err e = ERR_INIT;
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    put_good(&b);
+    field_u32(&b, FIELD_HELPER_FD, 21);
+    assert_true(order_parse(b.data, b.len, o, &e) < 0); /* whose? */
+    field_str(&b, FIELD_HELPER_ARG, "/bin/false");
+    assert_true(order_parse(b.data, b.len, o, &e) < 0); /* and nobody to talk to */
+    field_u32(&b, FIELD_HELPER_PEER, 16);
+    assert_int_equal(order_parse(b.data, b.len, o, &e), 0);
+    assert_int_equal(o->n_helper_args, 1);
+    assert_int_equal(o->helper_fds[0], 21);
+    assert_int_equal(o->helper_peer, 16);
+    order_done(o);
+    field_str(&b, FIELD_HELPER_ARG, "x");
+    for (int i = 0; i < 5; i++)
+        field_u32(&b, FIELD_HELPER_FD, 22);
+    assert_true(order_parse(b.data, b.len, o, &e) < 0);
+    buf_done(&b);
+    free(o);
+}
+
 static void refuse(enum field_tag tag, const char *text, unsigned times)
 {
     struct buf b;
@@ -82,6 +108,7 @@ static void test_bad(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_helper),
+                                       cmocka_unit_test(test_bad)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
