@@ -35,6 +35,7 @@ struct lasting;
 struct audit;
 struct audit_digests;
 struct stats;
+struct net_mgr;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -44,6 +45,7 @@ struct api {
     struct task_mgr *tasks;
     struct guest_mgr *guests;
     struct storage_mgr *storages;
+    struct net_mgr *networks;
     struct pool *pool;
     struct workers *workers; /* holm-worker */
     struct auth_limit *limit;

@@ -9,7 +9,7 @@
 static void usage(FILE *f)
 {
     fprintf(f, "usage: holmd [--root DIR] [--listen ADDRESS:PORT] [--node NAME] [--web DIR] [--fronts N]\n"
-               "             [--hsts SECONDS] [--verbose]\n"
+               "             [--hsts SECONDS] [--interfaces FILE] [--verbose]\n"
                "\n"
                "  --root DIR      everything of Holm lies below it (default /var/lib/holm)\n"
                "  --listen A:P    where the API and the page are served (default 127.0.0.1:8006)\n"
@@ -18,6 +18,8 @@ static void usage(FILE *f)
                "  --fronts N      processes that serve clients, 1 to 8 (default 2)\n"
                "  --hsts SECONDS  browsers shall use this host by https only, so long (default 0: not said;\n"
                "                  needs a certificate that browsers trust)\n"
+               "  --interfaces F  also write the networks to this file, for ifupdown (default: no file);\n"
+               "                  /etc/network/interfaces.d/holm brings them up before Holm itself\n"
                "  --verbose       log debug messages\n");
 }
 
@@ -99,12 +101,17 @@ static bool is_node_name(const char *s)
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
-    static const struct option table[] = {
-        {"root", required_argument, NULL, 'r'},   {"listen", required_argument, NULL, 'l'},
-        {"node", required_argument, NULL, 'n'},   {"web", required_argument, NULL, 'w'},
-        {"fronts", required_argument, NULL, 'f'}, {"hsts", required_argument, NULL, 's'},
-        {"verbose", no_argument, NULL, 'v'},      {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option table[] = {{"root", required_argument, NULL, 'r'},
+                                          {"listen", required_argument, NULL, 'l'},
+                                          {"node", required_argument, NULL, 'n'},
+                                          {"web", required_argument, NULL, 'w'},
+                                          {"fronts", required_argument, NULL, 'f'},
+                                          {"hsts", required_argument, NULL, 's'},
+                                          {"interfaces", required_argument, NULL, 'i'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     struct options o = {.root = "/var/lib/holm", .address = "127.0.0.1", .port = 8006, .n_fronts = FRONTS_DEFAULT};
     int c, r = 0;
 
@@ -121,6 +128,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
             r = parse_count("--fronts", optarg, 1, FRONTS_MAX, &o.n_fronts, e);
         else if (c == 's')
             r = parse_count("--hsts", optarg, 0, HSTS_MAX_S, &o.hsts_s, e);
+        else if (c == 'i')
+            o.interfaces = optarg;
         else if (c == 'v')
             o.is_verbose = true;
         else if (c == 'V')

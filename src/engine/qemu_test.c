@@ -159,8 +159,8 @@ static void test_drives(void **state)
 static void test_nets(void **state)
 {
     struct engine_net nets[] = {
-        {.key = "net0", .model = "virtio", .mac = "BC:24:11:00:00:01", .tap_fd = -1, .mtu = 1400},
-        {.key = "net7", .index = 7, .model = "e1000", .mac = "BC:24:11:00:00:02", .tap_fd = 8, .is_link_down = true},
+        {.key = "net0", .model = "virtio", .mac = "BC:24:11:00:00:01", .mtu = 1400},
+        {.key = "net7", .index = 7, .model = "e1000", .mac = "BC:24:11:00:00:02", .n_taps = 1, .tap_fds = {8}, .vhost_fds = {-1}, .is_link_down = true},
     };
     struct engine_vm vm = small_vm();
     struct engine_launch l;
@@ -323,7 +323,11 @@ static void test_refusals(void **state)
         {"ide0", "local:1/a,ro=1", "param.unsupported"},
         {"virtio0", "none,media=cdrom", "param.unsupported"},
         {"net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1", NULL},
+        {"net0", "virtio,bridge=vmbr0,rate=10.5,queues=4,tag=5", NULL},
         {"net0", "virtio,rate=10", "param.unsupported"},
+        {"net0", "virtio,bridge=vmbr0,rate=-1", "param.invalid"},
+        {"net0", "virtio,bridge=vmbr0,queues=17", "param.unsupported"},
+        {"net0", "virtio,bridge=vmbr0,trunks=5", "param.unsupported"},
         {"net0", "model=ne2k_isa", "param.unsupported"},
         {"net32", "virtio", "param.unsupported"},
         {"machine", "q35,viommu=intel", "param.unsupported"},
@@ -454,7 +458,7 @@ static void kitchen_sink(const char *machine, const char *scsihw)
     for (size_t i = 0; i < ARRAY_SIZE(disks); i++)
         disks[i].fd = disks[i].is_cdrom ? -1 : image_fd(disks[i].is_read_only);
     for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
-        nets[i] = (struct engine_net){.index = i, .model = models[i], .tap_fd = -1, .mtu = 1400};
+        nets[i] = (struct engine_net){.index = i, .model = models[i], .mtu = 1400};
         snprintf(nets[i].key, sizeof(nets[i].key), "net%u", i);
         snprintf(nets[i].mac, sizeof(nets[i].mac), "BC:24:11:00:00:%02X", i);
     }

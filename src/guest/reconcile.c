@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "guest/guest_priv.h"
+#include "network/network.h"
 #include "task/pool.h"
 
 #define CLEAR_TIMEOUT_MS 5000u
@@ -34,6 +35,8 @@ static void clear_in_thread(void *ctx)
     struct cleanup *c = ctx;
 
     c->r = rundir_clear(c->mgr, c->vmid, CLEAR_TIMEOUT_MS, &c->err);
+    if (c->r == 0)
+        net_tap_sweep(c->mgr->env.instance, c->vmid);
 }
 
 static void clear_again(evutil_socket_t fd, short what, void *ctx);

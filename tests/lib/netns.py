@@ -1,0 +1,54 @@
+"""A network namespace for the whole test process: what it starts from now on (holmd, guests, tools/orphans) sees only the
+interfaces made in there, and all of it is gone with the process."""
+import ctypes
+import json
+import os
+import subprocess
+
+CLONE_NEWNET = 0x40000000
+
+
+def enter():
+    """Before any thread is started: the namespace is that of the calling thread and what comes from it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    ip("link", "set", "lo", "up")
+
+
+def ip(*args, is_checked=True):
+    done = subprocess.run(["ip", *map(str, args)], capture_output=True, text=True)
+    if is_checked and done.returncode != 0:
+        raise AssertionError(f"ip {' '.join(map(str, args))}: {done.stderr}")
+    return done.stdout
+
+
+def links():
+    """{name: what `ip -j -d link` says of it} of every interface but lo."""
+    return {x["ifname"]: x for x in json.loads(ip("-j", "-d", "-s", "link", "show") or "[]") if x["ifname"] != "lo"}
+
+
+def addresses(name):
+    """Addresses with prefix that were given to an interface."""
+    found = json.loads(ip("-j", "address", "show", "dev", name))
+    return sorted(f"{a['local']}/{a['prefixlen']}" for x in found for a in x.get("addr_info", []) if a.get("scope") != "link")
+
+
+def nft():
+    done = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def forwards():
+    with open("/proc/sys/net/ipv4/ip_forward", encoding="ascii") as f:
+        return f.read().strip() == "1"
+
+
+def sends_over(name, seconds_of=None):
+    """Bytes that have gone in and out of an interface."""
+    stats = links()[name]["stats64"]
+    return stats["rx"]["bytes"], stats["tx"]["bytes"]
+
+
+def exists(name):
+    return os.path.exists(f"/proc/sys/net/ipv4/conf/{name}")
