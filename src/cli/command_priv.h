@@ -157,6 +157,8 @@ int task_wait_run(struct cli *c, const struct cli_command *cmd, struct cli_args 
 int storage_upload_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int state_dump_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int state_load_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
+int net_init_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
+int net_remove_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int audit_verify_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int version_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 

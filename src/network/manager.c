@@ -114,8 +114,6 @@ static void worked(void *ctx)
     if (j->text_err.num)
         task_warn(j->task, "the text copy of the configuration was not written: %s", j->text_err.text);
     if (j->r < 0) {
-        if (j->err.hint[0])
-            task_log(j->task, "%s", j->err.hint);
         task_end(j->task, j->r, &j->err);
         return;
     }

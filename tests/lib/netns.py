@@ -2,7 +2,6 @@
 interfaces made in there, and all of it is gone with the process."""
 import ctypes
 import json
-import os
 import subprocess
 
 CLONE_NEWNET = 0x40000000
@@ -16,11 +15,15 @@ def enter():
     ip("link", "set", "lo", "up")
 
 
-def ip(*args, is_checked=True):
-    done = subprocess.run(["ip", *map(str, args)], capture_output=True, text=True)
+def run(*argv, is_checked=True):
+    done = subprocess.run(list(map(str, argv)), capture_output=True, text=True)
     if is_checked and done.returncode != 0:
-        raise AssertionError(f"ip {' '.join(map(str, args))}: {done.stderr}")
+        raise AssertionError(f"{' '.join(map(str, argv))}: {done.stderr}")
     return done.stdout
+
+
+def ip(*args, is_checked=True):
+    return run("ip", *args, is_checked=is_checked)
 
 
 def links():
@@ -35,20 +38,9 @@ def addresses(name):
 
 
 def nft():
-    done = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True)
-    return done.stdout
+    return run("nft", "list", "ruleset")
 
 
 def forwards():
     with open("/proc/sys/net/ipv4/ip_forward", encoding="ascii") as f:
         return f.read().strip() == "1"
-
-
-def sends_over(name, seconds_of=None):
-    """Bytes that have gone in and out of an interface."""
-    stats = links()[name]["stats64"]
-    return stats["rx"]["bytes"], stats["tx"]["bytes"]
-
-
-def exists(name):
-    return os.path.exists(f"/proc/sys/net/ipv4/conf/{name}")
