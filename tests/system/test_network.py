@@ -2,13 +2,15 @@
 process enters first, so that nothing of the host is seen or changed."""
 import os
 import re
+import socket
+import time
 
-from lib import facts, guests, netns, procs
+from lib import guests, netns, procs
 from lib.client import ApiError
 from lib.console import Console
 from lib.holm import Node
 from lib.tap import main, test
-from lib.wait import wait_for
+from lib.wait import slow, wait_for
 
 NET = "/nodes/{node}/network"
 
@@ -191,8 +193,11 @@ def names_and_values_of_strangers_are_refused(node):
     node.api.delete(NET)
     assert not netns.links() and not [i for i in listed(node) if i != "lo"]
     only = node.restricted("auditor@pve", **{"/": "PVEAuditor"})
-    for method, path in [("post", NET), ("put", NET), ("delete", NET), ("put", f"{NET}/x1"), ("delete", f"{NET}/x1")]:
-        assert "Permission check failed" in refusal(getattr(only, method), path, iface="x1", type="bridge")
+    made = {"iface": "x1", "type": "bridge"}
+    for method, path, params in [("post", NET, made), ("put", NET, {}), ("delete", NET, {}), ("delete", f"{NET}/x1", {}),
+                                 ("put", f"{NET}/x1", {"type": "bridge"})]:
+        assert "Permission check failed" in refusal(getattr(only, method), path, **params)
+    assert only.get(NET) is not None
     refusal(node.api.get, f"{NET}/none0")
     refusal(node.nobody().get, NET)
 
@@ -273,6 +278,34 @@ def net_init_makes_a_network_and_remove_undoes_it(node):
 
 # --- guests ---
 
+def transfer(guest, is_from_guest, n_bytes):
+    """Seconds that so many bytes take between the guest and the host's end of the bridge."""
+    with socket.socket() as listener:
+        listener.bind(("10.87.0.1", 0))
+        listener.listen(1)
+        listener.settimeout(slow(30))
+        port = listener.getsockname()[1]
+        pipe = f"head -c {n_bytes} /dev/zero | nc 10.87.0.1 {port}" if is_from_guest else f"nc 10.87.0.1 {port} >/dev/null"
+        guest.console.type(f"{pipe}; echo en''d=$?\n")
+        peer, _ = listener.accept()
+        began = time.monotonic()
+        with peer:
+            peer.settimeout(slow(30))
+            if is_from_guest:
+                left = n_bytes
+                while left and (data := peer.recv(65536)):
+                    left -= len(data)
+                assert not left
+            else:
+                peer.sendall(bytes(n_bytes))
+                peer.shutdown(socket.SHUT_WR)
+                guest.console.expect("end=")
+    took = time.monotonic() - began
+    if is_from_guest:
+        guest.console.expect("end=")
+    return took
+
+
 @test(limit=60)
 def a_guest_without_its_bridge_does_not_start(node):
     node.create(100, memory=64, net0="virtio,bridge=vmbr0")
@@ -316,7 +349,9 @@ def guests_reach_each_other_and_the_host(node):
     node.cli("net", "init", "--subnet", "10.87.0.0/24")
     wait_for(lambda: dnsmasq(node), 10, "dnsmasq")
     start(node, 100, net0="virtio,bridge=vmbr0,firewall=1", net1="virtio,bridge=vmbr0,link_down=1")
-    start(node, 101, net0="virtio=BC:24:11:00:00:65,bridge=vmbr0,queues=2,mtu=1", cores=2)
+    start(node, 101, net0="virtio=BC:24:11:00:00:65,bridge=vmbr0,queues=2,mtu=1,rate=1", cores=2)
+    ifb = "i" + tap(node, 101)[1:]
+    assert ifb in netns.links() and "i" + tap(node, 100)[1:] not in netns.links()
     taps = {tap(node, 100), tap(node, 100, 1), tap(node, 101)}
     assert taps <= set(netns.links()) and all(netns.links()[t]["master"] == "vmbr0" for t in taps)
     owner = {t: netns.links()[t]["linkinfo"]["info_data"].get("user") for t in taps}
@@ -332,6 +367,10 @@ def guests_reach_each_other_and_the_host(node):
         assert a.succeeds("ping -c 1 -w 10 10.87.0.1") and "default via 10.87.0.1" in a.run("ip route")
         assert "0" in a.run("ip link set eth1 up; cat /sys/class/net/eth1/carrier")
         assert "2" in b.run("ls -d /sys/class/net/eth0/queues/rx-* | wc -l")
+        # rate=1: a megabyte a second, each way; the other guest has no limit.
+        for is_from_guest in (True, False):
+            assert 1.7 < transfer(b, is_from_guest, 2 << 20) < 20
+        assert transfer(a, True, 2 << 20) < 1.7
         # While holmd is away, guests keep their network; it takes them over again.
         node.kill9()
         assert netns.addresses("vmbr0") == ["10.87.0.1/24"] and taps <= set(netns.links())
@@ -345,8 +384,10 @@ def guests_reach_each_other_and_the_host(node):
     node.kill9()
     procs.kill_all(procs.find(node.root, "holm-guest") + procs.find(node.root, "qemu-system-x86_64"), (node.process.pid,))
     wait_for(lambda: not taps & set(netns.links()), 10, "taps to go")
+    assert f"{ifb} of a tap that is gone" in node.orphans()
     node.start()
     wait_for(lambda: node.guest_state(100) == "stopped", 20, "guests to be found stopped")
+    assert not {ifb} & set(netns.links())
     assert node.orphans() == ""
     node.remove(100)
     node.remove(101)
