@@ -160,7 +160,14 @@ static void test_nets(void **state)
 {
     struct engine_net nets[] = {
         {.key = "net0", .model = "virtio", .mac = "BC:24:11:00:00:01", .mtu = 1400},
-        {.key = "net7", .index = 7, .model = "e1000", .mac = "BC:24:11:00:00:02", .n_taps = 1, .tap_fds = {8}, .vhost_fds = {-1}, .is_link_down = true},
+        {.key = "net7",
+         .index = 7,
+         .model = "e1000",
+         .mac = "BC:24:11:00:00:02",
+         .n_taps = 1,
+         .tap_fds = {8},
+         .vhost_fds = {-1},
+         .is_link_down = true},
     };
     struct engine_vm vm = small_vm();
     struct engine_launch l;
