@@ -152,11 +152,19 @@ static void bridge_mac(const struct apply *a, const char *name, unsigned char ma
     mac[0] = (unsigned char)((mac[0] & 0xfc) | 2);
 }
 
+/* A VLAN can only be up when what carries it is. */
+static int switch_on(struct apply *a, const struct net_iface *i, struct err *e)
+{
+    const char *name = i->type == NET_VLAN ? i->raw_device : i->name;
+
+    return failed(net_link_set_up(&a->nl, net_link_index(name), true), "switch on", name, e);
+}
+
 static int create(struct apply *a, const struct net_iface *i, struct err *e)
 {
     unsigned char mac[6];
 
-    if (i->type == NET_ETH || net_link_index(i->name))
+    if (net_link_index(i->name))
         return 0;
     bridge_mac(a, i->name, mac);
     int r = i->type == NET_BRIDGE
@@ -166,7 +174,7 @@ static int create(struct apply *a, const struct net_iface *i, struct err *e)
         err_set(e, r, "net.kernel", "this kernel has no %s interfaces, needed for '%s'", kind_of(i), i->name);
         return err_hint(e, "load the module %s", i->type == NET_BRIDGE ? "bridge" : "8021q");
     }
-    return failed(r, "make", i->name, e);
+    return r < 0 ? failed(r, "make", i->name, e) : switch_on(a, i, e);
 }
 
 static int add_port(struct apply *a, const struct net_iface *i, const char *port, struct err *e)
@@ -280,11 +288,9 @@ static int set_vlan_aware(struct apply *a, const struct net_iface *i, uint32_t i
 
 static int bring_about(struct apply *a, const struct net_iface *i, struct err *e)
 {
-    int r = create(a, i, e);
     uint32_t index = net_link_index(i->name);
+    int r = 0;
 
-    if (r < 0)
-        return r;
     if (i->mtu && (r = net_link_set_mtu(&a->nl, index, i->mtu)) < 0)
         return failed(r, "set the MTU of", i->name, e);
     r = set_vlan_aware(a, i, index, e);
@@ -318,18 +324,31 @@ static int leave_hosts_own(struct apply *a, struct err *e)
     return 0;
 }
 
+static int each_of(struct apply *a, enum net_type type,
+                   int (*fn)(struct apply *a, const struct net_iface *i, struct err *e), struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < a->wanted->n; i++)
+        if (a->wanted->items[i].type == type)
+            r = fn(a, &a->wanted->items[i], e);
+    return r;
+}
+
+/* VLANs may lie on bridges of the same configuration, and be ports of them. */
 static int change_all(struct apply *a, int run_dirfd, struct err *e)
 {
-    /* Bridges last: their ports may be VLANs of the same configuration. */
     static const enum net_type order[] = {NET_ETH, NET_VLAN, NET_BRIDGE};
     int r = leave_hosts_own(a, e);
 
     if (r == 0)
         r = remove_gone(a, e);
-    for (size_t k = 0; k < ARRAY_SIZE(order); k++)
-        for (size_t i = 0; r == 0 && i < a->wanted->n; i++)
-            if (a->wanted->items[i].type == order[k])
-                r = bring_about(a, &a->wanted->items[i], e);
+    if (r == 0)
+        r = each_of(a, NET_BRIDGE, create, e);
+    if (r == 0)
+        r = each_of(a, NET_VLAN, create, e);
+    for (size_t k = 0; r == 0 && k < ARRAY_SIZE(order); k++)
+        r = each_of(a, order[k], bring_about, e);
     return r == 0 ? net_nat_apply(a->wanted, a->instance, run_dirfd, e) : r;
 }
 

@@ -155,7 +155,7 @@ static int connect_tap(struct rtnl *n, const char *name, const struct net_tap_sp
 int net_tap_open(const struct net_tap_spec *s, struct net_tap *ret, struct err *e)
 {
     struct net_tap t = {.n = 0};
-    struct net_link bridge;
+    struct net_link bridge = {.index = 0};
     char name[IFNAMSIZ] = "";
     struct rtnl n;
     int r = rtnl_open(&n, e);

@@ -1,11 +1,14 @@
 """Networks of the host: bridges that Holm makes, guests on them, NAT and DHCP. All of it in a network namespace that this
 process enters first, so that nothing of the host is seen or changed."""
+import glob
 import os
 import re
 import socket
+import subprocess
+import tempfile
 import time
 
-from lib import guests, netns, procs
+from lib import facts, guests, netns, procs
 from lib.client import ApiError
 from lib.console import Console
 from lib.holm import Node
@@ -342,6 +345,35 @@ def vlans_need_a_kernel_that_has_them(node):
         assert re.findall(r'"vlan":(\d+)', shown) == ["5"], shown
         node.remove(100)
     clear(node)
+
+
+def install_probe(node, name):
+    """The demo's initrd with vlan_probe.c in it, linked statically, as a volume of its own."""
+    guests.install_demo(node)
+    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply config link nat rtnl shape tap".split()]
+    base = [f for f in glob.glob(f"{facts.TOP}/src/base/*.c") if not f.endswith("_test.c")]
+    with tempfile.TemporaryDirectory() as folder:
+        netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
+                  f"{facts.TOP}/tests/system/vlan_probe.c", *network, *base, "-ljansson", "-lsodium", "-lm", "-lpthread",
+                  "-o", f"{folder}/probe")
+        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input=b"probe\n", capture_output=True, check=True)
+    with open(os.path.join(guests.demo_folder(), "initrd.img"), "rb") as f:
+        whole = f.read()
+    with open(node.path("var/storage/local/boot", name), "wb") as f:
+        f.write(whole + bytes(-len(whole) % 4) + more.stdout)
+
+
+@test(limit=180)
+def vlans_are_apart(node):
+    """In a guest, whose kernel has what this machine's may lack: five taps on a VLAN-aware bridge, in VLANs 5 5 6 1 1."""
+    install_probe(node, "probe.img")
+    node.create(100, **{**guests.DEMO, "initrd": "local:boot/probe.img"})
+    node.api.run("POST", node.vm(100, "/status/start"))
+    with Shell(node, 100) as guest:
+        said = guest.run("modprobe -a bridge 8021q tun; /probe", 90).replace("\r", "")
+    assert "0: 1\n1: 0\n2:\n3: 4\n4: 3\n" in said, said
+    assert "vmbr0 bridge holm-0007 \n" in said and "vmbr0.7 vlan holm-0007 10.7.0.1/24\n" in said, said
+    node.remove(100)
 
 
 @test(limit=180)
