@@ -47,10 +47,9 @@ static int bucket(struct rtnl *n, uint32_t index, uint64_t bytes_s)
 
 static int redirect(struct rtnl *n, uint32_t index, uint32_t to)
 {
-    struct {
-        struct tc_u32_sel sel;
-        struct tc_u32_key key;
-    } all = {.sel = {.flags = TC_U32_TERMINAL, .nkeys = 1}}; /* a key of mask 0 */
+    /* One key of mask 0 follows it: everything. */
+    const struct tc_u32_sel sel = {.flags = TC_U32_TERMINAL, .nkeys = 1};
+    unsigned char all[sizeof(sel) + sizeof(struct tc_u32_key)] = {0};
     struct tc_mirred action = {.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = to};
     struct tcmsg body = {.tcm_family = AF_UNSPEC,
                          .tcm_ifindex = (int)index,
@@ -58,10 +57,11 @@ static int redirect(struct rtnl *n, uint32_t index, uint32_t to)
                          .tcm_info = TC_H_MAKE(UINT32_C(1) << 16, htons(ETH_P_ALL))};
     struct rtnl_message m;
 
+    memcpy(all, &sel, sizeof(sel));
     rtnl_begin(&m, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
     rtnl_put_str(&m, TCA_KIND, "u32");
     size_t options = rtnl_nest(&m, TCA_OPTIONS);
-    rtnl_put(&m, TCA_U32_SEL, &all, sizeof(all));
+    rtnl_put(&m, TCA_U32_SEL, all, sizeof(all));
     size_t actions = rtnl_nest(&m, TCA_U32_ACT);
     size_t first = rtnl_nest(&m, 1);
     rtnl_put_str(&m, TCA_ACT_KIND, "mirred");

@@ -399,10 +399,12 @@ def guests_reach_each_other_and_the_host(node):
         assert a.succeeds("ping -c 1 -w 10 10.87.0.1") and "default via 10.87.0.1" in a.run("ip route")
         assert "0" in a.run("ip link set eth1 up; cat /sys/class/net/eth1/carrier")
         assert "2" in b.run("ls -d /sys/class/net/eth0/queues/rx-* | wc -l")
-        # rate=1: a megabyte a second, each way; the other guest has no limit.
-        for is_from_guest in (True, False):
-            assert 1.7 < transfer(b, is_from_guest, 2 << 20) < 20
-        assert transfer(a, True, 2 << 20) < 1.7
+        # rate=1: a megabyte a second, each way.
+        for is_from_guest, queue in ((True, ifb), (False, tap(node, 101))):
+            assert transfer(b, is_from_guest, 2 << 20) > 1.7
+            shown = netns.run("tc", "-s", "qdisc", "show", "dev", queue)
+            assert "tbf" in shown and "rate 8388Kbit" in shown and int(re.search(r"Sent (\d+)", shown)[1]) > 2 << 20, shown
+        assert "tbf" not in netns.run("tc", "qdisc", "show", "dev", tap(node, 100))
         # While holmd is away, guests keep their network; it takes them over again.
         node.kill9()
         assert netns.addresses("vmbr0") == ["10.87.0.1/24"] and taps <= set(netns.links())

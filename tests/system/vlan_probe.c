@@ -1,5 +1,6 @@
-/* Runs in a guest whose kernel filters VLANs, as many development machines' own does not: makes a VLAN-aware bridge and taps
- * with the product's code, and sends a frame from each tap to everybody. Prints one line per sender: who received it. */
+/* Runs in a guest whose kernel filters VLANs, as many development machines' own does not: makes a VLAN-aware bridge and
+ * taps with the product's code, and sends a frame from each tap to everybody. Prints one line per sender: who received
+ * it. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
