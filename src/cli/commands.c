@@ -418,11 +418,11 @@ const struct cli_command command_table[] = {
      .path = NETWORK "/{iface}", .help = "Plan a change of an interface.",
      .example = "holm net set vmbr1 --type bridge --mtu 9000"},
     {"net", "delete", ARGS(IFACE), .method = "DELETE", .path = NETWORK "/{iface}",
-     .help = "Plan to remove an interface.", .example = "holm net delete vmbr1"},
+     .help = "Plan to remove an interface.", .example = "holm net delete vmbr1 -y", .flags = CMD_ASKS},
     {"net", "apply", .method = "PUT", .path = NETWORK, .help = "Apply the planned changes, all or none of them.",
      .example = "holm net apply", .flags = CMD_TASK},
     {"net", "revert", .method = "DELETE", .path = NETWORK, .help = "Drop the planned changes.",
-     .example = "holm net revert"},
+     .example = "holm net revert -y", .flags = CMD_ASKS},
 
     /* audit */
     {"audit", "list",

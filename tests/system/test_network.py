@@ -262,7 +262,7 @@ def net_init_makes_a_network_and_remove_undoes_it(node):
     assert "already exists" in node.cli("net", "init", is_checked=False).stderr
     node.cli("net", "create", "vmbr3", "--type", "bridge")
     assert "pending" in node.cli("net", "remove", "vmbr0", "-y", is_checked=False).stderr
-    node.cli("net", "revert")
+    node.cli("net", "revert", "-y")
     node.cli("net", "remove", "vmbr0", "-y")
     assert not netns.links() and netns.nft() == "" and not netns.forwards()
     wait_for(lambda: not dnsmasq(node), 10, "dnsmasq to end")
@@ -274,7 +274,7 @@ def net_init_makes_a_network_and_remove_undoes_it(node):
     node.cli("net", "set", "vmbr1", "--type", "bridge", "--mtu", "1400")
     node.cli("net", "apply")
     assert netns.links()["vmbr1"]["mtu"] == 1400 and "172.30.5.1/26" in node.cli("net", "show", "vmbr1").stdout
-    node.cli("net", "delete", "vmbr1")
+    node.cli("net", "delete", "vmbr1", "-y")
     node.cli("net", "apply")
     assert not netns.links()
 
