@@ -36,6 +36,7 @@ struct audit;
 struct audit_digests;
 struct stats;
 struct settings;
+struct net_mgr;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -45,6 +46,7 @@ struct api {
     struct task_mgr *tasks;
     struct guest_mgr *guests;
     struct storage_mgr *storages;
+    struct net_mgr *networks;
     struct pool *pool;
     struct workers *workers;  /* holm-worker */
     struct workers *fetchers; /* holm-fetch: downloads, and short questions that must not wait behind them */

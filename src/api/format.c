@@ -328,6 +328,61 @@ static bool is_text(const char *s)
     return true;
 }
 
+static bool is_ipv4(const char *s)
+{
+    unsigned char bytes[4];
+
+    return inet_pton(AF_INET, s, bytes) == 1;
+}
+
+static bool is_ipv6(const char *s)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET6, s, bytes) == 1;
+}
+
+static bool is_ipv4_mask(const char *s)
+{
+    uint32_t mask;
+
+    return inet_pton(AF_INET, s, &mask) == 1 && mask && (~ntohl(mask) & (~ntohl(mask) + 1)) == 0;
+}
+
+static bool is_cidr(const char *s, bool (*is_addr)(const char *s), uint64_t max)
+{
+    char text[INET6_ADDRSTRLEN];
+    const char *slash = strchr(s, '/');
+    uint64_t prefix;
+
+    if (!slash || (size_t)(slash - s) >= sizeof(text))
+        return false;
+    memcpy(text, s, (size_t)(slash - s));
+    text[slash - s] = 0;
+    return is_addr(text) && str_to_u64(slash + 1, &prefix) == 0 && prefix <= max;
+}
+
+static bool is_cidr4(const char *s)
+{
+    return is_cidr(s, is_ipv4, 32);
+}
+
+static bool is_cidr6(const char *s)
+{
+    return is_cidr(s, is_ipv6, 128);
+}
+
+/* "vmbr0", "eth0.5" or an alias "eth0:1"; whether it can be one is the network's to say. */
+static bool is_iface(const char *s)
+{
+    return is_word(s, true, "_-.:", 2, 20);
+}
+
+static bool is_vlan_range(const char *s)
+{
+    return *s && strlen(s) <= 9 && strspn(s, "0123456789-") == strlen(s);
+}
+
 struct format {
     const char *name;
     bool (*check)(const char *s);
@@ -345,6 +400,13 @@ static const struct format formats[] = {
     {"disk-size", is_disk_size, "value does not look like a valid disk size"},
     {"dns-name", is_dns_name, "value does not look like a valid DNS name"},
     {"mac-addr", is_mac, "value does not look like a valid unicast MAC address"},
+    {"pve-iface", is_iface, "invalid network interface name"},
+    {"pve-vlan-id-or-range", is_vlan_range, "invalid VLAN ID or range"},
+    {"ipv4", is_ipv4, "value does not look like a valid IPv4 address"},
+    {"ipv6", is_ipv6, "value does not look like a valid IPv6 address"},
+    {"ipv4mask", is_ipv4_mask, "value does not look like a valid IPv4 network mask"},
+    {"CIDRv4", is_cidr4, "value does not look like a valid IPv4 network"},
+    {"CIDRv6", is_cidr6, "value does not look like a valid IPv6 network"},
     {"pve-bridge-id", is_bridge, "invalid bridge ID"},
     {"pve-poolid", is_pool, "value contains illegal characters"},
     {"pve-groupid", is_name, "group name contains invalid characters"},

@@ -1,112 +1,23 @@
-/* GET /nodes/N/network: the interfaces the kernel has. PVE: pve-manager, Network.pm. The kernel answers at once: this
- * runs on the loop. */
+/* GET /nodes/N/network: the interfaces the kernel has and those that Holm is configured to make, with pending changes.
+ * PVE: pve-manager, Network.pm. The kernel is asked in a pool thread. */
+#include "api/network.h"
+
 #include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
 
-#include "api/common.h"
-
-struct interface {
-    const char *name;
-    unsigned flags;
-    char address[INET_ADDRSTRLEN], address6[INET6_ADDRSTRLEN], netmask[INET_ADDRSTRLEN];
-    unsigned prefix, prefix6;
+struct listing {
+    struct net_link *links;
+    size_t n;
+    const char *type;
 };
 
-#define INTERFACES_MAX 1024u
-
-static unsigned prefix_length(const unsigned char *mask, size_t n)
+/* PVE's words; NULL for what it does not list (loopback, taps of guests and what belongs to them). */
+static const char *type_of(const struct net_link *l)
 {
-    unsigned bits = 0;
-
-    for (size_t i = 0; i < n; i++)
-        bits += (unsigned)__builtin_popcount(mask[i]);
-    return bits;
-}
-
-static bool has_file(const char *interface, const char *name)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "/sys/class/net/%.40s/%s", interface, name);
-    return access(path, F_OK) == 0;
-}
-
-/* PVE's words; NULL for what it does not list (loopback, taps of guests). */
-static const char *type_of(const struct interface *i)
-{
-    if (i->flags & IFF_LOOPBACK)
+    if (l->flags & IFF_LOOPBACK || streq(l->kind, "tun") || streq(l->kind, "ifb"))
         return NULL;
-    if (has_file(i->name, "bridge"))
-        return "bridge";
-    if (has_file(i->name, "bonding"))
-        return "bond";
-    if (has_file(i->name, "tun_flags"))
-        return NULL;
-    return strchr(i->name, '.') ? "vlan" : "eth";
-}
-
-/* The first address of each family; link-local IPv6 does not count. */
-static void take_address(struct interface *i, const struct ifaddrs *a)
-{
-    if (a->ifa_addr->sa_family == AF_INET && !i->address[0] && a->ifa_netmask) {
-        const struct sockaddr_in *in = (const void *)a->ifa_addr, *mask = (const void *)a->ifa_netmask;
-        inet_ntop(AF_INET, &in->sin_addr, i->address, sizeof(i->address));
-        inet_ntop(AF_INET, &mask->sin_addr, i->netmask, sizeof(i->netmask));
-        i->prefix = prefix_length((const unsigned char *)&mask->sin_addr, 4);
-    } else if (a->ifa_addr->sa_family == AF_INET6 && !i->address6[0] && a->ifa_netmask) {
-        const struct sockaddr_in6 *in = (const void *)a->ifa_addr, *mask = (const void *)a->ifa_netmask;
-        if (IN6_IS_ADDR_LINKLOCAL(&in->sin6_addr))
-            return;
-        inet_ntop(AF_INET6, &in->sin6_addr, i->address6, sizeof(i->address6));
-        i->prefix6 = prefix_length((const unsigned char *)&mask->sin6_addr, 16);
-    }
-}
-
-static size_t collect(const struct ifaddrs *list, struct interface *all, size_t cap)
-{
-    size_t n = 0;
-
-    for (const struct ifaddrs *a = list; a; a = a->ifa_next) {
-        size_t i = 0;
-        while (i < n && !streq(all[i].name, a->ifa_name))
-            i++;
-        if (i == n) {
-            if (n == cap)
-                break;
-            all[n++] = (struct interface){.name = a->ifa_name, .flags = a->ifa_flags};
-        }
-        if (a->ifa_addr)
-            take_address(&all[i], a);
-    }
-    return n;
-}
-
-static void write_interface(struct jw *w, const struct interface *i, const char *type)
-{
-    char cidr[INET6_ADDRSTRLEN + 8];
-
-    jw_object(w);
-    jw_kv_str(w, "iface", i->name);
-    jw_kv_str(w, "type", type);
-    jw_kv_int(w, "exists", 1);
-    jw_kv_int(w, "active", (i->flags & IFF_UP) != 0);
-    jw_kv_str(w, "method", i->address[0] ? "static" : "manual");
-    jw_kv_str(w, "method6", i->address6[0] ? "static" : "manual");
-    if (i->address[0]) {
-        jw_kv_str(w, "address", i->address);
-        jw_kv_str(w, "netmask", i->netmask);
-        snprintf(cidr, sizeof(cidr), "%s/%u", i->address, i->prefix);
-        jw_kv_str(w, "cidr", cidr);
-    }
-    if (i->address6[0]) {
-        jw_kv_str(w, "address6", i->address6);
-        jw_kv_int(w, "netmask6", i->prefix6);
-        snprintf(cidr, sizeof(cidr), "%s/%u", i->address6, i->prefix6);
-        jw_kv_str(w, "cidr6", cidr);
-    }
-    jw_object_end(w);
+    if (streq(l->kind, "bridge") || streq(l->kind, "bond") || streq(l->kind, "vlan"))
+        return l->kind;
+    return "eth";
 }
 
 static bool is_wanted(const char *wanted, const char *type)
@@ -120,24 +31,152 @@ static bool is_wanted(const char *wanted, const char *type)
     return streq(wanted, type);
 }
 
-int api_node_network_list(struct api_call *c, const struct api_node_network_list_args *a, struct err *e)
+static void write_address(struct jw *w, const char *cidr)
 {
-    struct interface *all = arena_alloc(&c->arena, INTERFACES_MAX * sizeof(*all));
-    struct ifaddrs *list;
-    int r = api_check_node(c, a->node, e);
+    struct in_addr mask;
+    char text[INET_ADDRSTRLEN];
+    const char *slash = strchr(cidr, '/');
+
+    if (!slash)
+        return;
+    unsigned prefix = (unsigned)strtoul(slash + 1, NULL, 10);
+    mask.s_addr = htonl(prefix ? ~UINT32_C(0) << (32 - prefix) : 0);
+    jw_kv_str(w, "cidr", cidr);
+    jw_key(w, "address");
+    jw_strn(w, cidr, (size_t)(slash - cidr));
+    jw_kv_str(w, "netmask", inet_ntop(AF_INET, &mask, text, sizeof(text)));
+}
+
+static void write_address6(struct jw *w, const char *cidr)
+{
+    const char *slash = strchr(cidr, '/');
+
+    if (!slash)
+        return;
+    jw_kv_str(w, "cidr6", cidr);
+    jw_key(w, "address6");
+    jw_strn(w, cidr, (size_t)(slash - cidr));
+    jw_kv_u64(w, "netmask6", strtoul(slash + 1, NULL, 10));
+}
+
+static void write_text(struct jw *w, const char *key, const char *value)
+{
+    if (value[0])
+        jw_kv_str(w, key, value);
+}
+
+void api_network_members(struct jw *w, const struct net_iface *i)
+{
+    jw_kv_str(w, "type", net_type_name(i->type));
+    jw_kv_str(w, "method", i->cidr[0] ? "static" : "manual");
+    jw_kv_str(w, "method6", i->cidr6[0] ? "static" : "manual");
+    write_address(w, i->cidr);
+    write_address6(w, i->cidr6);
+    write_text(w, "gateway", i->gateway);
+    write_text(w, "gateway6", i->gateway6);
+    write_text(w, "vlan-raw-device", i->raw_device);
+    write_text(w, "comments", i->comments);
+    write_text(w, "dhcp-range", i->dhcp_range);
+    if (i->type == NET_BRIDGE)
+        jw_kv_str(w, "bridge_ports", i->ports);
+    if (i->is_autostart)
+        jw_kv_int(w, "autostart", 1);
+    if (i->is_vlan_aware)
+        jw_kv_int(w, "bridge_vlan_aware", 1);
+    if (i->is_nat)
+        jw_kv_int(w, "nat", 1);
+    if (i->mtu)
+        jw_kv_u64(w, "mtu", i->mtu);
+    if (i->vlan_id)
+        jw_kv_u64(w, "vlan-id", i->vlan_id);
+}
+
+static void write_live(struct jw *w, const struct net_link *l, const char *type)
+{
+    jw_kv_str(w, "type", type);
+    jw_kv_str(w, "method", l->cidr[0] ? "static" : "manual");
+    jw_kv_str(w, "method6", l->cidr6[0] ? "static" : "manual");
+    write_address(w, l->cidr);
+    write_address6(w, l->cidr6);
+}
+
+/* What applying would do to it; NULL: nothing. */
+static const char *pending_of(const struct net_mgr *m, const char *name)
+{
+    const struct net_iface *now = net_config_find(net_mgr_active(m), name);
+    const struct net_iface *then = net_config_find(net_mgr_wanted(m), name);
+
+    if (!now || !then)
+        return now ? "delete" : then ? "new" : NULL;
+    return net_iface_is_equal(now, then) ? NULL : "change";
+}
+
+static void write_one(struct api_call *c, const char *name, const struct net_link *l, const char *type)
+{
+    const struct net_iface *i = net_config_find(net_mgr_wanted(c->api->networks), name);
+    const char *pending = pending_of(c->api->networks, name);
+    struct jw *w = &c->out;
+
+    jw_object(w);
+    jw_kv_str(w, "iface", name);
+    if (l)
+        jw_kv_int(w, "exists", 1);
+    if (l && l->flags & IFF_UP)
+        jw_kv_int(w, "active", 1);
+    if (i)
+        api_network_members(w, i);
+    else
+        write_live(w, l, type);
+    if (pending)
+        jw_kv_str(w, "pending", pending);
+    jw_object_end(w);
+}
+
+static int read_links(void *ctx, struct err *e)
+{
+    struct listing *l = ctx;
+
+    return net_links_snapshot(&l->links, &l->n, e);
+}
+
+static bool has_link(const struct listing *l, const char *name)
+{
+    for (size_t k = 0; k < l->n; k++)
+        if (streq(l->links[k].name, name))
+            return true;
+    return false;
+}
+
+static int write_list(struct api_call *c, void *ctx, int r, struct err *e)
+{
+    struct listing *l = ctx;
+    const struct net_config *wanted = net_mgr_wanted(c->api->networks);
 
     if (r < 0)
         return r;
-    if (!all || getifaddrs(&list) < 0)
-        return err_errno(e, errno ? errno : ENOMEM, "list network interfaces");
-    size_t n = collect(list, all, INTERFACES_MAX);
     jw_array(&c->out);
-    for (size_t i = 0; i < n; i++) {
-        const char *type = type_of(&all[i]);
-        if (type && is_wanted(a->type, type))
-            write_interface(&c->out, &all[i], type);
+    for (size_t k = 0; k < l->n; k++) {
+        const char *type = type_of(&l->links[k]);
+        if (type && is_wanted(l->type, type))
+            write_one(c, l->links[k].name, &l->links[k], type);
     }
+    for (size_t k = 0; k < wanted->n; k++)
+        if (!has_link(l, wanted->items[k].name) && is_wanted(l->type, net_type_name(wanted->items[k].type)))
+            write_one(c, wanted->items[k].name, NULL, NULL);
     jw_array_end(&c->out);
-    freeifaddrs(list);
+    free(l->links);
     return 0;
+}
+
+int api_node_network_list(struct api_call *c, const struct api_node_network_list_args *a, struct err *e)
+{
+    int r = api_check_node(c, a->node, e);
+    struct listing *l = r < 0 ? NULL : arena_alloc(&c->arena, sizeof(*l));
+
+    if (r < 0)
+        return r;
+    if (!l)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    *l = (struct listing){.type = a->type};
+    return api_offload(c, read_links, write_list, l);
 }

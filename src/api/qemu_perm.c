@@ -79,19 +79,35 @@ static int check_drive(struct change *ch, const char *key, const char *value, st
     return require_storage(ch, storage, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
 }
 
+/* Who uses a bridge, or one VLAN of it (PVE: GuestHelpers, check_vnet_access). */
+static int check_bridge(struct change *ch, const struct propstr *p, struct err *e)
+{
+    const char *bridge = propstr_get(p, "bridge"), *tag = propstr_get(p, "tag");
+    char path[AUTH_PATH_MAX];
+
+    if (!bridge)
+        return 0;
+    snprintf(path, sizeof(path), "/sdn/zones/localnetwork/%s%s%s", bridge, tag ? "/" : "", tag ? tag : "");
+    return api_require(ch->call, path, PRIV_M(SDN_USE), false, e);
+}
+
 static int check_net(struct change *ch, const char *key, const char *value, struct err *e)
 {
-    static const char *const refused[] = {"bridge", "tag", "trunks", "rate", "queues"};
+    static const char *const of_bridge[] = {"tag", "rate", "queues"};
     struct propstr p;
     int r = require_vm(ch, PRIV_M(VM_CONFIG_NETWORK), e);
 
     if (r == 0)
         r = propstr_parse(value, "model", &p, e);
-    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused); i++)
-        if (propstr_get(&p, refused[i]))
+    if (r < 0)
+        return r;
+    for (size_t i = 0; !propstr_get(&p, "bridge") && i < ARRAY_SIZE(of_bridge); i++)
+        if (propstr_get(&p, of_bridge[i]))
             return err_set(e, -EINVAL, "param.unsupported",
-                           "'%s' is not supported: interfaces are in user mode (leave bridge out)", refused[i]);
-    return r;
+                           "'%s' needs a bridge: without one the interface is in user mode", of_bridge[i]);
+    if (propstr_get(&p, "trunks"))
+        return err_set(e, -EINVAL, "param.unsupported", "'trunks' is not supported");
+    return check_bridge(ch, &p, e);
 }
 
 static int check_boot_file(struct change *ch, const char *value, struct err *e)

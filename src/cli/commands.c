@@ -129,6 +129,29 @@
         "create-subdirs", "create-subdirs", OPT_BOOL, "BOOL", NULL, "make the folders in it when they are missing"     \
     }
 
+#define NETWORK "/nodes/{node}/network"
+#define IFACE                                                                                                          \
+    {                                                                                                                  \
+        "IFACE", "iface", ARG_TEXT                                                                                     \
+    }
+#define NET_OPTS                                                                                                       \
+    {"type", "type", OPT_CHOICE, "TYPE", "bridge|eth|vlan", "kind of interface", true},                                \
+        {"cidr", "cidr", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv4 address"},                                              \
+        {"cidr6", "cidr6", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv6 address"},                                            \
+        {"gateway", "gateway", OPT_TEXT, "ADDRESS", NULL, "IPv4 default gateway"},                                     \
+        {"gateway6", "gateway6", OPT_TEXT, "ADDRESS", NULL, "IPv6 default gateway"},                                   \
+        {"ports", "bridge_ports", OPT_TEXT, "A,B", NULL, "interfaces that are ports of the bridge"},                   \
+        {"vlan-aware", "bridge_vlan_aware", OPT_BOOL, "BOOL", NULL, "guests may have a tag on this bridge"},           \
+        {"vlan-raw-device", "vlan-raw-device", OPT_TEXT, "IFACE", NULL, "what carries the VLAN"},                      \
+        {"vlan-id", "vlan-id", OPT_INT, "N", NULL, "number of the VLAN"},                                              \
+        {"mtu", "mtu", OPT_INT, "BYTES", NULL, "largest packet"},                                                      \
+        {"nat", "nat", OPT_BOOL, "BOOL", NULL, "guests reach other networks under the host's address"},                \
+        {"dhcp-range", "dhcp-range", OPT_TEXT, "FIRST-LAST", NULL, "addresses for guests by DHCP"},                    \
+        {"autostart", "autostart", OPT_BOOL, "BOOL", NULL, "for ifupdown: bring it up with the host"},                 \
+    {                                                                                                                  \
+        "comments", "comments", OPT_TEXT, "TEXT", NULL, "comment"                                                      \
+    }
+
 const struct cli_command command_table[] = {
     /* vm */
     {"vm", "list", .method = "GET", .path = "/cluster/resources", .fixed = "type=vm", .only = "type=qemu",
@@ -509,6 +532,33 @@ const struct cli_command command_table[] = {
      .method = "PUT", .path = "/cluster/options", .help = "Change the settings of all nodes.",
      .example = "holm cluster options set --next-id lower=1000,upper=2000"},
 
+    /* net */
+    {"net", "list", .method = "GET", .path = NETWORK, .columns = "iface,type,active,cidr,bridge_ports,pending",
+     .help = "List the interfaces of the host and the changes that wait to be applied.", .example = "holm net list"},
+    {"net", "show", ARGS(IFACE), .method = "GET", .path = NETWORK "/{iface}",
+     .help = "Show the configuration of an interface.", .example = "holm net show vmbr0"},
+    {"net", "init", ARGS({"BRIDGE", NULL, ARG_TEXT, true}),
+     OPTS({"subnet", NULL, OPT_TEXT, "NETWORK/BITS", NULL, "private network of the guests; 10.87.0.0/24 if not given"},
+          {"no-nat", NULL, OPT_FLAG, NULL, NULL, "guests reach only each other and the host"},
+          {"no-dhcp", NULL, OPT_FLAG, NULL, NULL, "guests get no addresses"}),
+     .help = "Make a bridge for guests, vmbr0 if not named, with NAT and DHCP, and apply it at once.",
+     .example = "holm net init vmbr0 --subnet 10.87.0.0/24", .run = net_init_run},
+    {"net", "remove", ARGS(IFACE), .help = "Remove an interface that Holm made, and apply it at once.",
+     .example = "holm net remove vmbr0 -y", .flags = CMD_ASKS, .run = net_remove_run},
+    {"net", "create", ARGS(IFACE), OPTS(NET_OPTS), .method = "POST", .path = NETWORK,
+     .help = "Plan a new interface; holm net apply makes it.",
+     .example = "holm net create vmbr1 --type bridge --cidr 10.1.0.1/24"},
+    {"net", "set", ARGS(IFACE),
+     OPTS(NET_OPTS, {"delete", "delete", OPT_TEXT, "KEYS", NULL, "settings to remove, with commas"}), .method = "PUT",
+     .path = NETWORK "/{iface}", .help = "Plan a change of an interface.",
+     .example = "holm net set vmbr1 --type bridge --mtu 9000"},
+    {"net", "delete", ARGS(IFACE), .method = "DELETE", .path = NETWORK "/{iface}",
+     .help = "Plan to remove an interface.", .example = "holm net delete vmbr1 -y", .flags = CMD_ASKS},
+    {"net", "apply", .method = "PUT", .path = NETWORK, .help = "Apply the planned changes, all or none of them.",
+     .example = "holm net apply", .flags = CMD_TASK},
+    {"net", "revert", .method = "DELETE", .path = NETWORK, .help = "Drop the planned changes.",
+     .example = "holm net revert -y", .flags = CMD_ASKS},
+
     /* audit */
     {"audit", "list",
      OPTS({"since", "since", OPT_INT, "SECONDS", NULL, "not before this time, seconds since 1970"},
@@ -564,6 +614,7 @@ const struct cli_noun noun_table[] = {
     {"storage", "storages and what is in them"},
     {"node", "the hosts"},
     {"cluster", "settings of all hosts"},
+    {"net", "bridges and other interfaces"},
     {"audit", "who changed what"},
     {"api", "any call of the API"},
     {"state", "the whole configuration of a stopped Holm"},

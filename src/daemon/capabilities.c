@@ -19,6 +19,7 @@ static const struct {
     {CAP_SETPCAP, "programs it starts give up the rest"},
     {CAP_SYS_CHROOT, "holm-front goes into an empty root"},
     {CAP_NET_BIND_SERVICE, "--listen with a port below 1024"},
+    {CAP_NET_ADMIN, "bridges, taps, addresses, and NAT by the programs it starts"},
     {CAP_SYS_ADMIN, "holm-pam makes a network and a process namespace for modules"},
     {CAP_AUDIT_WRITE, "PAM modules report logins to the kernel's audit"},
 };

@@ -11,7 +11,8 @@ struct options {
     unsigned port;
     char node[64];
     char libexec[4000];
-    const char *web; /* NULL: no page */
+    const char *interfaces; /* NULL, or where ifupdown reads the networks */
+    const char *web;        /* NULL: no page */
     unsigned n_fronts;
     uint32_t hsts_s; /* 0: no Strict-Transport-Security */
     bool is_verbose;

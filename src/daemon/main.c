@@ -27,6 +27,7 @@
 #include "engine/engine.h"
 #include "guest/guest.h"
 #include "guest/storages.h"
+#include "network/network.h"
 #include "task/pool.h"
 #include "task/task.h"
 #include "task/workers.h"
@@ -101,12 +102,20 @@ static void serve(void *arg)
                         (uint32_t)settings_u64(d->api.settings, SETTINGS_NODE, "startall-onboot-delay", 0));
 }
 
-static void reconcile(void *arg)
+static void reconcile_guests(void *arg)
 {
     struct daemon *d = arg;
 
     storage_mgr_sweep(d->api.storages);
     guest_mgr_reconcile(d->api.guests, serve, d);
+}
+
+/* Bridges first: guests that start with the host need them. */
+static void reconcile(void *arg)
+{
+    struct daemon *d = arg;
+
+    net_mgr_start(d->api.networks, reconcile_guests, d);
 }
 
 static void on_first_commit(void *arg, int r, uint64_t revision, const struct err *e)
@@ -275,6 +284,15 @@ static int open_all(struct daemon *d, struct err *e)
         r = task_mgr_new(a->base, a->state, a->pool, a->root_dir, a->node, &a->tasks, e);
     if (r == 0)
         r = storage_mgr_new(a->base, a->state, a->root_dir, a->node, &a->storages, e);
+    struct net_env net = {.base = a->base,
+                          .state = a->state,
+                          .pool = a->pool,
+                          .tasks = a->tasks,
+                          .root_dir = a->root_dir,
+                          .interfaces_path = d->options.interfaces,
+                          .instance = d->instance};
+    if (r == 0)
+        r = net_mgr_new(&net, &a->networks, e);
     if (r < 0)
         return r;
     task_mgr_set_steps(a->tasks, guest_step_types, a->storages);
@@ -312,6 +330,7 @@ static void close_all(struct daemon *d)
         any = workers_drain(a->fetchers) || any;
         any = workers_drain(a->probers) || any;
         any = audit_drain(a->audit) || any;
+        any = net_mgr_drain(a->networks) || any;
         if (!pool_drain(a->pool) && !any)
             break;
     }
@@ -327,6 +346,7 @@ static void close_all(struct daemon *d)
     password_gate_free(a->pam_passwords);
     pool_free(a->pool);
     guest_mgr_free(a->guests);
+    net_mgr_free(a->networks);
     task_mgr_free(a->tasks);
     storage_mgr_free(a->storages);
     lasting_free(a->lasting);

@@ -13,6 +13,11 @@ const struct daemon_option daemon_options[] = {
      "browsers shall use this host by https only, so long (default 0: not said; needs a certificate that browsers "
      "trust)",
      's'},
+    {"interfaces", "FILE",
+     "also write the networks to this file, for ifupdown (default: no file): /etc/network/interfaces.d/holm brings "
+     "them "
+     "up before Holm itself",
+     'i'},
     {"verbose", NULL, "log debug messages", 'v'},
     {"version", NULL, "print the version", 'V'},
     {"help", NULL, "print this", 'h'},

@@ -124,6 +124,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
             r = parse_count("--fronts", optarg, 1, FRONTS_MAX, &o.n_fronts, e);
         else if (c == 's')
             r = parse_count("--hsts", optarg, 0, HSTS_MAX_S, &o.hsts_s, e);
+        else if (c == 'i')
+            o.interfaces = optarg;
         else if (c == 'v')
             o.is_verbose = true;
         else if (c == 'V')

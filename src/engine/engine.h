@@ -55,12 +55,14 @@ struct engine_disk {
     char serial[61];
 };
 
+#define ENGINE_QUEUES_MAX 16u
 struct engine_net {
     char key[16]; /* "net0" */
     unsigned index;
     const char *model; /* "virtio" */
     char mac[18];
-    int tap_fd; /* -1: user mode */
+    unsigned n_taps;                                              /* queues of a tap; 0: user mode */
+    int tap_fds[ENGINE_QUEUES_MAX], vhost_fds[ENGINE_QUEUES_MAX]; /* vhost: -1 where the host has none */
     bool is_link_down;
     uint32_t mtu;
 };

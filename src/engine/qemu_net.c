@@ -22,12 +22,23 @@ static const char *driver_of(const char *model)
     return NULL;
 }
 
+static int check_rate(const char *key, const char *value, struct err *e)
+{
+    char *end = NULL;
+    double rate = value ? strtod(value, &end) : 0;
+
+    if (value && (*end || !(rate >= 0 && rate <= 100000)))
+        return err_set(e, -EINVAL, "param.invalid", "%s: rate is a number of megabytes a second", key);
+    return 0;
+}
+
 /* bridge, tag and firewall are the host's side: not of this engine. */
 int qemu_check_net(const char *key, const char *value, struct err *e)
 {
-    static const char *const refused[] = {"queues", "rate", "trunks", "ne2k_isa"};
+    static const char *const refused[] = {"trunks", "ne2k_isa"};
+    static const char *const of_bridge[] = {"tag", "rate", "queues"};
     struct propstr p;
-    uint64_t mtu;
+    uint64_t mtu, queues;
     int r = propstr_parse(value, "model", &p, e);
 
     if (r < 0)
@@ -35,28 +46,63 @@ int qemu_check_net(const char *key, const char *value, struct err *e)
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (propstr_get(&p, refused[i]))
             return qemu_unsupported(e, key, "%s", refused[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(of_bridge) && !propstr_get(&p, "bridge"); i++)
+        if (propstr_get(&p, of_bridge[i]))
+            return qemu_unsupported(e, key, "%s without bridge", of_bridge[i]);
     const char *model = propstr_get(&p, "model");
     if (model && !driver_of(model))
         return qemu_unsupported(e, key, "model %.32s", model);
     r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
     if (r == 0 && mtu > 65520)
         r = err_set(e, -EINVAL, "param.invalid", "%s: mtu is at most 65520", key);
+    if (r == 0)
+        r = propstr_get_u64(&p, "queues", 0, &queues, e);
+    if (r == 0 && queues > ENGINE_QUEUES_MAX)
+        return qemu_unsupported(e, key, "queues above %u", ENGINE_QUEUES_MAX);
+    return r < 0 ? r : check_rate(key, propstr_get(&p, "rate"), e);
+}
+
+/* "20:21:22": the descriptors' numbers in QEMU. */
+static int add_fds(struct qemu_build *q, const int *fds, unsigned n, char *dst, size_t cap, struct err *e)
+{
+    int number, r = 0;
+    size_t at = 0;
+
+    for (unsigned i = 0; r == 0 && i < n; i++) {
+        r = qemu_add_fd(q, fds[i], &number, e);
+        if (r == 0)
+            at += (size_t)snprintf(dst + at, cap - at, "%s%d", i ? ":" : "", number);
+    }
     return r;
+}
+
+static int add_tap(struct qemu_build *q, const struct engine_net *n, struct err *e)
+{
+    char taps[ENGINE_QUEUES_MAX * 4], vhosts[ENGINE_QUEUES_MAX * 4];
+    const char *s = n->n_taps > 1 ? "s" : "";
+    bool has_vhost = streq(n->model, "virtio");
+
+    for (unsigned i = 0; i < n->n_taps; i++)
+        has_vhost = has_vhost && n->vhost_fds[i] >= 0;
+    int r = add_fds(q, n->tap_fds, n->n_taps, taps, sizeof(taps), e);
+    if (r == 0 && has_vhost)
+        r = add_fds(q, n->vhost_fds, n->n_taps, vhosts, sizeof(vhosts), e);
+    if (r < 0)
+        return r;
+    if (has_vhost)
+        qemu_argf(q, "tap,id=%s,fd%s=%s,vhost=on,vhostfd%s=%s", n->key, s, taps, s, vhosts);
+    else
+        qemu_argf(q, "tap,id=%s,fd%s=%s", n->key, s, taps);
+    return 0;
 }
 
 static int add_backend(struct qemu_build *q, const struct engine_net *n, struct err *e)
 {
-    int number, r;
-
     qemu_arg(q, "-netdev");
-    if (n->tap_fd < 0) {
-        qemu_argf(q, "user,id=%s", n->key);
-        return 0;
-    }
-    r = qemu_add_fd(q, n->tap_fd, &number, e);
-    if (r == 0)
-        qemu_argf(q, "tap,id=%s,fd=%d", n->key, number);
-    return r;
+    if (n->n_taps)
+        return add_tap(q, n, e);
+    qemu_argf(q, "user,id=%s", n->key);
+    return 0;
 }
 
 static int add_net(struct qemu_build *q, const struct engine_net *n, struct err *e)
@@ -82,6 +128,11 @@ static int add_net(struct qemu_build *q, const struct engine_net *n, struct err 
     /* 1 means "as the bridge", which the tap has already. */
     if (n->mtu > 1 && streq(n->model, "virtio"))
         jw_kv_u64(&d.w, "host_mtu", n->mtu);
+    if (n->n_taps > 1) {
+        jw_key(&d.w, "mq");
+        jw_bool(&d.w, true);
+        jw_kv_u64(&d.w, "vectors", 2 * n->n_taps + 2);
+    }
     qemu_device_end(q, &d);
     return r;
 }

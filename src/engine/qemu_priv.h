@@ -27,7 +27,7 @@ enum qemu_kind {
     QEMU_NET,
     QEMU_PANIC,
     QEMU_USB_INPUT, /* controller of the tablet */
-    QEMU_BRIDGE, /* index = its number, from 1 */
+    QEMU_BRIDGE,    /* index = its number, from 1 */
     QEMU_IOMMU,
     QEMU_AUDIO,
     QEMU_WATCHDOG,

@@ -18,12 +18,12 @@ static const struct run {
     unsigned first_index, count;
     unsigned bridge, first_slot;
 } runs[] = {
-    {QEMU_VGA, 0, 1, 0, 0x02},   {QEMU_BALLOON, 0, 1, 0, 0x03},     {QEMU_RNG, 0, 1, 0, 0x04},
-    {QEMU_AGENT, 0, 1, 0, 0x05}, {QEMU_SCSI, 0, 1, 0, 0x06},        {QEMU_SCSI, 1, 4, 2, 0x09},
-    {QEMU_SATA, 0, 1, 0, 0x07},  {QEMU_VIRTIO, 0, 8, 0, 0x08},      {QEMU_VIRTIO, 8, 8, 2, 0x01},
-    {QEMU_NET, 0, 6, 0, 0x10},   {QEMU_NET, 6, 26, 1, 0x01},        {QEMU_BRIDGE, 1, QEMU_BRIDGES, 0, 0x16},
-    {QEMU_PANIC, 0, 1, 0, 0x19}, {QEMU_SCSI_SINGLE, 0, 1, 0, 0x06}, {QEMU_SCSI_SINGLE, 1, 30, 3, 0x01},
-    {QEMU_IOMMU, 0, 1, 0, 0x1c}, {QEMU_AUDIO, 0, 1, 0, 0x1d},       {QEMU_WATCHDOG, 0, 1, 0, 0x1e},
+    {QEMU_VGA, 0, 1, 0, 0x02},       {QEMU_BALLOON, 0, 1, 0, 0x03},     {QEMU_RNG, 0, 1, 0, 0x04},
+    {QEMU_AGENT, 0, 1, 0, 0x05},     {QEMU_SCSI, 0, 1, 0, 0x06},        {QEMU_SCSI, 1, 4, 2, 0x09},
+    {QEMU_SATA, 0, 1, 0, 0x07},      {QEMU_VIRTIO, 0, 8, 0, 0x08},      {QEMU_VIRTIO, 8, 8, 2, 0x01},
+    {QEMU_NET, 0, 6, 0, 0x10},       {QEMU_NET, 6, 26, 1, 0x01},        {QEMU_BRIDGE, 1, QEMU_BRIDGES, 0, 0x16},
+    {QEMU_PANIC, 0, 1, 0, 0x19},     {QEMU_SCSI_SINGLE, 0, 1, 0, 0x06}, {QEMU_SCSI_SINGLE, 1, 30, 3, 0x01},
+    {QEMU_IOMMU, 0, 1, 0, 0x1c},     {QEMU_AUDIO, 0, 1, 0, 0x1d},       {QEMU_WATCHDOG, 0, 1, 0, 0x1e},
     {QEMU_USB_INPUT, 0, 1, 0, 0x1a},
 };
 

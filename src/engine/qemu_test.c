@@ -163,8 +163,15 @@ static void test_drives(void **state)
 static void test_nets(void **state)
 {
     struct engine_net nets[] = {
-        {.key = "net0", .model = "virtio", .mac = "BC:24:11:00:00:01", .tap_fd = -1, .mtu = 1400},
-        {.key = "net7", .index = 7, .model = "e1000", .mac = "BC:24:11:00:00:02", .tap_fd = 8, .is_link_down = true},
+        {.key = "net0", .model = "virtio", .mac = "BC:24:11:00:00:01", .mtu = 1400},
+        {.key = "net7",
+         .index = 7,
+         .model = "e1000",
+         .mac = "BC:24:11:00:00:02",
+         .n_taps = 1,
+         .tap_fds = {8},
+         .vhost_fds = {-1},
+         .is_link_down = true},
     };
     struct engine_vm vm = small_vm();
     struct engine_launch l;
@@ -221,9 +228,9 @@ static void test_slots_never_clash(void **state)
     static const struct {
         enum qemu_kind kind;
         unsigned first, n;
-    } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1}, {QEMU_RNG, 0, 1},          {QEMU_AGENT, 0, 1},
-               {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},    {QEMU_VIRTIO, 0, 16},      {QEMU_NET, 0, 32},
-               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},   {QEMU_SCSI_SINGLE, 1, 30}, {QEMU_IOMMU, 0, 1},
+    } all[] = {{QEMU_VGA, 0, 1},    {QEMU_BALLOON, 0, 1},  {QEMU_RNG, 0, 1},          {QEMU_AGENT, 0, 1},
+               {QEMU_SCSI, 0, 5},   {QEMU_SATA, 0, 1},     {QEMU_VIRTIO, 0, 16},      {QEMU_NET, 0, 32},
+               {QEMU_BRIDGE, 1, 3}, {QEMU_PANIC, 0, 1},    {QEMU_SCSI_SINGLE, 1, 30}, {QEMU_IOMMU, 0, 1},
                {QEMU_AUDIO, 0, 1},  {QEMU_WATCHDOG, 0, 1}, {QEMU_USB_INPUT, 0, 1}};
     bool used[QEMU_BRIDGES + 1][32] = {{[0] = true, [1] = true, [31] = true}};
     struct qemu_addr a;
@@ -389,7 +396,11 @@ static void test_refusals(void **state)
         {"ide0", "local:1/a,ro=1", "param.unsupported"},
         {"virtio0", "none,media=cdrom", "param.unsupported"},
         {"net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1", NULL},
+        {"net0", "virtio,bridge=vmbr0,rate=10.5,queues=4,tag=5", NULL},
         {"net0", "virtio,rate=10", "param.unsupported"},
+        {"net0", "virtio,bridge=vmbr0,rate=-1", "param.invalid"},
+        {"net0", "virtio,bridge=vmbr0,queues=17", "param.unsupported"},
+        {"net0", "virtio,bridge=vmbr0,trunks=5", "param.unsupported"},
         {"net0", "model=ne2k_isa", "param.unsupported"},
         {"net32", "virtio", "param.unsupported"},
         {"machine", "q35,viommu=intel,aw-bits=48", NULL},
@@ -641,7 +652,7 @@ static void kitchen_sink(const char *machine, const char *scsihw)
     for (size_t i = 0; i < ARRAY_SIZE(disks); i++)
         disks[i].fd = disks[i].is_cdrom ? -1 : image_fd(disks[i].is_read_only);
     for (unsigned i = 0; i < ARRAY_SIZE(models); i++) {
-        nets[i] = (struct engine_net){.index = i, .model = models[i], .tap_fd = -1, .mtu = 1400};
+        nets[i] = (struct engine_net){.index = i, .model = models[i], .mtu = 1400};
         snprintf(nets[i].key, sizeof(nets[i].key), "net%u", i);
         snprintf(nets[i].mac, sizeof(nets[i].mac), "BC:24:11:00:00:%02X", i);
     }

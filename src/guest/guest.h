@@ -62,6 +62,7 @@ struct guest {
     uint64_t cpu_ticks, cpu_sample_ms, rss_bytes;
     double cpu_fraction; /* of its CPUs */
     uint64_t disk_read, disk_write, net_in, net_out;
+    uint32_t net_round; /* of the last sample that saw a tap of it */
 };
 
 struct guest_env {

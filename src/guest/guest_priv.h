@@ -22,6 +22,8 @@ struct guest_mgr {
     uint8_t *uid_slots;      /* bit per slot: in use */
     char cgroup_dir[512];    /* where guest cgroups are made, "" = none */
     struct event *sampler;
+    bool is_counting; /* a job of counters.c is under way */
+    uint32_t net_round;
     /* reconcile */
     size_t n_reconciling;
     bool is_reconciling;
@@ -117,6 +119,9 @@ struct launch_job {
 };
 void launch_run(void *job); /* pool thread */
 void launch_job_free(struct launch_job *j);
+
+/* counters.c */
+void guest_counters_sample(struct guest_mgr *m);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

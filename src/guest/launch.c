@@ -14,9 +14,11 @@
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
 #include "guest/limits.h"
+#include "network/network.h"
 
 #define LAUNCH_DISKS_MAX 64u
 #define LAUNCH_NETS_MAX  32u
+_Static_assert(ENGINE_QUEUES_MAX == NET_QUEUES_MAX, "a tap fits an interface");
 
 enum { FD_DIR = 3, FD_CONTROL = 4, FD_LAUNCH = 5, FD_LOCK = 6 };
 
@@ -111,10 +113,43 @@ static const char *const net_models[] = {"virtio",        "e1000",         "e100
                                          "e1000-82540em", "e1000-82544gc", "e1000-82545em", "i82551",  "i82557b",
                                          "i82559er",      "ne2k_pci",      "ne2k_isa",      "pcnet"};
 
+/* bridge=: a tap of this guest's own on it. Without: QEMU's user mode. */
+static int add_tap(struct launch *l, struct engine_net *n, const struct propstr *p, struct err *e)
+{
+    const char *rate = propstr_get(p, "rate");
+    struct net_tap_spec s = {.instance = l->job->mgr->env.instance,
+                             .vmid = l->job->vmid,
+                             .index = n->index,
+                             .owner = guest_uid(l->job->mgr, l->job->uid_slot),
+                             .bridge = propstr_get(p, "bridge"),
+                             .mtu = n->mtu > 1 ? n->mtu : 0};
+    uint64_t queues, tag;
+    struct net_tap t;
+
+    if (!s.bridge)
+        return 0;
+    int r = propstr_get_u64(p, "queues", 1, &queues, e);
+    if (r == 0)
+        r = propstr_get_u64(p, "tag", 0, &tag, e);
+    if (r < 0)
+        return r;
+    s.n_queues = streq(n->model, "virtio") && queues > 1 ? (unsigned)queues : 1;
+    s.tag = (uint16_t)tag;
+    s.rate_bytes_s = rate ? (uint64_t)(strtod(rate, NULL) * 1024 * 1024) : 0;
+    r = net_tap_open(&s, &t, e);
+    if (r < 0)
+        return r;
+    n->n_taps = t.n;
+    memcpy(n->tap_fds, t.fds, sizeof(n->tap_fds));
+    memcpy(n->vhost_fds, t.vhost_fds, sizeof(n->vhost_fds));
+    n->mtu = n->mtu == 1 ? t.mtu : n->mtu;
+    return 0;
+}
+
 /* "virtio=MAC,…" or "model=virtio,macaddr=MAC,…". */
 static int add_net(struct launch *l, const struct config_item *it, struct err *e)
 {
-    struct engine_net n = {.tap_fd = -1, .model = "virtio"};
+    struct engine_net n = {.model = "virtio"};
     struct propstr p;
     uint64_t mtu = 0;
 
@@ -140,6 +175,9 @@ static int add_net(struct launch *l, const struct config_item *it, struct err *e
         return err_set(e, -EINVAL, "param.invalid", "%s: not a valid network interface", it->key);
     n.mtu = (uint32_t)mtu;
     n.index = (unsigned)strtoul(it->key + 3, NULL, 10);
+    r = add_tap(l, &n, &p, e);
+    if (r < 0)
+        return err_wrap(e, r, "%s", it->key);
     l->nets[l->n_nets++] = n;
     return 0;
 }
@@ -337,6 +375,11 @@ void launch_run(void *arg)
     close_fd(l.vm.efi_code_fd);
     close_fd(l.vm.efi_vars_fd);
     close_fd(l.vm.tpm_fd);
+    for (size_t i = 0; i < l.n_nets; i++)
+        for (unsigned k = 0; k < l.nets[i].n_taps; k++) {
+            close_fd(l.nets[i].tap_fds[k]);
+            close_fd(l.nets[i].vhost_fds[k]);
+        }
     close_fd(l.kernel_fd);
     close_fd(l.initrd_fd);
     close_fd(l.dir_fd);
@@ -347,6 +390,8 @@ void launch_run(void *arg)
         j->result.control_fd = l.pair[0];
     else
         close_fd(l.pair[0]);
+    if (j->r < 0)
+        net_tap_sweep(j->mgr->env.instance, j->vmid);
     if (j->r < 0 && l.has_rundir && rundir_clear(j->mgr, j->vmid, 1000, &ignored) < 0)
         j->err.hint[0] = 0; /* the next start of the daemon clears it */
     if (j->r < 0 && l.vm.tpm_fd >= 0 && attach_release(storages(&l), config_get(&j->config, "tpmstate0"), &ignored) < 0)

@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
+#include "network/network.h"
 #include "task/pool.h"
 
 #define CLEAR_TIMEOUT_MS 5000u
@@ -39,6 +40,8 @@ static void clear_in_thread(void *ctx)
     c->r = rundir_clear(c->mgr, c->vmid, CLEAR_TIMEOUT_MS, &c->err);
     if (c->r == 0 && c->tpm && attach_release(c->mgr->env.storages, c->tpm, &e) < 0)
         log_err(LOG_WARN, &e, "guest %u", c->vmid);
+    if (c->r == 0)
+        net_tap_sweep(c->mgr->env.instance, c->vmid);
 }
 
 static void clear_again(evutil_socket_t fd, short what, void *ctx);

@@ -36,8 +36,6 @@ static void on_stats(void *arg, int r, const void *payload, size_t n, const stru
     if (r == 0 && g) {
         g->disk_read = stat_value(payload, n, "diskread");
         g->disk_write = stat_value(payload, n, "diskwrite");
-        g->net_in = stat_value(payload, n, "netin");
-        g->net_out = stat_value(payload, n, "netout");
     }
     free(q);
 }
@@ -70,6 +68,7 @@ void guest_sampler_tick(evutil_socket_t fd, short what, void *arg)
     for (size_t i = 0; i < m->n; i++)
         if (m->guests[i]->state == GUEST_RUNNING)
             sample(m, m->guests[i]);
+    guest_counters_sample(m);
 }
 
 uint64_t guest_memory_used(const struct guest *g)

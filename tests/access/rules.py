@@ -110,6 +110,15 @@ def _drive(world, who, request, key, value):
     return _volume(world, who, request, file)
 
 
+def _bridge(world, who, value):
+    """Who puts a guest on a bridge, or into one VLAN of it, may use that."""
+    options = dict(item.partition("=")[::2] for item in value.split(","))
+    if "bridge" not in options:
+        return None
+    path = f"/sdn/zones/localnetwork/{options['bridge']}" + (f"/{options['tag']}" if "tag" in options else "")
+    return need(world, who, path, ["SDN.Use"])
+
+
 def config_key(world, who, request, key, value):
     """May this key get this value (None: be removed)? request: vmid, pool, is_create, and current, the keys' values."""
     if DRIVE.fullmatch(key):
@@ -125,6 +134,8 @@ def config_key(world, who, request, key, value):
     check = _need_vm(world, who, request, [rule])
     if check is None and key in ALSO:
         return need(world, who, *ALSO[key])
+    if check is None and key_rule(key) == NETWORK and value:
+        return _bridge(world, who, value)
     if check is None and key in ("kernel", "initrd") and value:
         return _volume(world, who, request, value)
     return check

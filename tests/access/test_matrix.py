@@ -31,7 +31,7 @@ def routes():
 # --- what is asked of each route: parameters (several: several requests) and how it is made harmless ---
 
 PATH = {"vmid": GUEST, "storage": "local", "userid": TARGET, "tokenid": "spare", "groupid": "team", "roleid": "Spare",
-        "poolid": TOP, "realm": "pve", "id": "none"}
+        "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0"}
 NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
     "POST /access/ticket": [{"username": "nobody@pve", "password": "PVE:none"}],
@@ -57,6 +57,7 @@ REQUESTS = {
     "PUT /pools/{poolid}": [{"comment": "x"}],
     "POST /nodes/{node}/qemu": [{"vmid": NEW, "dry-run": 1}, {"vmid": NEW, "pool": POOL, "dry-run": 1},
                                 {"vmid": NEW, "scsi0": "local:1", "dry-run": 1},
+                                {"vmid": NEW, "net0": "virtio,bridge=vmbr0", "dry-run": 1},
                                 {"vmid": NEW, "cores": 2, "memory": 64, "pool": POOL, "dry-run": 1}],
     "DELETE /nodes/{node}/qemu/{vmid}": [{"dry-run": 1}],
     "PUT /nodes/{node}/qemu/{vmid}/config": [{"vmid": PLAIN, "cores": 2, "dry-run": 1}, {"vmid": GUEST, "delete": "cores"},
@@ -90,6 +91,12 @@ REQUESTS = {
     "PUT /nodes/{node}/config": [{"wakeonlan": "02:00:00:00:00:01"}],
     "PUT /cluster/options": [{"migration": "secure"}],
     "DELETE /nodes/{node}/tasks/{upid}": [{}],  # it has ended
+    # Networks: of a kind that is refused, of an interface that is not there, nothing to apply.
+    "POST /nodes/{node}/network": [{"iface": "bond0", "type": "bond"}],
+    "PUT /nodes/{node}/network": [{}],
+    "DELETE /nodes/{node}/network": [{}],
+    "PUT /nodes/{node}/network/{iface}": [{"type": "bridge"}],
+    "DELETE /nodes/{node}/network/{iface}": [{}],
     # Realms and second factors: what is named is there already, or is not.
     "POST /access/domains": [{"realm": "pve", "type": "pve"}],
     "PUT /access/domains/{realm}": [{"comment": "x", "digest": "0" * 40}],

@@ -1,0 +1,434 @@
+"""Networks of the host: bridges that Holm makes, guests on them, NAT and DHCP. All of it in a network namespace that this
+process enters first, so that nothing of the host is seen or changed."""
+import glob
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+
+from lib import facts, guests, netns, procs
+from lib.client import ApiError
+from lib.console import Console
+from lib.holm import Node
+from lib.tap import main, test
+from lib.wait import slow, wait_for
+
+NET = "/nodes/{node}/network"
+
+
+def instance(node):
+    with open(node.path("var/instance"), encoding="ascii") as f:
+        return f"{int(f.read()):04x}"
+
+
+def tap(node, vmid, index=0):
+    return f"h{instance(node)}{vmid}{index}"
+
+
+def listed(node):
+    return {i["iface"]: i for i in node.api.get(NET)}
+
+
+def refusal(call, *args, **kwargs):
+    """Text of a refused call, or of a task that failed."""
+    try:
+        call(*args, **kwargs)
+    except (ApiError, AssertionError) as e:
+        return str(e)
+    raise AssertionError(f"{args} {kwargs} was taken")
+
+
+def bridge(node, name, **more):
+    node.api.post(NET, iface=name, type="bridge", **more)
+
+
+def apply(node):
+    return node.api.run("PUT", NET)
+
+
+def clear(node):
+    """No networks of Holm's, nothing pending."""
+    node.api.delete(NET)
+    for name in listed(node):
+        if name.startswith("vmbr"):
+            node.api.delete(f"{NET}/{name}")
+    apply(node)
+
+
+class Shell:
+    """A root shell on a guest's serial console."""
+
+    def __init__(self, node, vmid):
+        self.console = Console(node.api, node.vm(vmid))
+
+    def __enter__(self):
+        self.console.type("\n")
+        self.console.expect("login:", 90)
+        self.console.type("root\n")
+        self.console.expect("# ")
+        self.console.type("PS1=; stty -echo; echo re''ady\n")
+        self.console.expect("ready\r\n")
+        return self
+
+    def __exit__(self, *_):
+        self.console.type("exit\n")
+        self.console.close()
+
+    def run(self, command, timeout=60):
+        self.console.type(f"{command}; echo en''d=$?\n")
+        seen = self.console.expect("end=", timeout)
+        self.console.expect("\n")
+        return seen.removesuffix("end=")
+
+    def succeeds(self, command, timeout=60):
+        self.console.type(f"{command} >/dev/null 2>&1; echo en''d=$?.\n")
+        self.console.expect("end=", timeout)
+        return self.console.expect(".").rstrip(".") == "0"
+
+
+def start(node, vmid, **net):
+    guests.install_demo(node)
+    node.create(vmid, **{**guests.DEMO, "memory": 192, **net})
+    node.api.run("POST", node.vm(vmid, "/status/start"))
+
+
+# --- configuration ---
+
+@test(limit=60)
+def changes_wait_until_applied_or_dropped(node):
+    bridge(node, "vmbr5", cidr="10.5.0.1/24", cidr6="fd05::1/64", mtu=1400, comments="five", autostart=1)
+    assert listed(node)["vmbr5"]["pending"] == "new" and "exists" not in listed(node)["vmbr5"]
+    assert "vmbr5" not in netns.links()
+    node.api.delete(NET)
+    assert "vmbr5" not in listed(node)
+    bridge(node, "vmbr5", address="10.5.0.1", netmask="255.255.255.0", cidr6="fd05::1/64", mtu=1400, comments="five", autostart=1)
+    upid = apply(node)
+    assert ":srvreload:networking:" in upid, upid
+    assert netns.addresses("vmbr5") == ["10.5.0.1/24", "fd05::1/64"] and netns.links()["vmbr5"]["mtu"] == 1400
+    assert netns.links()["vmbr5"]["ifalias"] == f"holm-{instance(node)}" and "UP" in netns.links()["vmbr5"]["flags"]
+    one = node.api.get(f"{NET}/vmbr5")
+    assert one["cidr"] == "10.5.0.1/24" and one["netmask"] == "255.255.255.0" and one["comments"] == "five", one
+    assert "pending" not in listed(node)["vmbr5"] and listed(node)["vmbr5"]["active"] == 1
+    with open(node.path("etc/network/interfaces"), encoding="utf-8") as f:
+        assert re.search(r"auto vmbr5\niface vmbr5 inet static\n\taddress 10.5.0.1/24\n.*inet6 static\n\taddress fd05::1/64", f.read(), re.S)
+    node.api.put(f"{NET}/vmbr5", type="bridge", cidr="10.5.1.1/24", delete="cidr6,mtu")
+    assert listed(node)["vmbr5"]["pending"] == "change" and netns.addresses("vmbr5") == ["10.5.0.1/24", "fd05::1/64"]
+    apply(node)
+    assert netns.addresses("vmbr5") == ["10.5.1.1/24"]
+    node.api.delete(f"{NET}/vmbr5")
+    assert listed(node)["vmbr5"]["pending"] == "delete" and "vmbr5" in netns.links()
+    apply(node)
+    assert "vmbr5" not in netns.links() and "vmbr5" not in listed(node)
+
+
+@test(limit=60)
+def what_is_not_holms_is_left_alone(node):
+    netns.ip("link", "add", "vmbr8", "type", "bridge")
+    netns.ip("link", "add", "nic0", "type", "veth", "peer", "name", "nic0p")
+    netns.ip("address", "add", "192.0.2.5/24", "dev", "nic0")
+    try:
+        bridge(node, "vmbr8", cidr="10.8.0.1/24")
+        assert "was not made by Holm" in refusal(apply, node)
+        assert not netns.addresses("vmbr8")
+        node.api.delete(NET)
+        # A port that carries the host's address would cut off who uses it.
+        bridge(node, "vmbr6", bridge_ports="nic0")
+        assert "'nic0' has the address 192.0.2.5/24" in refusal(apply, node)
+        assert "vmbr6" not in netns.links() and "master" not in netns.links()["nic0"]
+        netns.ip("address", "del", "192.0.2.5/24", "dev", "nic0")
+        apply(node)
+        assert netns.links()["nic0"]["master"] == "vmbr6"
+        # An address for an interface of the host: what somebody else gave it stays.
+        node.api.put(f"{NET}/vmbr6", type="bridge", delete="bridge_ports")
+        node.api.post(NET, iface="nic0", type="eth", cidr="192.0.2.9/24")
+        netns.ip("address", "add", "198.51.100.1/24", "dev", "nic0")
+        apply(node)
+        assert "master" not in netns.links()["nic0"]
+        assert netns.addresses("nic0") == ["192.0.2.9/24", "198.51.100.1/24"]
+        node.api.delete(f"{NET}/nic0")
+        apply(node)
+        assert netns.addresses("nic0") == ["198.51.100.1/24"] and "nic0" in netns.links()
+    finally:
+        netns.ip("link", "del", "vmbr8")
+        netns.ip("link", "del", "nic0", is_checked=False)
+        clear(node)
+
+
+@test(limit=60)
+def a_change_that_fails_is_taken_back(node):
+    bridge(node, "vmbr1", cidr="10.1.0.1/24")
+    apply(node)
+    # Bridges come in the order of their names: the second is made before the last one fails.
+    bridge(node, "vmbr2", cidr="10.2.0.1/24")
+    node.api.put(f"{NET}/vmbr1", type="bridge", cidr="10.1.0.2/24")
+    netns.ip("link", "add", "nic1", "type", "veth", "peer", "name", "nic1p")
+    bridge(node, "vmbr3", cidr="10.3.0.1/24", gateway="203.0.113.1")  # not reachable from there
+    try:
+        assert "gateway" in refusal(apply, node)
+        assert netns.addresses("vmbr1") == ["10.1.0.1/24"] and not {"vmbr2", "vmbr3"} & set(netns.links())
+        assert listed(node)["vmbr2"]["pending"] == "new", "the plan is still there to be corrected"
+    finally:
+        netns.ip("link", "del", "nic1")
+        clear(node)
+
+
+@test(limit=60)
+def names_and_values_of_strangers_are_refused(node):
+    hostile = ["../../etc", "a/b", "vmbr0;reboot", "vmbr 0", "-rf", "lo", "all", "x" * 16, "vmbr\n0", "h00011000", "%n%n",
+               "vmbr0:1", "ünicode", "a\"b", "$(id)"]
+    for name in hostile:
+        refusal(node.api.post, NET, iface=name, type="bridge")
+        if ";" not in name:  # that separates names
+            refusal(node.api.post, NET, iface="vmbr4", type="bridge", bridge_ports=name)
+    for bad in [{"cidr": "10.0.0.1/33"}, {"cidr": "10.0.0.1"}, {"cidr": "::1/64"}, {"address": "10.0.0.1"}, {"mtu": 100},
+                {"nat": 1}, {"gateway": "10.0.0.1"}, {"cidr": "10.0.0.1/24", "dhcp-range": "10.1.0.1-10.1.0.9"},
+                {"cidr": "10.0.0.1/24", "dhcp-range": "10.0.0.1-10.0.0.9"}, {"cidr": "10.0.0.1/24", "dhcp-range": "a-b"},
+                {"cidr": "10.0.0.1/24", "dhcp-range": "10.0.0.5,10.0.0.9"}, {"slaves": "eth0"}, {"comments": "a\x1bb"},
+                {"comments": "x" * 600}, {"bridge_ports": "vmbr4"}, {"bridge_ports": " ".join(f"nic{i}" for i in range(60))}]:
+        refusal(node.api.post, NET, iface="vmbr4", type="bridge", **bad)
+    for kind in ("bond", "OVSBridge", "alias", "vnet"):
+        assert "not supported" in refusal(node.api.post, NET, iface="x1", type=kind)
+    for n in range(128):
+        bridge(node, f"b{n}")
+    assert "more than 128" in refusal(bridge, node, "b128")
+    node.api.delete(NET)
+    assert not netns.links() and not [i for i in listed(node) if i != "lo"]
+    only = node.restricted("auditor@pve", **{"/": "PVEAuditor"})
+    made = {"iface": "x1", "type": "bridge"}
+    for method, path, params in [("post", NET, made), ("put", NET, {}), ("delete", NET, {}), ("delete", f"{NET}/x1", {}),
+                                 ("put", f"{NET}/x1", {"type": "bridge"})]:
+        assert "Permission check failed" in refusal(getattr(only, method), path, **params)
+    assert only.get(NET) is not None
+    refusal(node.api.get, f"{NET}/none0")
+    refusal(node.nobody().get, NET)
+
+
+@test(limit=60)
+def a_second_copy_is_for_ifupdown():
+    with Node(options=["--interfaces", "/tmp/h-interfaces-test"]) as node:
+        try:
+            bridge(node, "vmbr1", autostart=1)
+            apply(node)
+            with open("/tmp/h-interfaces-test", encoding="utf-8") as f:
+                assert "auto vmbr1\niface vmbr1 inet manual\n\tbridge-ports none\n" in f.read()
+            clear(node)
+        finally:
+            os.unlink("/tmp/h-interfaces-test")
+
+
+@test(limit=90)
+def bridges_come_back_with_the_daemon(node):
+    bridge(node, "vmbr1", cidr="10.1.0.1/24")
+    apply(node)
+    node.stop()
+    netns.ip("link", "del", "vmbr1")
+    # What a daemon made that died before it could say so.
+    netns.ip("link", "add", "vmbr9", "type", "bridge")
+    netns.ip("link", "set", "vmbr9", "alias", f"holm-{instance(node)}")
+    netns.ip("link", "add", "vmbr7", "type", "bridge")  # somebody else's
+    node.start()
+    assert netns.addresses("vmbr1") == ["10.1.0.1/24"]
+    assert "vmbr9" not in netns.links() and "vmbr7" in netns.links()
+    netns.ip("link", "del", "vmbr7")
+    clear(node)
+
+
+# --- holm net ---
+
+def dnsmasq(node):
+    return [p for p in procs.of_root(node.root) if procs.name(p) == "dnsmasq"]
+
+
+@test(limit=90)
+def net_init_makes_a_network_and_remove_undoes_it(node):
+    assert not netns.forwards() and netns.nft() == ""
+    node.cli("net", "init")
+    assert netns.addresses("vmbr0") == ["10.87.0.1/24"] and netns.forwards()
+    rules = netns.nft()
+    assert f"table ip holm_{instance(node)}" in rules and 'oifname != "vmbr0" masquerade' in rules
+    first = wait_for(lambda: dnsmasq(node), 10, "dnsmasq")
+    assert procs.stat(first[0])[1] in "SR"
+    with open(f"/proc/{first[0]}/status", encoding="ascii") as f:
+        wait_for(lambda: not re.search(r"^Uid:\s+0\s", open(f"/proc/{first[0]}/status").read(), re.M), 10,
+                 "dnsmasq to become its own user")
+    # It lives on without holmd, is adopted, and comes back when it dies.
+    node.restart(is_killed=True)
+    assert dnsmasq(node) == first
+    procs.kill(first[0])
+    wait_for(lambda: dnsmasq(node) not in ([], first), 10, "a new dnsmasq")
+    assert node.cli("net", "list", "-o", "json").stdout.count("vmbr0") == 1
+    assert "already exists" in node.cli("net", "init", is_checked=False).stderr
+    node.cli("net", "create", "vmbr3", "--type", "bridge")
+    assert "pending" in node.cli("net", "remove", "vmbr0", "-y", is_checked=False).stderr
+    node.cli("net", "revert", "-y")
+    node.cli("net", "remove", "vmbr0", "-y")
+    assert not netns.links() and netns.nft() == "" and not netns.forwards()
+    wait_for(lambda: not dnsmasq(node), 10, "dnsmasq to end")
+    wait_for(lambda: not os.listdir(node.path("run/net")), 5, "its files to go")
+    assert node.orphans() == ""
+    assert "bits" in node.cli("net", "init", "--subnet", "10.0.0.0/30", is_checked=False).stderr
+    node.cli("net", "init", "vmbr1", "--subnet", "172.30.5.0/26", "--no-nat", "--no-dhcp")
+    assert netns.addresses("vmbr1") == ["172.30.5.1/26"] and netns.nft() == "" and not dnsmasq(node)
+    node.cli("net", "set", "vmbr1", "--type", "bridge", "--mtu", "1400")
+    node.cli("net", "apply")
+    assert netns.links()["vmbr1"]["mtu"] == 1400 and "172.30.5.1/26" in node.cli("net", "show", "vmbr1").stdout
+    node.cli("net", "delete", "vmbr1", "-y")
+    node.cli("net", "apply")
+    assert not netns.links()
+
+
+# --- guests ---
+
+def transfer(guest, is_from_guest, n_bytes):
+    """Seconds that so many bytes take between the guest and the host's end of the bridge."""
+    with socket.socket() as listener:
+        listener.bind(("10.87.0.1", 0))
+        listener.listen(1)
+        listener.settimeout(slow(30))
+        port = listener.getsockname()[1]
+        pipe = f"head -c {n_bytes} /dev/zero | nc 10.87.0.1 {port}" if is_from_guest else f"nc 10.87.0.1 {port} >/dev/null"
+        guest.console.type(f"{pipe}; echo en''d=$?\n")
+        peer, _ = listener.accept()
+        began = time.monotonic()
+        with peer:
+            peer.settimeout(slow(30))
+            if is_from_guest:
+                left = n_bytes
+                while left and (data := peer.recv(65536)):
+                    left -= len(data)
+                assert not left
+            else:
+                peer.sendall(bytes(n_bytes))
+                peer.shutdown(socket.SHUT_WR)
+                guest.console.expect("end=")
+    took = time.monotonic() - began
+    if is_from_guest:
+        guest.console.expect("end=")
+    return took
+
+
+@test(limit=60)
+def a_guest_without_its_bridge_does_not_start(node):
+    node.create(100, memory=64, net0="virtio,bridge=vmbr0")
+    why = refusal(node.api.run, "POST", node.vm(100, "/status/start"))
+    assert "bridge 'vmbr0' does not exist" in why, why
+    assert not os.listdir(node.path("run/guest")) and node.guest_state(100) == "stopped"
+    bridge(node, "vmbr0", mtu=1400)
+    apply(node)
+    for value, words in [("virtio,bridge=vmbr0,tag=5", "needs a VLAN-aware bridge"), ("virtio,bridge=vmbr0,mtu=9000", "more than the 1400")]:
+        node.api.put(node.vm(100, "/config"), net0=value)
+        assert words in refusal(node.api.run, "POST", node.vm(100, "/status/start"))
+    assert not [name for name in netns.links() if name.startswith("h")]
+    for bad in ("virtio,bridge=../x", "virtio,bridge=vmbr0;id", "virtio,rate=5", "virtio,tag=5", "virtio,queues=4",
+                "virtio,bridge=vmbr0,trunks=1;2", "virtio,bridge=vmbr0,queues=65", "virtio,bridge=vmbr0,tag=4095",
+                "virtio,bridge=averyveryverylongname"):
+        refusal(node.api.put, node.vm(100, "/config"), net0=bad)
+    node.remove(100)
+    clear(node)
+
+
+@test(limit=60)
+def vlans_need_a_kernel_that_has_them(node):
+    """Where the kernel filters VLANs a tagged tap is in its VLAN alone; elsewhere applying says so and changes nothing."""
+    bridge(node, "vmbr0", bridge_vlan_aware=1)
+    try:
+        apply(node)
+    except AssertionError as e:
+        assert "this kernel's bridges cannot filter VLANs" in str(e), e
+        assert not netns.links()
+    else:
+        node.create(100, memory=64, net0="virtio,bridge=vmbr0,tag=5")
+        node.api.run("POST", node.vm(100, "/status/start"))
+        shown = netns.run("bridge", "-j", "vlan", "show", "dev", tap(node, 100))
+        assert re.findall(r'"vlan":(\d+)', shown) == ["5"], shown
+        node.remove(100)
+    clear(node)
+
+
+def install_probe(node, name):
+    """The demo's initrd with vlan_probe.c in it, linked statically, as a volume of its own."""
+    guests.install_demo(node)
+    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply config link nat rtnl shape tap".split()]
+    base = [f for f in glob.glob(f"{facts.TOP}/src/base/*.c") if not f.endswith("_test.c")]
+    with tempfile.TemporaryDirectory() as folder:
+        netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
+                  f"{facts.TOP}/tests/system/vlan_probe.c", *network, *base, "-ljansson", "-lsodium", "-lm", "-lpthread",
+                  "-o", f"{folder}/probe")
+        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input=b"probe\n", capture_output=True, check=True)
+    with open(os.path.join(guests.demo_folder(), "initrd.img"), "rb") as f:
+        whole = f.read()
+    with open(node.path("var/storage/local/boot", name), "wb") as f:
+        f.write(whole + bytes(-len(whole) % 4) + more.stdout)
+
+
+@test(limit=180)
+def vlans_are_apart(node):
+    """In a guest, whose kernel has what this machine's may lack: five taps on a VLAN-aware bridge, in VLANs 5 5 6 1 1."""
+    install_probe(node, "probe.img")
+    node.create(100, **{**guests.DEMO, "initrd": "local:boot/probe.img"})
+    node.api.run("POST", node.vm(100, "/status/start"))
+    with Shell(node, 100) as guest:
+        said = guest.run("modprobe -a bridge 8021q tun; /probe", 90).replace("\r", "")
+    assert "0: 1\n1: 0\n2:\n3: 4\n4: 3\n" in said, said
+    assert "vmbr0 bridge holm-0007 \n" in said and "vmbr0.7 vlan holm-0007 10.7.0.1/24\n" in said, said
+    node.remove(100)
+
+
+@test(limit=180)
+def guests_reach_each_other_and_the_host(node):
+    node.cli("net", "init", "--subnet", "10.87.0.0/24")
+    wait_for(lambda: dnsmasq(node), 10, "dnsmasq")
+    start(node, 100, net0="virtio,bridge=vmbr0,firewall=1", net1="virtio,bridge=vmbr0,link_down=1")
+    start(node, 101, net0="virtio=BC:24:11:00:00:65,bridge=vmbr0,queues=2,mtu=1,rate=1", cores=2)
+    ifb = "i" + tap(node, 101)[1:]
+    assert ifb in netns.links() and "i" + tap(node, 100)[1:] not in netns.links()
+    taps = {tap(node, 100), tap(node, 100, 1), tap(node, 101)}
+    assert taps <= set(netns.links()) and all(netns.links()[t]["master"] == "vmbr0" for t in taps)
+    owner = {t: netns.links()[t]["linkinfo"]["info_data"].get("user") for t in taps}
+    assert 0 not in owner.values() and owner[tap(node, 100)] != owner[tap(node, 101)], owner
+    address = r"inet (10\.87\.0\.\d+)/24"
+    with Shell(node, 100) as a, Shell(node, 101) as b:
+        assert a.succeeds("until ip address show eth0 | grep -q 'inet 10.87.0'; do sleep 0.2; done")
+        assert b.succeeds("until ip address show eth0 | grep -q 'inet 10.87.0'; do sleep 0.2; done")
+        mine, theirs = (re.search(address, s.run("ip address show eth0"))[1] for s in (a, b))
+        assert mine != theirs and 16 <= int(mine.split(".")[3]) <= 254
+        assert "bc:24:11:00:00:65" in b.run("cat /sys/class/net/eth0/address")
+        assert a.succeeds(f"ping -c 1 -w 10 {theirs}") and b.succeeds(f"ping -c 1 -w 10 {mine}")
+        assert a.succeeds("ping -c 1 -w 10 10.87.0.1") and "default via 10.87.0.1" in a.run("ip route")
+        assert "0" in a.run("ip link set eth1 up; cat /sys/class/net/eth1/carrier")
+        assert "2" in b.run("ls -d /sys/class/net/eth0/queues/rx-* | wc -l")
+        # rate=1: a megabyte a second, each way.
+        for is_from_guest, queue in ((True, ifb), (False, tap(node, 101))):
+            assert transfer(b, is_from_guest, 2 << 20) > 1.7
+            shown = netns.run("tc", "-s", "qdisc", "show", "dev", queue)
+            assert "tbf" in shown and "rate 8388Kbit" in shown and int(re.search(r"Sent (\d+)", shown)[1]) > 2 << 20, shown
+        assert "tbf" not in netns.run("tc", "qdisc", "show", "dev", tap(node, 100))
+        # While holmd is away, guests keep their network; it takes them over again.
+        node.kill9()
+        assert netns.addresses("vmbr0") == ["10.87.0.1/24"] and taps <= set(netns.links())
+        node.start()
+    wait_for(lambda: node.api.get(node.vm(100, "/status/current"))["netin"] > 300
+             and node.api.get(node.vm(100, "/status/current"))["netout"] > 300, 20, "counters of the tap")
+    node.api.delete(f"{NET}/vmbr0")
+    assert "interfaces of running guests" in refusal(apply, node)
+    node.api.delete(NET)
+    # Killed with everything that could clean up: the kernel does.
+    node.kill9()
+    procs.kill_all(procs.find(node.root, "holm-guest") + procs.find(node.root, "qemu-system-x86_64"), (node.process.pid,))
+    wait_for(lambda: not taps & set(netns.links()), 10, "taps to go")
+    assert f"{ifb} of a tap that is gone" in node.orphans()
+    node.start()
+    wait_for(lambda: node.guest_state(100) == "stopped", 20, "guests to be found stopped")
+    assert not {ifb} & set(netns.links())
+    assert node.orphans() == ""
+    node.remove(100)
+    node.remove(101)
+    node.cli("net", "remove", "vmbr0", "-y")
+    assert not netns.links()
+
+
+if __name__ == "__main__":
+    netns.enter()
+    main()
