@@ -26,7 +26,6 @@ REQUESTS = 200
 P99_MAX = 0.2
 PAUSE = 0.004
 # AddressSanitizer keeps up to 256 MiB of freed memory in each process.
-# The sanitizer keeps what was freed, up to 256 MiB in each process.
 GROWTH_MAX_KIB, GROWTH_MAX_SANITIZED_KIB = 64 * 1024, 400 * 1024
 
 
