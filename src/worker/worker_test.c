@@ -418,9 +418,11 @@ static int ask(const struct request *q, const int *fds, size_t n_fds, struct buf
     if (pid == 0) {
         if (sv[1] == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(sv[1], 3) < 0)
             _exit(126);
+        /* Opened as who we are: the folders above may be closed to the other user. */
+        int program = open(HOLM_WORKER_PATH, O_RDONLY | O_CLOEXEC);
         if (getuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
             _exit(125);
-        execl(HOLM_WORKER_PATH, "holm-worker", NULL);
+        fexecve(program, (char *const[]){"holm-worker", NULL}, environ);
         _exit(127);
     }
     close(sv[1]);

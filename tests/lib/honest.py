@@ -26,7 +26,7 @@ REQUESTS = 200
 P99_MAX = 0.2
 PAUSE = 0.004
 # AddressSanitizer keeps up to 256 MiB of freed memory in each process.
-GROWTH_MAX_KIB, GROWTH_MAX_SANITIZED_KIB = 64 * 1024, 600 * 1024
+GROWTH_MAX_KIB, GROWTH_MAX_SANITIZED_KIB = 64 * 1024, 400 * 1024
 
 
 # --- the client: this file as a program, told what to do by one line of JSON ---
@@ -166,7 +166,7 @@ class Watch:
     def check_memory(self):
         peak = self.memory("VmHWM")
         print(f"memory {self.start} KiB before, {peak} KiB at most, {self.memory('VmRSS')} KiB after")
-        limit = GROWTH_MAX_SANITIZED_KIB if is_sanitized() else GROWTH_MAX_KIB
+        limit = GROWTH_MAX_SANITIZED_KIB * len(self.pids) if is_sanitized() else GROWTH_MAX_KIB
         assert peak - self.start < limit, f"{self.start} KiB before, {peak} KiB at most"
 
     def check_processes(self):

@@ -11,6 +11,7 @@ import os
 import queue
 import resource
 import select
+import shutil
 import socket
 import ssl
 import struct
@@ -157,6 +158,9 @@ class Front:
             self.is_sanitized = b"__asan_init" in f.read()
         if os.getuid() == 0 and self.is_sanitized:  # the leak checker needs /proc
             as_user = {"user": 65534, "group": 65534, "extra_groups": [], "env": {"ASAN_OPTIONS": "detect_leaks=1"}}
+            # The folders above the build may be closed to that user.
+            os.chmod(self.empty.name, 0o755)
+            args[0] = shutil.copy(args[0], self.empty.name)
         elif os.getuid() == 0:
             args += ["--chroot", self.empty.name, "--uid", "65534", "--gid", "65534"]
         if descriptors:
