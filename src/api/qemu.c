@@ -557,8 +557,8 @@ static void update_unlocked(void *arg, int r, const struct err *lock_err)
     api_offload(c, work_update, finish_update, u);
 }
 
-static int begin_update(struct api_call *c, const char *node, uint32_t vmid, const struct change_request *q,
-                        bool is_async, struct err *e)
+int qemu_update(struct api_call *c, const char *node, uint32_t vmid, const struct change_request *q, bool is_async,
+                struct err *e)
 {
     struct guest *g;
     int r = find(c, node, vmid, &g, e);
@@ -585,7 +585,7 @@ int api_qemu_config_set(struct api_call *c, const struct api_qemu_config_set_arg
                                .is_forced = a->force,
                                .is_lock_skipped = a->skiplock};
 
-    return begin_update(c, a->node, (uint32_t)a->vmid, &q, false, e);
+    return qemu_update(c, a->node, (uint32_t)a->vmid, &q, false, e);
 }
 
 int api_qemu_config_set_async(struct api_call *c, const struct api_qemu_config_set_async_args *a, struct err *e)
@@ -602,5 +602,5 @@ int api_qemu_config_set_async(struct api_call *c, const struct api_qemu_config_s
         return api_param_error(c, e, "import-working-storage", "this is not supported");
     if (a->background_delay > 0)
         return api_param_error(c, e, "background_delay", "this is not supported: the task is returned at once");
-    return begin_update(c, a->node, (uint32_t)a->vmid, &q, true, e);
+    return qemu_update(c, a->node, (uint32_t)a->vmid, &q, true, e);
 }

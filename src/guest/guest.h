@@ -62,6 +62,7 @@ struct guest {
     uint64_t cpu_ticks, cpu_sample_ms, rss_bytes;
     double cpu_fraction; /* of its CPUs */
     uint64_t disk_read, disk_write, net_in, net_out;
+    uint64_t balloon_bytes, hypervisor_version; /* 7002022: 7.2.22; 0: not known */
 };
 
 struct guest_env {
@@ -111,6 +112,9 @@ MUST_CHECK int guest_config_wanted(const struct guest *g, struct config *ret);
 /* Applies pending to config; a volume of the guest that loses its drive is kept as unusedN. */
 MUST_CHECK int guest_config_merge(struct config *config, const struct config *pending, uint32_t vmid);
 
+/* Writes the size of a volume into each drive's value that names it; a drive without size= gets one. */
+MUST_CHECK int guest_config_resize(struct config *c, const struct volume_id *v, uint64_t size_bytes);
+
 /* One object as in GET /cluster/resources (without "pool"). */
 void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid);
 /* Members of GET status/current and of GET /nodes/N/qemu, inside an open object. */
@@ -146,9 +150,25 @@ MUST_CHECK int guest_resume(struct guest_mgr *m, const struct guest_op *op, stru
 MUST_CHECK int guest_console(struct guest_mgr *m, uint32_t vmid, const char *channel, const char *hello, int *ret_fd,
                              struct err *e);
 
-/* Steps of plans: volume.create, volume.delete. ctx is the storage_mgr. */
+/* Questions to a running guest (ask.c). fn is called once, on the loop; body: JSON that was checked (or bytes of a file,
+ * for "read"), valid during the call only. */
+typedef void (*guest_answer_fn)(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e);
+/* Is there an agent in the configuration? "enabled=1", "1", with further options. */
+bool guest_has_agent(const struct guest *g);
+/* Runs a command of the guest agent. arguments: a JSON object of our own making, or NULL; mode: agent_message.h of the
+ * monitor. -EINVAL "agent.absent", -ESRCH: fn is not called. */
+MUST_CHECK int guest_agent(struct guest_mgr *m, uint32_t vmid, const char *command, const char *arguments,
+                           const char *mode, uint32_t limit_ms, guest_answer_fn fn, void *arg, struct err *e);
+/* Runs a script of the guest's engine; the script stays the caller's. */
+void guest_script(struct guest_mgr *m, uint32_t vmid, const struct engine_script *s, guest_answer_fn fn, void *arg);
+/* One command of the hypervisor's control protocol. */
+void guest_control(struct guest_mgr *m, uint32_t vmid, const char *command, const char *arguments, guest_answer_fn fn,
+                   void *arg);
+
+/* Steps of plans: volume.create, volume.delete, volume.grow. ctx is the storage_mgr. */
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
 json_t *guest_step_volume_delete(const struct volume_id *v);
+json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
 
 #endif

@@ -86,6 +86,9 @@ int monitor_attach(struct guest_mgr *m, struct guest *g, int link_fd, pid_t pid,
 void monitor_free(struct monitor *mon);
 /* Sends a verb; fn is called once with the answer, or with -EPIPE when the monitor goes. fn may be NULL. */
 void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg);
+/* The same with fields and descriptors (the caller keeps his own). */
+void monitor_call(struct monitor *mon, const char *verb, const struct buf *fields, const int *fds, size_t n_fds,
+                  monitor_result_fn fn, void *arg);
 int monitor_console(struct monitor *mon, const char *channel, const char *hello, int fd, struct err *e);
 void monitor_hello(struct monitor *mon);
 

@@ -240,7 +240,8 @@ static void command_drop(struct command *c)
     free(c);
 }
 
-void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg)
+void monitor_call(struct monitor *mon, const char *verb, const struct buf *fields, const int *fds, size_t n_fds,
+                  monitor_result_fn fn, void *arg)
 {
     struct err e = ERR_INIT;
     struct command *c = mon && mon->link ? command_new(mon, fn, arg) : NULL;
@@ -252,14 +253,29 @@ void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn
             fn(arg, e.num, NULL, 0, &e);
         return;
     }
-    buf_init(&b, 4096);
-    size_t at = frame_begin(&b, FRAME_GUEST_COMMAND, c->stream, 0, 0);
+    buf_init(&b, FRAME_PAYLOAD_MAX + FRAME_HEADER_SIZE);
+    size_t at = frame_begin(&b, FRAME_GUEST_COMMAND, c->stream, 0, (uint8_t)n_fds);
     field_str(&b, FIELD_VERB, verb);
+    if (fields)
+        buf_append(&b, fields->data, fields->len);
     frame_end(&b, at);
-    /* A failed send closes the link, which answers every command. */
-    if (link_event_send(mon->link, &b, NULL, 0) < 0)
+    if (b.is_failed || (fields && fields->is_failed)) {
+        command_drop(c);
+        err_set(&e, -E2BIG, "guest.too-long", "the command for the guest is too long");
+        if (fn)
+            fn(arg, e.num, NULL, 0, &e);
+    } else if (link_event_send(mon->link, &b, fds, n_fds) < 0) {
+        /* A failed send closes the link, which answers every command. */
         log_debug("command to guest %u was not sent", mon->vmid);
+    }
+    if (b.data)
+        mem_wipe(b.data, b.len); /* a password for the agent may be in it */
     buf_done(&b);
+}
+
+void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg)
+{
+    monitor_call(mon, verb, NULL, NULL, 0, fn, arg);
 }
 
 int monitor_console(struct monitor *mon, const char *channel, const char *hello, int fd, struct err *e)

@@ -26,6 +26,8 @@ struct channel {
     struct loop_timer pause; /* of a guest that floods */
     uint64_t window_ms, window_bytes;
     bool is_silent; /* nobody can attach, nothing is kept */
+    void (*on_bytes)(void *arg, const uint8_t *p, size_t n); /* of a silent one: who reads it; may be NULL */
+    void *on_bytes_arg;
 };
 
 /* Makes the socketpair; the other end is the hypervisor's. */

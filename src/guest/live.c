@@ -1,0 +1,2 @@
+/* Placeholder. */
+#include "guest/guest_priv.h"
