@@ -1,5 +1,5 @@
-/* The guest agent: nodes/N/qemu/ID/agent. PVE: qemu-server, API2/Qemu/Agent.pm. What the guest answers is repeated as it
- * was understood by its monitor (src/guest/monitor/agent_message.c); nothing of it is parsed here. */
+/* The guest agent: nodes/N/qemu/ID/agent. PVE: qemu-server, API2/Qemu/Agent.pm. What the guest answers is repeated as
+ * it was understood by its monitor (src/guest/monitor/agent_message.c); nothing of it is parsed here. */
 #include <sodium.h>
 
 #include "api/common.h"

@@ -173,10 +173,15 @@ static int revert(struct change *ch, const char *list, struct err *e)
             return api_param_error(ch->call, e, "revert", "unknown setting '%s'", keys[i]);
         r = change_check_key(ch, p, keys[i], NULL, e);
         snprintf(deleted, sizeof(deleted), "!%s", keys[i]);
+        const char *value = config_get(&ch->pending, keys[i]);
+        autofree char *dropped = value && guest_is_drive_key(keys[i]) ? strdup(value) : NULL;
         if (r == 0) {
             config_remove(&ch->pending, keys[i]);
             config_remove(&ch->pending, deleted);
         }
+        /* A volume that was made for it is not lost. */
+        if (r == 0 && dropped && guest_config_keep(&ch->config, dropped, ch->vmid) < 0)
+            r = err_set(e, -ENOMEM, NULL, "out of memory");
     }
     return r;
 }

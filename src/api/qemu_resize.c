@@ -1,7 +1,7 @@
-/* PUT nodes/N/qemu/ID/resize. PVE: qemu-server, API2/Qemu.pm, resize_vm. Under the guest's lock: look at the volume, let
- * the hypervisor of a running guest make it larger, then a plan that does it itself where nobody has (a stopped guest),
- * and writes the size into the configuration. Every part may be repeated, so a crash costs nothing: what was grown stays
- * grown, and the next start of the daemon writes its true size down (src/guest/live.c). */
+/* PUT nodes/N/qemu/ID/resize. PVE: qemu-server, API2/Qemu.pm, resize_vm. Under the guest's lock: look at the volume,
+ * let the hypervisor of a running guest make it larger, then a plan that writes the size into the configuration and
+ * makes the volume larger itself where nobody has (a stopped guest). After a crash the plan goes on; where QEMU was
+ * quicker than the journal, or the plan fails, the true size is written down afterwards (src/guest/live.c). */
 #include "api/idempotency.h"
 #include "api/qemu_change.h"
 
@@ -10,6 +10,7 @@
 
 struct resize {
     struct api_call *call;
+    struct guest_mgr *guests;
     uint32_t vmid;
     const char *key, *size;
     bool is_lock_skipped;
@@ -87,7 +88,13 @@ static struct state_txn *resize_txn(const struct resize *z, const struct guest *
 
 static void resized(struct task *t, void *arg, int r, const struct err *e)
 {
-    resize_free(arg);
+    struct resize *z = arg;
+    struct guest_mgr *guests = z->guests;
+    uint32_t vmid = z->vmid;
+
+    resize_free(z);
+    if (r < 0 && r != -ECANCELED)
+        guest_live_settle(guests, vmid); /* the true size, again */
 }
 
 static void start_plan(struct resize *z)
@@ -98,10 +105,10 @@ static void start_plan(struct resize *z)
     struct task *t = NULL;
     char id[16];
     int r = guest_get(c->api->guests, z->vmid, &g, &e);
-    struct state_txn *final = r == 0 ? resize_txn(z, g) : NULL;
+    struct state_txn *initial = r == 0 ? resize_txn(z, g) : NULL;
     json_t *steps = json_array();
 
-    if (r == 0 && !final)
+    if (r == 0 && !initial)
         r = err_set(&e, -ENOMEM, NULL, "out of memory");
     if (r == 0) {
         json_array_append_new(steps, guest_step_volume_grow(&z->volume, z->bytes));
@@ -113,7 +120,7 @@ static void start_plan(struct resize *z)
                                  .steps = steps,
                                  .record_key = idempotency_state_key(c),
                                  .direction = PLAN_FORWARD,
-                                 .final = final,
+                                 .initial = initial,
                                  .ended = resized,
                                  .arg = z};
         r = task_start(c->api->tasks, &spec, &t, &e);
@@ -245,6 +252,7 @@ int api_qemu_resize(struct api_call *c, const struct api_qemu_resize_args *a, st
     if (!z)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     *z = (struct resize){.call = c,
+                         .guests = c->api->guests,
                          .vmid = g->vmid,
                          .key = a->disk,
                          .size = a->size,

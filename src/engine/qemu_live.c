@@ -33,7 +33,8 @@ static void wait_gone(struct engine_script *s, const char *key)
 
 static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *ret_index)
 {
-    static const char *const stems[] = {[DISK_VIRTIO] = "virtio", [DISK_SCSI] = "scsi", [DISK_SATA] = "sata", [DISK_IDE] = "ide"};
+    static const char *const stems[] = {
+        [DISK_VIRTIO] = "virtio", [DISK_SCSI] = "scsi", [DISK_SATA] = "sata", [DISK_IDE] = "ide"};
 
     for (unsigned i = 0; i < ARRAY_SIZE(stems); i++) {
         int index = qemu_key_index(key, stems[i]);
@@ -68,7 +69,8 @@ static int translate(struct engine_script *s, const char *option, const char *va
     else if (streq(option, "-object"))
         step(s, strstr(value, "\"iothread\"") ? '-' : '+', "object-add", "%s", value);
     else if (streq(option, "-device"))
-        step(s, strstr(value, "\"id\":\"scsihw") || strstr(value, "\"id\":\"ahci0") ? '-' : '+', "device_add", "%s", value);
+        step(s, strstr(value, "\"id\":\"scsihw") || strstr(value, "\"id\":\"ahci0") ? '-' : '+', "device_add", "%s",
+             value);
     else
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s cannot be added while the guest runs", option);
     return 0;

@@ -3,10 +3,9 @@
  * licence. The map is part of the contract with guests that already exist: it only ever grows.
  *
  *   root bus  02 vga  03 balloon  04 rng  05 agent  06 SCSI controller  07 SATA  08-0f virtio0-7  10-15 net0-5
- *             16 bridge 1  17 bridge 2  18 bridge 3  19 panic device  1a bridge for hotplug  (00, 01, 1f: the chipset; the rest is free)
- *   bridge 1  01-1a net6-31
- *   bridge 2  01-08 virtio8-15   09-0c further SCSI controllers (lsi: seven drives each)
- *   bridge 3  01-1e scsi1-30 of virtio-scsi-single (scsi0 has the root slot 06)
+ *             16 bridge 1  17 bridge 2  18 bridge 3  19 panic device  1a bridge for hotplug  (00, 01, 1f: the chipset;
+ * the rest is free) bridge 1  01-1a net6-31 bridge 2  01-08 virtio8-15   09-0c further SCSI controllers (lsi: seven
+ * drives each) bridge 3  01-1e scsi1-30 of virtio-scsi-single (scsi0 has the root slot 06)
  *
  * Bridges exist only when something is behind them. Pure. Documented in doc/guide/engines.md. */
 #include "engine/qemu_priv.h"

@@ -36,6 +36,22 @@ static void format_size(uint64_t bytes, struct buf *out)
     buf_printf(out, "%llu%.*s", (unsigned long long)bytes, unit ? 1 : 0, unit ? &units[unit - 1] : "");
 }
 
+uint64_t guest_config_size(const char *value)
+{
+    static const char units[] = "KMGT";
+    struct err e = ERR_INIT;
+    struct propstr p;
+    char *end;
+
+    if (propstr_parse(value, "file", &p, &e) < 0 || !propstr_get(&p, "size"))
+        return 0;
+    unsigned long long n = strtoull(propstr_get(&p, "size"), &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        n *= 1024;
+    return n;
+}
+
 int guest_config_resize(struct config *c, const struct volume_id *v, uint64_t size_bytes)
 {
     for (size_t i = 0; i < c->n; i++) {

@@ -41,6 +41,7 @@ struct monitor {
     unsigned char cookie[32];
     uint32_t uid_slot;
     bool is_child; /* we started it: wait for it */
+    bool is_settled;
     uint32_t next_stream;
     struct list_node commands; /* waiting for GUEST_RESULT */
     char last_text[200];       /* last "failed" or "exited" explanation */
@@ -115,6 +116,10 @@ struct launch_job {
 };
 void launch_run(void *job); /* pool thread */
 void launch_job_free(struct launch_job *j);
+
+/* The drive or interface of one key, opened; blocking. Descriptors are the caller's. */
+int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
+                  struct engine_net *ret_net, struct err *e);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

@@ -27,7 +27,8 @@ static uint64_t get64(const uint8_t *p)
 
 static int too_far(struct err *e)
 {
-    return err_set(e, -EOPNOTSUPP, "image.grow", "this qcow2 image can only be made so much larger while its guest runs");
+    return err_set(e, -EOPNOTSUPP, "image.grow",
+                   "this qcow2 image can only be made so much larger while its guest runs");
 }
 
 int qcow2_grow_plan(const uint8_t *p, size_t n, uint64_t file_bytes, uint64_t size_bytes, struct qcow2_grow *ret,

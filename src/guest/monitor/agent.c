@@ -106,8 +106,9 @@ static void on_limit(void *arg)
         finish_silent(a);
         return;
     }
-    int r = a->phase == AGENT_SYNC ? err_set(&e, -ENOTCONN, "agent.absent", "QEMU guest agent is not running")
-                                   : err_set(&e, -ETIMEDOUT, "agent.timeout", "the guest agent does not answer - got timeout");
+    int r = a->phase == AGENT_SYNC
+                ? err_set(&e, -ENOTCONN, "agent.absent", "QEMU guest agent is not running")
+                : err_set(&e, -ETIMEDOUT, "agent.timeout", "the guest agent does not answer - got timeout");
     finish_first(a, r, &e);
 }
 
@@ -147,9 +148,9 @@ static void on_line(struct agent *a)
             send_command(a);
         return;
     }
-    int r = a->lines.is_too_long
-                ? err_set(&e, -EMSGSIZE, "agent.malformed", "the agent's answer is longer than %u bytes", AGENT_LINE_MAX)
-                : agent_message_parse(buf_str(line), line->len, &msg, &e);
+    int r = a->lines.is_too_long ? err_set(&e, -EMSGSIZE, "agent.malformed",
+                                           "the agent's answer is longer than %u bytes", AGENT_LINE_MAX)
+                                 : agent_message_parse(buf_str(line), line->len, &msg, &e);
     if (r == 0) {
         r = take_answer(a, &msg, &e);
         agent_message_done(&msg);

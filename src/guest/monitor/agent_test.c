@@ -44,7 +44,8 @@ static void test_answers(void **state)
     check_body("{\"return\":{\"exited\":true,\"exitcode\":3,\"out-data\":\"aGkK5A==\",\"out-truncated\":false}}",
                AGENT_EXEC, "{\"exited\":1,\"exitcode\":3,\"out-data\":\"hi\\n\xc3\xa4\",\"out-truncated\":0}");
     check_body("{\"return\":{\"exited\":false}}", AGENT_EXEC, "{\"exited\":0}");
-    assert_int_equal(body_of("{\"return\":{\"count\":3,\"buf-b64\":\"AGEK\",\"eof\":true}}", AGENT_READ, &b, &is_eof), 0);
+    assert_int_equal(body_of("{\"return\":{\"count\":3,\"buf-b64\":\"AGEK\",\"eof\":true}}", AGENT_READ, &b, &is_eof),
+                     0);
     assert_int_equal(b.len, 3);
     assert_memory_equal(b.data, "\0a\n", 3);
     assert_true(is_eof);
@@ -54,8 +55,9 @@ static void test_base64(void **state)
 {
     static const struct {
         const char *text, *bytes; /* NULL: refused */
-    } cases[] = {{"", ""},       {"YQ==", "a"},  {"YWI=", "ab"},  {"YWJj", "abc"}, {"YWJjZA==", "abcd"}, {"YQ=", NULL},
-                 {"YQ", NULL},   {"====", NULL}, {"Y===", NULL}, {"YW==YWJj", NULL}, {"Y Q=", NULL},      {"YW-j", NULL}};
+    } cases[] = {{"", ""},       {"YQ==", "a"}, {"YWI=", "ab"}, {"YWJj", "abc"}, {"YWJjZA==", "abcd"},
+                 {"YQ=", NULL},  {"YQ", NULL},  {"====", NULL}, {"Y===", NULL},  {"YW==YWJj", NULL},
+                 {"Y Q=", NULL}, {"YW-j", NULL}};
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         autobuf struct buf b;

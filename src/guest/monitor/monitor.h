@@ -11,8 +11,8 @@
 #define MONITOR_RECORD_VERSION 1u
 #define LINGER_MS              2000u
 
-#define REQUEST_ANSWER_MAX     (960u * 1024u) /* of one answer: it fits a frame */
-#define REQUEST_FDS_MAX        8u
+#define REQUEST_ANSWER_MAX (960u * 1024u) /* of one answer: it fits a frame */
+#define REQUEST_FDS_MAX    8u
 
 struct agent;
 struct control;
@@ -47,8 +47,8 @@ struct request {
     uint64_t conn; /* 0: the monitor's own */
     uint32_t stream;
     char verb[32], arg[64];
-    struct buf stats;    /* STAT and BODY fields of the answer */
-    struct buf payload;  /* what came with the verb: fields of the frame */
+    struct buf stats;   /* STAT and BODY fields of the answer */
+    struct buf payload; /* what came with the verb: fields of the frame */
     int fds[REQUEST_FDS_MAX];
     size_t n_fds;
     void *ctx; /* of who runs it; gone before request_finish */

@@ -115,8 +115,8 @@ static int send_with_fd(struct qmp *q, const struct buf *line, int fd)
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
 
-    control.header = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    control.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
     if (q->out.len)
         return -EAGAIN;
@@ -451,8 +451,9 @@ static void ev_deleted(struct qmp *q, const json_t *data)
 static const struct {
     const char *name;
     void (*fn)(struct qmp *q, const json_t *data);
-} events[] = {{"DEVICE_DELETED", ev_deleted}, {"STOP", ev_stop},   {"RESUME", ev_resume},           {"SHUTDOWN", ev_shutdown},
-              {"RESET", ev_reset}, {"BLOCK_IO_ERROR", ev_io_error}, {"GUEST_PANICKED", ev_panicked}};
+} events[] = {{"DEVICE_DELETED", ev_deleted}, {"STOP", ev_stop},   {"RESUME", ev_resume},
+              {"SHUTDOWN", ev_shutdown},      {"RESET", ev_reset}, {"BLOCK_IO_ERROR", ev_io_error},
+              {"GUEST_PANICKED", ev_panicked}};
 
 /* ---- input ---- */
 
