@@ -1,5 +1,6 @@
 /* Virtual machines: list, create, destroy, configuration. PVE: qemu-server, API2/Qemu.pm. */
 #include "api/qemu_change.h"
+#include "base/log.h"
 
 #include "api/idempotency.h"
 
@@ -442,8 +443,9 @@ struct update {
     struct api_call *call;
     struct change_request request;
     struct change *change;
+    struct guest_mgr *guests;
     uint32_t vmid;
-    bool is_async;
+    bool is_async, has_failed;
     struct task_hold *hold; /* from planning to commit nobody else changes the configuration */
 };
 
@@ -456,22 +458,47 @@ static void update_abandon(struct update *u)
     task_hold_release(hold); /* last: the next one in line runs inside */
 }
 
-static void update_done(struct task *t, void *arg, int r, const struct err *e)
+static void on_hotplug_failed(void *arg, const char *key, const char *text)
 {
     struct update *u = arg;
+    struct err e = ERR_INIT;
 
-    if (!u->is_async)
-        api_finish(u->call, r, e);
+    if (u->is_async)
+        log_warn("guest %u: %s stays pending: %s", u->vmid, key, text);
+    else if (api_param_error(u->call, &e, key, "hotplug problem - %s", text) < 0)
+        u->has_failed = true;
+}
+
+static void on_hotplugged(void *arg, int r, const struct err *e)
+{
+    struct update *u = arg;
+    struct api_call *c = u->is_async ? NULL : u->call;
+    struct err copy = *e;
+
+    if (r == 0 && u->has_failed)
+        r = err_set(&copy, -EINVAL, "param.invalid", "Parameter verification failed.");
     update_abandon(u);
+    if (c)
+        api_finish(c, r, &copy);
+}
+
+/* The new configuration is in force; what a running guest can take of what is pending, it takes now. */
+static void update_written(struct update *u, int r, const struct err *e)
+{
+    if (r < 0)
+        on_hotplugged(u, r, e);
+    else
+        guest_live_apply(u->guests, u->vmid, on_hotplug_failed, on_hotplugged, u);
+}
+
+static void update_done(struct task *t, void *arg, int r, const struct err *e)
+{
+    update_written(arg, r, e);
 }
 
 static void update_committed(void *arg, int r, uint64_t revision, const struct err *e)
 {
-    struct update *u = arg;
-    struct api_call *c = u->call;
-
-    update_abandon(u);
-    api_finish(c, r, e);
+    update_written(arg, r, e);
 }
 
 static int start_update(struct api_call *c, struct update *u, struct err *e)
@@ -558,8 +585,8 @@ static void update_unlocked(void *arg, int r, const struct err *lock_err)
     api_offload(c, work_update, finish_update, u);
 }
 
-static int begin_update(struct api_call *c, const char *node, uint32_t vmid, const struct change_request *q,
-                        bool is_async, struct err *e)
+int qemu_update(struct api_call *c, const char *node, uint32_t vmid, const struct change_request *q, bool is_async,
+                struct err *e)
 {
     struct guest *g;
     int r = find(c, node, vmid, &g, e);
@@ -571,7 +598,7 @@ static int begin_update(struct api_call *c, const char *node, uint32_t vmid, con
     struct update *u = calloc(1, sizeof(*u));
     if (!u)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    *u = (struct update){.call = c, .request = *q, .vmid = vmid, .is_async = is_async};
+    *u = (struct update){.call = c, .request = *q, .guests = c->api->guests, .vmid = vmid, .is_async = is_async};
     task_when_unlocked(c->api->tasks, vmid, LOCK_WAIT_MS, update_unlocked, u);
     return API_LATER;
 }
@@ -586,7 +613,7 @@ int api_qemu_config_set(struct api_call *c, const struct api_qemu_config_set_arg
                                .is_forced = a->force,
                                .is_lock_skipped = a->skiplock};
 
-    return begin_update(c, a->node, (uint32_t)a->vmid, &q, false, e);
+    return qemu_update(c, a->node, (uint32_t)a->vmid, &q, false, e);
 }
 
 int api_qemu_config_set_async(struct api_call *c, const struct api_qemu_config_set_async_args *a, struct err *e)
@@ -603,5 +630,5 @@ int api_qemu_config_set_async(struct api_call *c, const struct api_qemu_config_s
         return api_param_error(c, e, "import-working-storage", "this is not supported");
     if (a->background_delay > 0)
         return api_param_error(c, e, "background_delay", "this is not supported: the task is returned at once");
-    return begin_update(c, a->node, (uint32_t)a->vmid, &q, true, e);
+    return qemu_update(c, a->node, (uint32_t)a->vmid, &q, true, e);
 }

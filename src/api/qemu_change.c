@@ -9,12 +9,22 @@
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
+/* Routes that change a guest without taking its keys borrow those of PUT config. */
+static const struct api_route *config_route(const struct api_route *own)
+{
+    for (const struct api_route *r = api_routes; !own->has_config && r->method; r++)
+        if (r->has_config && streq(r->handler_name, "qemu_config_set"))
+            return r;
+    return own;
+}
+
 struct change *change_new(struct api_call *c, uint32_t vmid)
 {
     struct change *ch = calloc(1, sizeof(*ch));
 
     if (ch) {
         ch->call = c;
+        ch->route = config_route(c->route);
         ch->storages = c->api->storages;
         ch->vmid = vmid;
         ch->steps = json_array();
@@ -77,7 +87,7 @@ static int complete_net(const char *value, struct buf *out, struct err *e)
 
 static int add_key(struct change *ch, const struct api_kv *kv, struct err *e)
 {
-    const struct api_param *p = api_route_param(ch->call->route, kv->key);
+    const struct api_param *p = api_route_param(ch->route, kv->key);
     struct buf value;
     int r;
 
@@ -141,7 +151,7 @@ static int add_deletes(struct change *ch, const char *list, struct err *e)
 
     for (size_t i = 0; r == 0 && i < ch->n_deleted; i++) {
         const char *key = ch->deleted[i];
-        const struct api_param *p = api_route_param(c->route, key);
+        const struct api_param *p = api_route_param(ch->route, key);
         if (!p || !p->is_config)
             return api_param_error(c, e, "delete", "unknown setting '%s'", key);
         if (config_get(&ch->set, key))
@@ -159,15 +169,20 @@ static int revert(struct change *ch, const char *list, struct err *e)
     int r = list ? split_list(ch->call, list, &keys, &n, e) : 0;
 
     for (size_t i = 0; list && r == 0 && i < n; i++) {
-        const struct api_param *p = api_route_param(ch->call->route, keys[i]);
+        const struct api_param *p = api_route_param(ch->route, keys[i]);
         if (!p || !p->is_config)
             return api_param_error(ch->call, e, "revert", "unknown setting '%s'", keys[i]);
         r = change_check_key(ch, p, keys[i], NULL, e);
         snprintf(deleted, sizeof(deleted), "!%s", keys[i]);
+        const char *value = config_get(&ch->pending, keys[i]);
+        autofree char *dropped = value && guest_is_drive_key(keys[i]) ? strdup(value) : NULL;
         if (r == 0) {
             config_remove(&ch->pending, keys[i]);
             config_remove(&ch->pending, deleted);
         }
+        /* A volume that was made for it is not lost. */
+        if (r == 0 && dropped && guest_config_keep(&ch->config, dropped, ch->vmid) < 0)
+            r = err_set(e, -ENOMEM, NULL, "out of memory");
     }
     return r;
 }

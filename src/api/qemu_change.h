@@ -12,6 +12,7 @@
 
 struct change {
     struct api_call *call;
+    const struct api_route *route; /* the one whose keys these are */
     struct storage_mgr *storages;
     uint32_t vmid;
     bool is_create, is_forced, is_running;
@@ -50,6 +51,10 @@ MUST_CHECK int change_apply(struct change *ch, struct err *e);
 struct state_txn *change_txn(struct change *ch);
 /* {"plan":[…]} for dry-run. */
 int change_reply_plan(struct change *ch);
+
+/* qemu.c: a change that sets, deletes or reverts keys; ends the call. is_async: with a UPID. */
+int qemu_update(struct api_call *c, const char *node, uint32_t vmid, const struct change_request *q, bool is_async,
+                struct err *e);
 
 /* permission of one key (qemu_perm.c) */
 MUST_CHECK int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value,

@@ -98,6 +98,24 @@ static void test_json_structure(void **state)
     buf_done(&b);
 }
 
+static void test_json_check(void **state)
+{
+    static const char *const good[] = {"1",       "-0.5e+3", "\"\\u00e4\\n\"",
+                                       " [ ] ",   "{}",      "[1,{\"a\":[null,true]},\"\xc3\xa4\"]",
+                                       "[[[[]]]]"},
+                             *const bad[] = {"",           " ",     "1 2",    "01",         "[1,]",    "{\"a\"}",
+                                             "{\"a\":1,}", "{1:2}", "\"\n\"", "\"\xff\"",   "\"\\x\"", "\"\\u12\"",
+                                             "[}",         "[1}",   "]",      "{\"a\":1}}", "tru",     "+1",
+                                             "1.",         ".5",    "\"open", "[[[[[]]]]]", "1,2",     "-"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+        if (!json_is_value(good[i], strlen(good[i]), 4))
+            fail_msg("refused %s", good[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        if (json_is_value(bad[i], strlen(bad[i]), 4))
+            fail_msg("accepted %s", bad[i]);
+}
+
 static void test_names(void **state)
 {
     struct err e = ERR_INIT;
@@ -234,9 +252,11 @@ static void test_capture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_json_strings),
-        cmocka_unit_test(test_json_structure), cmocka_unit_test(test_names),     cmocka_unit_test(test_files),
-        cmocka_unit_test(test_arena_cap),      cmocka_unit_test(test_capture),   cmocka_unit_test(test_processes),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_buf_limit),
+        cmocka_unit_test(test_json_strings),  cmocka_unit_test(test_json_structure),
+        cmocka_unit_test(test_json_check),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_arena_cap),
+        cmocka_unit_test(test_processes),     cmocka_unit_test(test_capture),
         cmocka_unit_test(test_spawn_failure),
     };
 

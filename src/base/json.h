@@ -37,4 +37,8 @@ void jw_kv_num(struct jw *w, const char *key, double value);
 /* Depth of nesting of a JSON text, counted outside strings; used to refuse deep input before parsing. */
 unsigned json_depth(const char *text, size_t n);
 
+/* text is exactly one JSON value (RFC 8259) of valid UTF-8, nested at most depth_max (<= 32) deep. Pure, allocates
+ * nothing: for JSON that goes on to somebody else as it is. */
+bool json_is_value(const char *text, size_t n, unsigned depth_max);
+
 #endif

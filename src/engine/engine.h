@@ -20,6 +20,8 @@ enum engine_cap {
     ENGINE_CAP_TAP = 1 << 8,
     ENGINE_CAP_AGENT = 1 << 9,
     ENGINE_CAP_GRAPHICS = 1 << 10,
+    ENGINE_CAP_SNAPSHOT = 1 << 11,
+    ENGINE_CAP_CLONE = 1 << 12, /* of a guest, running or not */
 };
 
 /* What was found on this host, once at the start of the daemon. */
@@ -106,6 +108,23 @@ struct engine_launch {
     char note[200]; /* for the task log: which accelerator and why */
 };
 
+/* Changes of a running guest. */
+enum engine_live {
+    ENGINE_PLUG,   /* the drive or interface in vm->disks[0] or vm->nets[0] comes */
+    ENGINE_UNPLUG, /* the device of the key goes */
+    ENGINE_MEDIUM, /* the drive of the key gets the medium of vm->disks[0], or none (fd -1) */
+    ENGINE_LINK,   /* the cable of interface vm->nets[0]: is_link_down */
+    ENGINE_RESIZE, /* the disk of the key has size_bytes */
+    ENGINE_PROBE,  /* succeeds if the device of the key is there */
+};
+
+/* What the monitor's driver is to do (verb "script"): ARG fields as its page says, and their descriptors. */
+struct engine_script {
+    struct buf fields;
+    int fds[2 * ENGINE_QUEUES_MAX]; /* not owned: they stay the attachments' */
+    size_t n_fds;
+};
+
 struct engine_choice {
     char engine[16];
     char machine[32];
@@ -127,6 +146,10 @@ struct engine {
     bool (*has_display)(const char *vga);
     /* Builds the launch order; ret is initialised by the callee and freed with engine_launch_done. */
     int (*launch)(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret, struct err *e);
+    /* Builds a change of a running guest; NULL: this engine changes none. vm: machine, config and the device at hand.
+     * -EOPNOTSUPP "engine.live" for what only a new start can do. ret is initialised by the callee; buf_done on it. */
+    int (*live)(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
+                struct engine_script *ret, struct err *e);
 };
 
 /* Null-terminated table of table.c. */

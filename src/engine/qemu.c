@@ -80,10 +80,11 @@ const struct engine engine_qemu = {
     .driver = "qmp",
     .caps = ENGINE_CAP_PAUSE | ENGINE_CAP_RESET | ENGINE_CAP_SHUTDOWN | ENGINE_CAP_SERIAL_CONSOLE |
             ENGINE_CAP_DIRECT_KERNEL | ENGINE_CAP_DISK_BOOT | ENGINE_CAP_QCOW2 | ENGINE_CAP_USER_NET | ENGINE_CAP_TAP |
-            ENGINE_CAP_GRAPHICS,
+            ENGINE_CAP_GRAPHICS | ENGINE_CAP_AGENT,
     .check_host = check_host,
     .resolve = resolve,
     .check_config = qemu_check_config,
     .has_display = qemu_has_display,
     .launch = qemu_launch,
+    .live = qemu_live,
 };

@@ -5,8 +5,6 @@
 
 #include "engine/qemu_priv.h"
 
-#define DISK_FDSET_BASE 1
-
 /* Limits of one drive: our key, QEMU's name in ThrottleLimits, bytes per unit of the value. */
 static const struct limit {
     const char *key, *name;
@@ -257,6 +255,11 @@ static void put_format(struct jw *w, const struct engine_disk *d, const struct p
     put_file(w, d, p, c, set);
 }
 
+unsigned qemu_fdset(enum engine_disk_bus bus, unsigned index)
+{
+    return 100 + 64 * (unsigned)bus + index;
+}
+
 static bool has_limits(const struct propstr *p)
 {
     for (size_t i = 0; i < p->n; i++)
@@ -306,7 +309,7 @@ static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const st
 
     if (r < 0)
         return r;
-    int set = DISK_FDSET_BASE + (int)(d - q->vm->disks);
+    int set = (int)qemu_fdset(d->bus, d->index);
     qemu_arg(q, "-add-fd");
     qemu_argf(q, "fd=%d,set=%d", number, set);
     snprintf(name, sizeof(name), "%s%s", is_limited ? "format-" : "", d->key);

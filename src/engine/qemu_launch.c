@@ -105,6 +105,10 @@ int qemu_device_at(struct qemu_build *q, struct qemu_json *d, enum qemu_kind kin
 
     if (qemu_addr_of(kind, index, &a) < 0)
         return err_set(e, -E2BIG, "engine.too-many", "number %u has no PCI slot", index);
+    if (q->is_live && (q->is_q35 || a.bridge)) {
+        jw_kv_str(&d->w, "bus", QEMU_HOTPLUG_BUS); /* the next free slot there, until the next start */
+        return 0;
+    }
     snprintf(text, sizeof(text), "bridge%u", a.bridge);
     jw_kv_str(&d->w, "bus", a.bridge ? text : q->root_bus);
     snprintf(text, sizeof(text), "0x%x", a.slot);
@@ -474,6 +478,23 @@ static void add_fixed(struct qemu_build *q)
         qemu_arg(q, fixed[i]);
 }
 
+/* The bridge for devices that come later; without the key, disks and interfaces may. */
+static void add_hotplug_bridge(struct qemu_build *q)
+{
+    const char *hotplug = qemu_config(q, "hotplug");
+    struct qemu_json d;
+    char slot[16];
+
+    if (hotplug && !streq(hotplug, "1") && !strstr(hotplug, "disk") && !strstr(hotplug, "network"))
+        return;
+    snprintf(slot, sizeof(slot), "0x%x", QEMU_HOTPLUG_SLOT);
+    qemu_device_begin(&d, "pci-bridge", QEMU_HOTPLUG_BUS);
+    jw_kv_u64(&d.w, "chassis_nr", QEMU_BRIDGES + 1);
+    jw_kv_str(&d.w, "bus", q->root_bus);
+    jw_kv_str(&d.w, "addr", slot);
+    qemu_device_end(q, &d);
+}
+
 static int add_all(struct qemu_build *q, struct err *e)
 {
     int r;
@@ -511,6 +532,7 @@ static int add_all(struct qemu_build *q, struct err *e)
         r = qemu_device_at(q, &d, QEMU_BRIDGE, i, e);
         qemu_device_end(q, &d);
     }
+    add_hotplug_bridge(q);
     q->devices.is_failed = q->devices.is_failed || tail.is_failed;
     buf_append(&q->devices, tail.data, tail.len);
     buf_done(&tail);

@@ -105,7 +105,7 @@ static int add_backend(struct qemu_build *q, const struct engine_net *n, struct 
     return 0;
 }
 
-static int add_net(struct qemu_build *q, const struct engine_net *n, struct err *e)
+int qemu_net_device(struct qemu_build *q, const struct engine_net *n, struct err *e)
 {
     const char *driver = driver_of(n->model);
     unsigned boot = qemu_boot_index(q, n->key);
@@ -113,13 +113,10 @@ static int add_net(struct qemu_build *q, const struct engine_net *n, struct err 
 
     if (!driver)
         return qemu_unsupported(e, n->key, "model %.32s", n->model);
-    int r = add_backend(q, n, e);
-    if (r < 0)
-        return r;
     qemu_device_begin(&d, driver, n->key);
     jw_kv_str(&d.w, "netdev", n->key);
     jw_kv_str(&d.w, "mac", n->mac);
-    r = qemu_device_at(q, &d, QEMU_NET, n->index, e);
+    int r = qemu_device_at(q, &d, QEMU_NET, n->index, e);
     /* The boot ROM is of use only to what boots from it, and is not installed everywhere. */
     if (boot)
         jw_kv_u64(&d.w, "bootindex", boot);
@@ -135,6 +132,13 @@ static int add_net(struct qemu_build *q, const struct engine_net *n, struct err 
     }
     qemu_device_end(q, &d);
     return r;
+}
+
+static int add_net(struct qemu_build *q, const struct engine_net *n, struct err *e)
+{
+    int r = driver_of(n->model) ? add_backend(q, n, e) : qemu_unsupported(e, n->key, "model %.32s", n->model);
+
+    return r < 0 ? r : qemu_net_device(q, n, e);
 }
 
 int qemu_add_nets(struct qemu_build *q, struct err *e)

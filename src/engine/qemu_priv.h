@@ -33,6 +33,9 @@ enum qemu_kind {
     QEMU_WATCHDOG,
 };
 #define QEMU_BRIDGES 3u
+/* Behind this one are devices that come while the guest runs: a root bus of q35 takes none. */
+#define QEMU_HOTPLUG_BUS  "hotplug0"
+#define QEMU_HOTPLUG_SLOT 0x1bu
 struct qemu_addr {
     unsigned bridge; /* 0: the root bus */
     unsigned slot;
@@ -47,6 +50,7 @@ struct qemu_build {
     struct buf devices; /* ARG fields; written after the bridges that they need */
     const char *root_bus;
     bool is_q35, is_kvm;
+    bool is_live; /* a device for a guest that runs: PCI ones go where this machine can take them */
     int next_fd;
     uint32_t bridges;          /* bit per bridge in use */
     uint32_t scsi_controllers; /* bit per controller written */
@@ -103,6 +107,8 @@ MUST_CHECK int qemu_add_disks(struct qemu_build *q, struct err *e);
 MUST_CHECK int qemu_check_disk(const char *key, const char *value, struct err *e);
 /* qemu_net.c */
 MUST_CHECK int qemu_add_nets(struct qemu_build *q, struct err *e);
+/* The device without its other end. */
+MUST_CHECK int qemu_net_device(struct qemu_build *q, const struct engine_net *n, struct err *e);
 MUST_CHECK int qemu_check_net(const char *key, const char *value, struct err *e);
 /* qemu_launch.c */
 MUST_CHECK int qemu_launch(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret,
@@ -113,6 +119,11 @@ MUST_CHECK int qemu_boot_order(const char *value, struct qemu_build *q, struct e
 MUST_CHECK int qemu_add_display(struct qemu_build *q, struct err *e);
 MUST_CHECK int qemu_check_display(const char *vga, struct err *e);
 bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the default */
+/* qemu_live.c */
+MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
+                         struct engine_script *ret, struct err *e);
+/* The descriptor set of a drive follows from its key, so that it is found again. */
+unsigned qemu_fdset(enum engine_disk_bus bus, unsigned index);
 /* qemu_check.c */
 MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
                                  struct err *e);

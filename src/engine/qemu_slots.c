@@ -3,8 +3,8 @@
  * licence. The map is part of the contract with guests that already exist: it only ever grows.
  *
  *   root bus  02 vga  03 balloon  04 rng  05 agent  06 SCSI controller  07 SATA  08-0f virtio0-7  10-15 net0-5
- *             16 bridge 1  17 bridge 2  18 bridge 3  19 panic device  1a USB of the tablet  1c IOMMU  1d sound card
- *             1e watchdog
+ *             16 bridge 1  17 bridge 2  18 bridge 3  19 panic device  1a USB of the tablet  1b bridge for hotplug
+ *             1c IOMMU  1d sound card  1e watchdog
  *             (00, 01, 1f: the chipset; the rest is free)
  *   bridge 1  01-1a net6-31
  *   bridge 2  01-08 virtio8-15   09-0c further SCSI controllers (lsi: seven drives each)

@@ -84,6 +84,8 @@ static void test_golden_small(void **state)
         "-rtc\nbase=utc\n-boot\nstrict=on\n"
         "-kernel\n/dev/fd/20\n-initrd\n/dev/fd/21\n-append\nconsole=ttyS0 a,b\n"
         "-chardev\nsocket,id=qmp,fd=10,server=off\n-mon\nchardev=qmp,mode=control\n"
+        "-device\n{\"driver\":\"pci-bridge\",\"id\":\"hotplug0\",\"chassis_nr\":4,\"bus\":\"pcie.0\",\"addr\":\"0x1b\"}"
+        "\n"
         "-chardev\nsocket,id=serial0,fd=11,server=off\n"
         "-device\n{\"driver\":\"isa-serial\",\"id\":\"port-serial0\",\"chardev\":\"serial0\",\"index\":0}\n";
     struct engine_vm vm = small_vm();
@@ -140,10 +142,9 @@ static void test_drives(void **state)
     vm.config = config;
     vm.n_config = ARRAY_SIZE(config);
     autofree char *args = argv_of(&vm);
-    assert_has(args, "-add-fd\nfd=20,set=1\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"virtio0\"");
-    assert_has(
-        args,
-        "\"backing\":null,\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":\"/dev/fdset/1\"");
+    assert_has(args, "-add-fd\nfd=20,set=100\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"virtio0\"");
+    assert_has(args, "\"backing\":null,\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":\"/"
+                     "dev/fdset/100\"");
     assert_has(
         args,
         "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b%0a%zz%2\"}");

@@ -62,7 +62,8 @@ struct guest {
     uint64_t cpu_ticks, cpu_sample_ms, rss_bytes;
     double cpu_fraction; /* of its CPUs */
     uint64_t disk_read, disk_write, net_in, net_out;
-    uint32_t net_round; /* of the last sample that saw a tap of it */
+    uint32_t net_round;                         /* of the last sample that saw a tap of it */
+    uint64_t balloon_bytes, hypervisor_version; /* 7002022: 7.2.22; 0: not known */
 };
 
 struct guest_env {
@@ -112,6 +113,13 @@ MUST_CHECK int guest_config_wanted(const struct guest *g, struct config *ret);
 
 /* Applies pending to config; a volume of the guest that loses its drive is kept as unusedN. */
 MUST_CHECK int guest_config_merge(struct config *config, const struct config *pending, uint32_t vmid);
+
+/* The volume of a drive's value is kept as unusedN, if it is the guest's and nothing names it. */
+MUST_CHECK int guest_config_keep(struct config *c, const char *old_value, uint32_t vmid);
+/* The size= of a drive's value in bytes; 0 without one. */
+uint64_t guest_config_size(const char *value);
+/* Writes the size of a volume into each drive's value that names it; a drive without size= gets one. */
+MUST_CHECK int guest_config_resize(struct config *c, const struct volume_id *v, uint64_t size_bytes);
 
 /* One object as in GET /cluster/resources (without "pool"). */
 void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid);
@@ -166,10 +174,38 @@ MUST_CHECK int guest_viewer(struct guest_mgr *m, uint32_t vmid, const char *pass
 bool guest_has_display(const struct guest *g);
 
 /* Steps of plans: volume.create, volume.delete. ctx is the storage_mgr. */
+/* Questions to a running guest (ask.c). fn is called once, on the loop; body: JSON that was checked (or bytes of a
+ * file, for "read"), valid during the call only. */
+typedef void (*guest_answer_fn)(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e);
+/* Is there an agent in the configuration? "enabled=1", "1", with further options. */
+bool guest_has_agent(const struct guest *g);
+/* Runs a command of the guest agent. arguments: a JSON object of our own making, or NULL; mode: agent_message.h of the
+ * monitor. -EINVAL "agent.absent", -ESRCH: fn is not called. */
+MUST_CHECK int guest_agent(struct guest_mgr *m, uint32_t vmid, const char *command, const char *arguments,
+                           const char *mode, uint32_t limit_ms, guest_answer_fn fn, void *arg, struct err *e);
+/* Runs a script of the guest's engine; the script stays the caller's. */
+void guest_script(struct guest_mgr *m, uint32_t vmid, const struct engine_script *s, guest_answer_fn fn, void *arg);
+/* One command of the hypervisor's control protocol. */
+void guest_control(struct guest_mgr *m, uint32_t vmid, const char *command, const char *arguments, guest_answer_fn fn,
+                   void *arg);
+
+/* Applies what is pending and can be applied while the guest runs (live.c). The caller holds the configuration
+ * (task_hold) until fn is called, once; failed is called for each key that was refused, and may be NULL. */
+typedef void (*guest_live_failed_fn)(void *arg, const char *key, const char *text);
+typedef void (*guest_live_done_fn)(void *arg, int r, const struct err *e);
+void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn failed, guest_live_done_fn fn,
+                      void *arg);
+
+/* Brings a configuration in line with what is there: sizes of disks, and devices that came or went just before a crash.
+ */
+void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
+
+/* Steps of plans: volume.create, volume.delete, volume.grow. ctx is the storage_mgr. */
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
 /* Filled with the variables of a firmware (a name of engine/firmware.h). */
 json_t *guest_step_volume_template(const struct volume_id *v, uint64_t size_bytes, const char *template);
 json_t *guest_step_volume_delete(const struct volume_id *v);
+json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
 
 #endif

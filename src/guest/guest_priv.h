@@ -43,6 +43,7 @@ struct monitor {
     unsigned char cookie[32];
     uint32_t uid_slot;
     bool is_child; /* we started it: wait for it */
+    bool is_settled;
     uint32_t next_stream;
     struct list_node commands; /* waiting for GUEST_RESULT */
     char last_text[200];       /* last "failed" or "exited" explanation */
@@ -93,6 +94,9 @@ struct monitor_console {
     const char *password;        /* not NULL: a viewer of the screen */
 };
 MUST_CHECK int monitor_console(struct monitor *mon, const struct monitor_console *what, int fd, struct err *e);
+/* The same with fields and descriptors (the caller keeps his own). */
+void monitor_call(struct monitor *mon, const char *verb, const struct buf *fields, const int *fds, size_t n_fds,
+                  monitor_result_fn fn, void *arg);
 void monitor_hello(struct monitor *mon);
 
 /* lifecycle.c */
@@ -122,6 +126,10 @@ void launch_job_free(struct launch_job *j);
 
 /* counters.c */
 void guest_counters_sample(struct guest_mgr *m);
+
+/* The drive or interface of one key, opened; blocking. Descriptors are the caller's. */
+int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
+                  struct engine_net *ret_net, struct err *e);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

@@ -398,6 +398,22 @@ void launch_run(void *arg)
         log_err(LOG_WARN, &ignored, "guest %u", j->vmid);
 }
 
+int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
+                  struct engine_net *ret_net, struct err *e)
+{
+    struct launch_job job = {.mgr = m};
+    struct launch l = {.job = &job};
+    int r = add_disk(&l, it, e);
+
+    if (r == 0)
+        r = add_net(&l, it, e);
+    if (r == 0 && l.n_disks)
+        *ret_disk = l.disks[0];
+    if (r == 0 && l.n_nets)
+        *ret_net = l.nets[0];
+    return r;
+}
+
 void launch_job_free(struct launch_job *j)
 {
     config_done(&j->config);

@@ -17,6 +17,7 @@
 #define LOCK_WAIT_MS       3000u
 #define QUIT_TIMEOUT_S     5u
 #define KILL_TIMEOUT_S     10u
+#define AGENT_SHUTDOWN_MS  3000u /* an agent that has not refused by then has obeyed */
 
 struct op;
 struct op_kind {
@@ -392,6 +393,37 @@ static void stop_begin(struct op *o)
         quit_now(o);
 }
 
+/* The agent has taken the order, or there is none to take it: then the button. */
+static void on_agent_told(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct op *o = arg;
+
+    o->has_command = false;
+    if (o->is_ended) {
+        op_release(o);
+        return;
+    }
+    if (r == 0)
+        return;
+    task_log(o->task, "guest agent: %s; pressing the power button", e->text);
+    op_command(o, "powerdown");
+}
+
+static void tell_guest(struct op *o, struct guest *g)
+{
+    struct err e = ERR_INIT;
+
+    if (guest_has_agent(g) && g->state == GUEST_RUNNING) {
+        task_log(o->task, "asking the guest agent to shut down");
+        o->has_command = true;
+        if (guest_agent(o->mgr, g->vmid, "guest-shutdown", "{\"mode\":\"powerdown\"}", "none", AGENT_SHUTDOWN_MS,
+                        on_agent_told, o, &e) == 0)
+            return;
+        o->has_command = false;
+    }
+    op_command(o, "powerdown");
+}
+
 static void shutdown_begin(struct op *o)
 {
     struct guest *g = op_guest(o);
@@ -409,7 +441,7 @@ static void shutdown_begin(struct op *o)
     }
     o->phase = OP_WAIT_POWERDOWN;
     op_timer(o, o->args.timeout_s ? o->args.timeout_s : SHUTDOWN_TIMEOUT_S);
-    op_command(o, "powerdown");
+    tell_guest(o, g);
 }
 
 static void stop_changed(struct op *o, struct guest *g, const char *event, const char *text)

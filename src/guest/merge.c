@@ -14,7 +14,7 @@ static bool names_volume(const struct config *c, const struct volume_id *v)
 }
 
 /* A volume of the guest that no key names any more is kept as unusedN. */
-static int keep_volume(struct config *c, const char *old_value, uint32_t vmid)
+int guest_config_keep(struct config *c, const char *old_value, uint32_t vmid)
 {
     char key[16], id[VOLUME_ID_MAX + 1];
     struct volume_id v;
@@ -64,7 +64,7 @@ int guest_config_merge(struct config *config, const struct config *pending, uint
     }
     for (size_t i = 0; r == 0 && i < old.n; i++)
         if (guest_is_drive_key(old.items[i].key))
-            r = keep_volume(config, old.items[i].value, vmid);
+            r = guest_config_keep(config, old.items[i].value, vmid);
     if (r == 0)
         drop_used(config);
     config_done(&old);

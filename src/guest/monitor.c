@@ -144,6 +144,10 @@ static void on_frame(struct link_event *le, struct link_frame *f, void *arg)
     } else if (f->type == FRAME_GUEST_STATUS && g) {
         take_state(mon, g, f);
         guest_state_changed(mon->mgr, g, "status", "");
+        if (!mon->is_child && !mon->is_settled && (g->state == GUEST_RUNNING || g->state == GUEST_PAUSED)) {
+            mon->is_settled = true;
+            guest_live_settle(mon->mgr, g->vmid);
+        }
     }
 }
 
@@ -241,7 +245,8 @@ static void command_drop(struct command *c)
     free(c);
 }
 
-void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg)
+void monitor_call(struct monitor *mon, const char *verb, const struct buf *fields, const int *fds, size_t n_fds,
+                  monitor_result_fn fn, void *arg)
 {
     struct err e = ERR_INIT;
     struct command *c = mon && mon->link ? command_new(mon, fn, arg) : NULL;
@@ -253,14 +258,29 @@ void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn
             fn(arg, e.num, NULL, 0, &e);
         return;
     }
-    buf_init(&b, 4096);
-    size_t at = frame_begin(&b, FRAME_GUEST_COMMAND, c->stream, 0, 0);
+    buf_init(&b, FRAME_PAYLOAD_MAX + FRAME_HEADER_SIZE);
+    size_t at = frame_begin(&b, FRAME_GUEST_COMMAND, c->stream, 0, (uint8_t)n_fds);
     field_str(&b, FIELD_VERB, verb);
+    if (fields)
+        buf_append(&b, fields->data, fields->len);
     frame_end(&b, at);
-    /* A failed send closes the link, which answers every command. */
-    if (link_event_send(mon->link, &b, NULL, 0) < 0)
+    if (b.is_failed || (fields && fields->is_failed)) {
+        command_drop(c);
+        err_set(&e, -E2BIG, "guest.too-long", "the command for the guest is too long");
+        if (fn)
+            fn(arg, e.num, NULL, 0, &e);
+    } else if (link_event_send(mon->link, &b, fds, n_fds) < 0) {
+        /* A failed send closes the link, which answers every command. */
         log_debug("command to guest %u was not sent", mon->vmid);
+    }
+    if (b.data)
+        mem_wipe(b.data, b.len); /* a password for the agent may be in it */
     buf_done(&b);
+}
+
+void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg)
+{
+    monitor_call(mon, verb, NULL, NULL, 0, fn, arg);
 }
 
 static void put_console(struct buf *b, const struct monitor_console *what)

@@ -80,6 +80,7 @@ static void cleared(void *ctx)
     g->started_boot_ms = 0;
     g->cpu_fraction = 0;
     g->rss_bytes = 0;
+    g->balloon_bytes = g->hypervisor_version = 0;
     config_done(&g->running);
     guest_state_changed(m, g, "cleaned", text);
     g = guest_find(m, vmid); /* a waiter may have dropped or started it */

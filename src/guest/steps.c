@@ -82,11 +82,32 @@ static int run_volume_delete(void *ctx, json_t *args, const char *mark, struct e
     return r;
 }
 
+/* Grown is grown: there is no way back, and a second time changes nothing. */
+static int run_volume_grow(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct storage *s;
+    struct volume_id v;
+    json_int_t size = json_integer_value(json_object_get(args, "size"));
+    int r = args_volume(ctx, args, &v, &s, e);
+
+    if (r < 0)
+        return r;
+    r = FP("guest.resize.begin") ? err_set(e, -EIO, NULL, "fail point")
+        : size > 0               ? volume_grow(s, &v, (uint64_t)size, e)
+                                 : err_set(e, -EINVAL, "task.step", "a volume needs a size");
+    if (r == 0 && FP("guest.resize.grown"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    storage_unref(s);
+    return r;
+}
+
+static const struct task_step_type step_volume_grow = {.name = "volume.grow", .run = run_volume_grow};
 static const struct task_step_type step_volume_create = {
     .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
 static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
 
-const struct task_step_type *const guest_step_types[] = {&step_volume_create, &step_volume_delete, NULL};
+const struct task_step_type *const guest_step_types[] = {&step_volume_create, &step_volume_delete, &step_volume_grow,
+                                                         NULL};
 
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 {
@@ -111,4 +132,13 @@ json_t *guest_step_volume_delete(const struct volume_id *v)
 
     volume_id_format(v, id, sizeof(id));
     return json_pack("{s:s, s:{s:s}}", "step", "volume.delete", "args", "volume", id);
+}
+
+json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes)
+{
+    char id[VOLUME_ID_MAX + 1];
+
+    volume_id_format(v, id, sizeof(id));
+    return json_pack("{s:s, s:{s:s, s:I}}", "step", "volume.grow", "args", "volume", id, "size",
+                     (json_int_t)size_bytes);
 }

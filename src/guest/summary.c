@@ -36,6 +36,8 @@ static void on_stats(void *arg, int r, const void *payload, size_t n, const stru
     if (r == 0 && g) {
         g->disk_read = stat_value(payload, n, "diskread");
         g->disk_write = stat_value(payload, n, "diskwrite");
+        g->balloon_bytes = stat_value(payload, n, "balloon");
+        g->hypervisor_version = stat_value(payload, n, "version");
     }
     free(q);
 }
@@ -127,6 +129,28 @@ void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid)
     jw_object_end(w);
 }
 
+/* What the hypervisor told; sampled. */
+static void running_members(struct jw *w, const struct guest *g)
+{
+    char version[40];
+    uint64_t v = g->hypervisor_version;
+
+    jw_kv_str(w, "running-machine", g->machine);
+    if (v) {
+        snprintf(version, sizeof(version), "%llu.%llu.%llu", (unsigned long long)(v / 1000000),
+                 (unsigned long long)(v / 1000 % 1000), (unsigned long long)(v % 1000));
+        jw_kv_str(w, "running-qemu", version);
+    }
+    if (g->balloon_bytes) {
+        jw_kv_u64(w, "balloon", g->balloon_bytes);
+        jw_key(w, "ballooninfo");
+        jw_object(w);
+        jw_kv_u64(w, "actual", g->balloon_bytes);
+        jw_kv_u64(w, "max_mem", guest_memory_bytes(g));
+        jw_object_end(w);
+    }
+}
+
 void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full)
 {
     const char *agent = config_get(&g->config, "agent");
@@ -141,7 +165,7 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
     if (is_full) {
         jw_kv_str(w, "qmpstatus", guest_is_running(g) ? (g->qmp_status[0] ? g->qmp_status : "unknown") : "stopped");
         if (guest_is_running(g))
-            jw_kv_str(w, "running-machine", g->machine);
+            running_members(w, g);
     }
     for (size_t i = 0; i < g->config.n; i++)
         has_serial = has_serial || guest_is_index_key(g->config.items[i].key, "serial");

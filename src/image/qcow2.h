@@ -45,4 +45,15 @@ MUST_CHECK int qcow2_header_parse(const uint8_t *p, size_t n, uint64_t file_byte
  * ("image.encrypted"), marked corrupt ("image.corrupt"). */
 MUST_CHECK int qcow2_check_standalone(const struct qcow2_info *info, struct err *e);
 
+/* What makes an image larger (qcow2_grow.c). */
+struct qcow2_grow {
+    bool is_done;                 /* it is that large already */
+    uint64_t zero_at, zero_bytes; /* these bytes must be zero now (a file that ends before reads as zero) */
+    uint64_t write_at;            /* then these are written, in one go */
+    uint8_t bytes[16];
+};
+/* p, n, file_bytes as for qcow2_header_parse. -EOPNOTSUPP "image.grow" when the header alone does not do it. */
+MUST_CHECK int qcow2_grow_plan(const uint8_t *p, size_t n, uint64_t file_bytes, uint64_t size_bytes,
+                               struct qcow2_grow *ret, struct err *e);
+
 #endif

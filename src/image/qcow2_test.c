@@ -359,6 +359,49 @@ static int remove_temp(void **state)
     return unlink(temp_path);
 }
 
+static int keep_header(void *arg, uint64_t offset, const void *data, size_t n, struct err *e)
+{
+    if (offset < QCOW2_HEADER_BYTES)
+        memcpy((uint8_t *)arg + offset, data, n < QCOW2_HEADER_BYTES - offset ? n : QCOW2_HEADER_BYTES - offset);
+    return 0;
+}
+
+static void test_grow_plan(void **state)
+{
+    static const struct {
+        uint64_t from, to;
+        int r;
+        uint64_t zero_bytes;
+    } cases[] = {{1 << 20, 2 << 20, 0, 0},
+                 {1 << 20, UINT64_C(1) << 30, 0, 8},
+                 {1 << 20, UINT64_C(4) << 40, 0, 8191 * 8},
+                 {1 << 20, (UINT64_C(4) << 40) + 512, -EOPNOTSUPP, 0},
+                 {1 << 20, (1 << 20) + 1, -EOPNOTSUPP, 0}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint8_t head[QCOW2_HEADER_BYTES] = {0};
+        uint64_t file_bytes = qcow2_empty_file_bytes(cases[i].from);
+        struct qcow2_grow g;
+        struct qcow2_info info;
+        struct err e = ERR_INIT;
+        assert_int_equal(qcow2_write_empty(cases[i].from, keep_header, head, &e), 0);
+        assert_int_equal(qcow2_grow_plan(head, sizeof(head), file_bytes, cases[i].to, &g, &e), cases[i].r);
+        if (cases[i].r < 0)
+            continue;
+        assert_false(g.is_done);
+        assert_int_equal(g.zero_bytes, cases[i].zero_bytes);
+        memcpy(head + g.write_at, g.bytes, sizeof(g.bytes));
+        assert_int_equal(qcow2_header_parse(head, sizeof(head), file_bytes + g.zero_bytes, &info, &e), 0);
+        assert_true(info.size_bytes == cases[i].to);
+        assert_int_equal(qcow2_grow_plan(head, sizeof(head), file_bytes + g.zero_bytes, cases[i].to, &g, &e), 0);
+        assert_true(g.is_done);
+        head[63] = 1; /* a snapshot: its table is not ours to move */
+        head[71] = 0;
+        assert_int_not_equal(qcow2_grow_plan(head, sizeof(head), file_bytes + g.zero_bytes, cases[i].to + 512, &g, &e),
+                             0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_write_refused),   cmocka_unit_test(test_reader_table),
         cmocka_unit_test(test_reader_external), cmocka_unit_test(test_reader_extensions),
         cmocka_unit_test(test_reader_short),    cmocka_unit_test(test_foreign_images),
+        cmocka_unit_test(test_grow_plan),
     };
     return cmocka_run_group_tests(tests, make_temp, remove_temp);
 }

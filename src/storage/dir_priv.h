@@ -52,6 +52,7 @@ MUST_CHECK int dir_publish(const struct storage *s, const struct volume_id *v, s
 
 /* hooks */
 int dir_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
+MUST_CHECK int dir_grow(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e);
 int dir_open_volume(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
                     struct err *e);
 int dir_list(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);

@@ -184,6 +184,15 @@ int volume_delete(struct storage *s, const struct volume_id *v, const char *mark
     return r < 0 ? r : wrap(s->ops->remove(s, v, mark, e), s, v, "remove", e);
 }
 
+int volume_grow(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e)
+{
+    int r = check_volume(s, v, e);
+
+    if (r == 0 && (v->content != STORAGE_CONTENT_images || !size_bytes || size_bytes % 512))
+        r = err_set(e, -EINVAL, "volume.size", "'%s' cannot have %llu bytes", v->name, (unsigned long long)size_bytes);
+    return r < 0 ? r : wrap(s->ops->grow(s, v, size_bytes, e), s, v, "enlarge", e);
+}
+
 int volume_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e)
 {
     int r = check_volume(s, v, e);

@@ -122,6 +122,9 @@ MUST_CHECK int volume_create(struct storage *s, const struct volume_id *v, uint6
 /* Removes it; a missing one is success. With mark: only if it carries this mark (another one's volume is left,
  * success). */
 MUST_CHECK int volume_delete(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
+/* Makes an image larger (a multiple of 512); one that is so large already is left alone, success. Not while a guest has
+ * a qcow2 image open. Durable on return; -EOPNOTSUPP where the storage cannot. */
+MUST_CHECK int volume_grow(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e);
 MUST_CHECK int volume_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
 MUST_CHECK int volume_open(struct storage *s, const struct volume_id *v, bool is_read_only,
                            struct volume_attachment *ret, struct err *e);

@@ -35,6 +35,7 @@ struct storage_ops {
     int (*space)(struct storage *s, struct storage_space *ret, struct err *e);
     int (*create)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e);
     int (*remove)(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
+    int (*grow)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e);
     int (*stat)(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
     int (*open_volume)(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
                        struct err *e);

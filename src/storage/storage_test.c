@@ -118,7 +118,7 @@ static void test_questions(void **state)
     assert_string_equal(storage_name(s), "local");
     assert_string_equal(storage_type(s), "dir");
     assert_true(storage_is_shared(s) && storage_is_enabled(s));
-    assert_int_equal(storage_caps(s), STORAGE_CAP_THIN | STORAGE_CAP_SHARED);
+    assert_int_equal(storage_caps(s), STORAGE_CAP_THIN | STORAGE_CAP_SHARED | STORAGE_CAP_RESIZE);
     assert_int_equal(storage_contents(s), STORAGE_CONTENT_images | STORAGE_CONTENT_rootdir);
     assert_true(storage_is_on_node(s, "alpha") && storage_is_on_node(s, "beta"));
     assert_false(storage_is_on_node(s, "alph") || storage_is_on_node(s, "") || storage_is_on_node(s, "alpha,beta"));

@@ -208,6 +208,15 @@ def _guard_token(world, who, p):
                  lambda: userid_group(world, who, ["User.Modify"], None, p) if is_token(who) else None)
 
 
+def _monitor(world, who, p):
+    """What tells is for who may look at the host; what acts is root's."""
+    return None if p["command"].split()[:1] == ["info"] else need_root(who)
+
+
+def _unlink(world, who, p):
+    return config_keys(world, who, {"vmid": p["vmid"], "delete": p["idlist"]}, world.config_of(p["vmid"]))
+
+
 def _see_task(world, who, p):
     user = p["upid"].split(":")[7]
     return None if owns_task(who, user) else need(world, who, f"/nodes/{p['node']}", ["Sys.Audit"])
@@ -255,6 +264,9 @@ IN_CODE = {
     f"GET {_VOLUME}": _see_volume,
     f"PUT {_VOLUME}": _change_volume,
     f"DELETE {_VOLUME}": _change_volume,
+    f"POST {_VM}/monitor": _monitor,
+    f"PUT {_VM}/unlink": _unlink,
+    **{f"PUT {_VM}/{op}": _skiplock for op in ("sendkey", "resize")},
     "GET /pools": _one_pool,
     "PUT /pools": _pool_members,
     "PUT /pools/{poolid}": _pool_members,

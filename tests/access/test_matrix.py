@@ -32,6 +32,7 @@ def routes():
 
 PATH = {"vmid": GUEST, "storage": "local", "userid": TARGET, "tokenid": "spare", "groupid": "team", "roleid": "Spare",
         "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0"}
+AGENT = "/nodes/{node}/qemu/{vmid}/agent/"
 NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
     "POST /access/ticket": [{"username": "nobody@pve", "password": "PVE:none"}],
@@ -97,6 +98,21 @@ REQUESTS = {
     "DELETE /nodes/{node}/network": [{}],
     "PUT /nodes/{node}/network/{iface}": [{"type": "bridge"}],
     "DELETE /nodes/{node}/network/{iface}": [{}],
+    # A running guest's: this one is stopped, has no agent and no such drive.
+    **{f"POST {AGENT}{of}": [{}] for of in ("fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "ping", "shutdown",
+                                            "suspend-disk", "suspend-hybrid", "suspend-ram")},
+    f"POST {AGENT[:-1]}": [{"command": "ping"}],
+    f"POST {AGENT}exec": [{"command": "/bin/true"}],
+    f"GET {AGENT}exec-status": [{"pid": 1}],
+    f"GET {AGENT}file-read": [{"file": "/x"}],
+    f"POST {AGENT}file-write": [{"file": "/x", "content": "x"}],
+    f"POST {AGENT}set-user-password": [{"username": "x", "password": "correct horse 8"}],
+    "PUT /nodes/{node}/qemu/{vmid}/sendkey": [{"key": "ret"}, {"key": "ret", "skiplock": 1}],
+    "POST /nodes/{node}/qemu/{vmid}/monitor": [{"command": "info status"}, {"command": "stop"}],
+    "PUT /nodes/{node}/qemu/{vmid}/unlink": [{"vmid": PLAIN, "idlist": "scsi9"}],
+    "PUT /nodes/{node}/qemu/{vmid}/resize": [{"vmid": PLAIN, "disk": "scsi9", "size": "+1G"},
+                                             {"vmid": PLAIN, "disk": "scsi9", "size": "+1G", "skiplock": 1}],
+    "GET /nodes/{node}/qemu/{vmid}/feature": [{"feature": "snapshot"}],
     # Realms and second factors: what is named is there already, or is not.
     "POST /access/domains": [{"realm": "pve", "type": "pve"}],
     "PUT /access/domains/{realm}": [{"comment": "x", "digest": "0" * 40}],

@@ -21,12 +21,26 @@ def demo_folder():
     return folder
 
 
-def install_demo(node):
+@functools.cache
+def agent_folder():
+    """The same with a guest agent in it (tools/agent-guest)."""
+    folder = tempfile.mkdtemp(prefix="ha", dir="/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run([f"{facts.TOP}/tools/agent-guest", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def install_agent(node):
+    """Puts the kernel and an initrd with a guest agent into storage local of a node."""
+    install_demo(node, agent_folder())
+
+
+def install_demo(node, folder=None):
     """Puts kernel and initrd into storage local of a node."""
     target = node.path("var/storage/local/boot")
     os.makedirs(target, exist_ok=True)
     for name in ("vmlinuz", "initrd.img"):
-        shutil.copyfile(os.path.join(demo_folder(), name), os.path.join(target, name))
+        shutil.copyfile(os.path.join(folder or demo_folder(), name), os.path.join(target, name))
 
 
 @functools.cache

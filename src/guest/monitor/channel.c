@@ -105,6 +105,8 @@ static int read_once(struct channel *c)
     if (n == 0)
         return -1;
     keep(c, bytes, (size_t)n);
+    if (c->on_bytes)
+        c->on_bytes(c->on_bytes_arg, bytes, (size_t)n);
     c->window_bytes += (size_t)n;
     return 1;
 }

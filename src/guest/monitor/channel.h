@@ -25,7 +25,9 @@ struct channel {
     struct list_node clients;
     struct loop_timer pause; /* of a guest that floods */
     uint64_t window_ms, window_bytes;
-    bool is_silent; /* nobody can attach, nothing is kept */
+    bool is_silent;                                          /* nobody can attach, nothing is kept */
+    void (*on_bytes)(void *arg, const uint8_t *p, size_t n); /* of a silent one: who reads it; may be NULL */
+    void *on_bytes_arg;
 };
 
 /* Makes the socketpair; the other end is the hypervisor's. */

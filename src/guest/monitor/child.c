@@ -30,6 +30,8 @@ static int open_channel(struct monitor *m, const struct order_channel *oc, int *
     if (!streq(oc->name, m->driver->channel)) {
         int r = channel_new(m, oc->name, &m->channels[m->n_channels], ret_peer, e);
         m->n_channels += r == 0;
+        if (r == 0 && streq(oc->name, "qga"))
+            r = agent_open(m, m->channels[m->n_channels - 1], e);
         return r;
     }
     struct channel *c;

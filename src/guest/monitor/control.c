@@ -86,7 +86,8 @@ static struct request *request_new(const char *text)
     }
     memcpy(rq->verb, text, n);
     rq->fd = -1;
-    buf_init(&rq->stats, 8192);
+    buf_init(&rq->stats, REQUEST_ANSWER_MAX + 8192);
+    buf_init(&rq->payload, FRAME_PAYLOAD_MAX);
     return rq;
 }
 
@@ -108,6 +109,14 @@ void request_stat(struct request *rq, const char *name, uint64_t value)
     field_str(&rq->stats, FIELD_STAT, text);
 }
 
+int request_body(struct request *rq, const void *p, size_t n, struct err *e)
+{
+    if (n > REQUEST_ANSWER_MAX)
+        return err_set(e, -EMSGSIZE, "guest.answer", "the answer is longer than %u bytes", REQUEST_ANSWER_MAX);
+    field_bytes(&rq->stats, FIELD_BODY, p, n);
+    return rq->stats.is_failed ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
+}
+
 static struct conn *conn_find(struct monitor *m, uint64_t id)
 {
     for (size_t i = 0; i < CONNS_MAX; i++)
@@ -120,7 +129,7 @@ static void send_result(struct conn *c, uint32_t stream, int r, const struct err
 {
     autobuf struct buf b;
 
-    buf_init(&b, 16384);
+    buf_init(&b, REQUEST_ANSWER_MAX + 16384);
     size_t begin = frame_begin(&b, FRAME_GUEST_RESULT, stream, FRAME_LAST, 0);
     field_err(&b, r, e);
     if (r == 0 && stats && !stats->is_failed)
@@ -136,6 +145,12 @@ void request_finish(struct monitor *m, struct request *rq, int r, const struct e
         rq->on_done(m, rq, r, e);
     else if (c)
         send_result(c, rq->stream, r, e, &rq->stats);
+    for (size_t i = 0; i < rq->n_fds; i++)
+        if (rq->fds[i] >= 0)
+            close(rq->fds[i]);
+    if (rq->payload.data)
+        mem_wipe(rq->payload.data, rq->payload.len); /* a password for the agent may be in it */
+    buf_done(&rq->payload);
     buf_done(&rq->stats);
     free(rq);
 }
@@ -149,6 +164,9 @@ void request_run(struct monitor *m, struct request *rq)
         r = err_set(&e, -ESRCH, "guest.gone", "the guest has ended");
     } else if (streq(rq->verb, "kill")) {
         child_kill(m);
+    } else if (streq(rq->verb, "agent")) {
+        agent_command(m, rq);
+        return;
     } else {
         m->driver->command(m, rq);
         return;
@@ -185,7 +203,16 @@ static void on_hello(struct conn *c, const struct link_frame *f)
     send_frame(c, &b, begin);
 }
 
-static void on_command(struct conn *c, const struct link_frame *f)
+/* A command's own fields and descriptors. */
+static bool take_payload(struct request *rq, struct link_frame *f)
+{
+    buf_append(&rq->payload, f->data, f->len);
+    for (size_t i = 0; i < f->n_fds && rq->n_fds < REQUEST_FDS_MAX; i++)
+        rq->fds[rq->n_fds++] = TAKE_FD(f->fds[i]);
+    return !rq->payload.is_failed;
+}
+
+static void on_command(struct conn *c, struct link_frame *f)
 {
     struct field fl;
     char text[128];
@@ -201,7 +228,12 @@ static void on_command(struct conn *c, const struct link_frame *f)
     }
     rq->conn = c->id;
     rq->stream = f->stream;
-    request_run(c->control->m, rq);
+    if (take_payload(rq, f)) {
+        request_run(c->control->m, rq);
+        return;
+    }
+    int r = err_set(&e, -ENOMEM, NULL, "out of memory");
+    request_finish(c->control->m, rq, r, &e);
 }
 
 static int attach_viewer(struct monitor *m, struct link_frame *f, struct err *e)

@@ -172,6 +172,7 @@ static void on_child_end(void *arg, short revents)
     loop_unwatch(&m->loop, m->pidfd);
     bool was_up = m->is_up;
     viewers_close(m);
+    agent_close(m);
     m->driver->close(m); /* tells its last events while the state is still alive */
     child_drain_output(m);
     for (size_t i = 0; i < m->n_channels; i++)
@@ -272,6 +273,7 @@ static int start(struct monitor *m, const struct options *o, struct err *e)
 static void done(struct monitor *m)
 {
     viewers_close(m);
+    agent_close(m);
     if (m->driver)
         m->driver->close(m);
     for (size_t i = 0; i < m->n_channels; i++)

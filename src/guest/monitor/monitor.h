@@ -12,6 +12,10 @@
 #define MONITOR_RECORD_VERSION 1u
 #define LINGER_MS              2000u
 
+#define REQUEST_ANSWER_MAX (960u * 1024u) /* of one answer: it fits a frame */
+#define REQUEST_FDS_MAX    32u            /* sixteen queues of a tap, each with vhost */
+
+struct agent;
 struct control;
 struct driver;
 
@@ -26,6 +30,7 @@ struct monitor {
     struct viewers viewers; /* counted in n_clients */
     const struct driver *driver;
     void *driver_state;
+    struct agent *agent; /* NULL: the guest has no channel for one */
     /* the hypervisor */
     pid_t pid;
     int pidfd, output_fd;
@@ -46,8 +51,12 @@ struct request {
     uint64_t conn; /* 0: the monitor's own */
     uint32_t stream;
     char verb[32], arg[64];
-    int fd;           /* goes with the command, stays the caller's; -1 */
-    struct buf stats; /* STAT fields of the answer */
+    int fd;             /* goes with the command, stays the caller's; -1 */
+    struct buf stats;   /* STAT and BODY fields of the answer */
+    struct buf payload; /* what came with the verb: fields of the frame */
+    int fds[REQUEST_FDS_MAX];
+    size_t n_fds;
+    void *ctx; /* of who runs it; gone before request_finish */
     void (*on_done)(struct monitor *m, struct request *rq, int r, const struct err *e); /* of our own requests */
 };
 
@@ -73,12 +82,20 @@ bool control_is_drained(const struct monitor *m);
 /* GUEST_EVENT to the controller; text may be NULL. */
 void control_event(struct monitor *m, const char *event, const char *text);
 void request_stat(struct request *rq, const char *name, uint64_t value);
+/* What the answer carries besides: -EMSGSIZE when it is too long. */
+MUST_CHECK int request_body(struct request *rq, const void *p, size_t n, struct err *e);
 void request_finish(struct monitor *m, struct request *rq, int r, const struct err *e);
 /* Our own request: verb and argument in one text. NULL when out of memory. */
 struct request *request_own(const char *text,
                             void (*on_done)(struct monitor *, struct request *, int, const struct err *));
 /* The verb of rq, by the monitor itself or by its driver. */
 void request_run(struct monitor *m, struct request *rq);
+
+/* agent.c: the guest's agent behind its channel. */
+MUST_CHECK int agent_open(struct monitor *m, struct channel *c, struct err *e);
+void agent_command(struct monitor *m, struct request *rq);
+/* The hypervisor has ended, or we do: everything unfinished fails. */
+void agent_close(struct monitor *m);
 
 /* child.c */
 MUST_CHECK int child_start(struct monitor *m, struct err *e);

@@ -10,10 +10,8 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "guest/monitor/monitor.h"
-#include "guest/monitor/qmp_message.h"
+#include "guest/monitor/qmp_priv.h"
 
-#define PENDING_MAX      32u
 #define COMMAND_MS       10000u
 #define START_MS         60000u
 #define TICK_MS          250u
@@ -21,31 +19,6 @@
 #define READ_BYTES       16384u
 #define READS_PER_WAKE   8
 #define NOISY_EVENTS_MAX 10u /* resets and I/O errors told per second */
-
-struct qmp;
-/* m is NULL when there is no answer; e says why. */
-typedef void (*answer_fn)(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *e);
-
-struct pending {
-    uint64_t id; /* 0: free */
-    uint64_t deadline_ms;
-    answer_fn fn;
-    struct request *rq;
-};
-
-struct qmp {
-    struct monitor *m;
-    int fd;
-    struct buf in, out;
-    size_t scanned; /* bytes of in without a line end */
-    struct pending pending[PENDING_MAX];
-    uint64_t last_id;
-    bool is_greeted, is_starting;
-    size_t next_verb;
-    struct loop_timer tick, start_limit;
-    uint64_t noisy_window_ms;
-    unsigned n_noisy;
-};
 
 /* ---- the conversation ---- */
 
@@ -131,35 +104,48 @@ static struct pending *pending_new(struct qmp *q, struct err *e)
     return NULL;
 }
 
-/* A descriptor travels with the first byte of its command, when nothing is before it. QEMU keeps it for the command. */
-static bool send_fd(struct qmp *q, const char *first, int fd)
+/* A descriptor goes with the bytes of its command: whole and at once, or not at all. */
+static int send_with_fd(struct qmp *q, const struct buf *line, int fd)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(sizeof(int))];
     } control = {0};
-    struct iovec iov = {.iov_base = (void *)first, .iov_len = 1};
+    struct iovec iov = {line->data, line->len};
     struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
 
-    flush_out(q);
-    if (q->out.len)
-        return false;
     control.header =
         (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-    return sendmsg(q->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+    flush_out(q);
+    if (q->out.len)
+        return -EAGAIN;
+    ssize_t n = sendmsg(q->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n <= 0)
+        return n < 0 ? -errno : -EPIPE;
+    buf_append(&q->out, line->data + n, line->len - (size_t)n);
+    return q->out.is_failed ? -ENOBUFS : 0;
 }
 
-/* arguments: a JSON object, or NULL. fn is called exactly once. */
-static void send_command(struct qmp *q, const char *command, const char *arguments, answer_fn fn, struct request *rq)
+static int queue_line(struct qmp *q, const struct buf *line, int fd)
+{
+    if (line->is_failed)
+        return -ENOBUFS;
+    if (fd >= 0)
+        return send_with_fd(q, line, fd);
+    buf_append(&q->out, line->data, line->len);
+    return q->out.is_failed ? -ENOBUFS : 0;
+}
+
+void qmp_send(struct qmp *q, const char *command, const char *arguments, int fd, answer_fn fn, struct request *rq)
 {
     struct err e = ERR_INIT;
     struct pending *p = pending_new(q, &e);
     struct jw w;
     autobuf struct buf line;
 
-    buf_init(&line, 4096);
+    buf_init(&line, OUT_BYTES_MAX);
     if (!p) {
         fn(q, rq, NULL, &e);
         return;
@@ -174,14 +160,7 @@ static void send_command(struct qmp *q, const char *command, const char *argumen
     jw_kv_u64(&w, "id", ++q->last_id);
     jw_object_end(&w);
     buf_append_char(&line, '\n');
-    bool has_fd = rq && rq->fd >= 0 && !line.is_failed;
-    if (has_fd && !send_fd(q, line.data, rq->fd)) {
-        err_set(&e, -ENOBUFS, "guest.busy", "QEMU does not read its commands");
-        fn(q, rq, NULL, &e);
-        return;
-    }
-    buf_append(&q->out, line.data + has_fd, line.len - has_fd);
-    if (line.is_failed || q->out.is_failed) {
+    if (queue_line(q, &line, fd) < 0) {
         buf_reset(&q->out);
         err_set(&e, -ENOBUFS, "guest.busy", "QEMU does not read its commands");
         fn(q, rq, NULL, &e);
@@ -193,9 +172,14 @@ static void send_command(struct qmp *q, const char *command, const char *argumen
     flush_out(q);
 }
 
+static void send_command(struct qmp *q, const char *command, const char *arguments, answer_fn fn, struct request *rq)
+{
+    qmp_send(q, command, arguments, rq ? rq->fd : -1, fn, rq);
+}
+
 /* ---- verbs ---- */
 
-static int answer_result(const struct qmp_message *m, const struct err *why, struct err *e)
+int qmp_answer_result(const struct qmp_message *m, const struct err *why, struct err *e)
 {
     *e = *why;
     if (!m)
@@ -208,7 +192,7 @@ static int answer_result(const struct qmp_message *m, const struct err *why, str
 static void on_simple(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
 {
     struct err e;
-    int r = answer_result(m, why, &e);
+    int r = qmp_answer_result(m, why, &e);
 
     request_finish(q->m, rq, r, &e);
 }
@@ -217,7 +201,7 @@ static void on_simple(struct qmp *q, struct request *rq, const struct qmp_messag
 static void on_quit(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
 {
     struct err e;
-    int r = answer_result(m, why, &e);
+    int r = qmp_answer_result(m, why, &e);
 
     request_finish(q->m, rq, r == -EPIPE ? 0 : r, &e);
 }
@@ -229,13 +213,15 @@ static void on_balloon(struct qmp *q, struct request *rq, const struct qmp_messa
     /* No balloon, or its driver is not loaded: the value is absent. */
     if (m && m->kind == QMP_RETURN && qmp_get_u64(m->data, "actual", &bytes))
         request_stat(rq, "balloon", bytes);
+    if (q->version)
+        request_stat(rq, "version", q->version);
     request_finish(q->m, rq, !m && why->num == -ETIMEDOUT ? why->num : 0, why);
 }
 
 static void on_blockstats(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
 {
     struct err e;
-    int r = answer_result(m, why, &e);
+    int r = qmp_answer_result(m, why, &e);
     uint64_t read_bytes, write_bytes;
 
     if (r < 0) {
@@ -314,6 +300,10 @@ static void command(struct monitor *m, struct request *rq)
     buf_init(&arguments, 512);
     if (command_vnc(q, rq))
         return;
+    if (streq(rq->verb, "script")) {
+        script_begin(q, rq);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
         const struct verb *v = &verbs[i];
         if (!streq(v->name, rq->verb))
@@ -494,11 +484,20 @@ static void ev_panicked(struct qmp *q, const json_t *data)
         control_event(q->m, "panicked", NULL);
 }
 
+static void ev_deleted(struct qmp *q, const json_t *data)
+{
+    char id[48];
+
+    qmp_get_text(data, "device", id, sizeof(id));
+    script_device_deleted(q, id);
+}
+
 static const struct {
     const char *name;
     void (*fn)(struct qmp *q, const json_t *data);
-} events[] = {{"STOP", ev_stop},   {"RESUME", ev_resume},           {"SHUTDOWN", ev_shutdown},
-              {"RESET", ev_reset}, {"BLOCK_IO_ERROR", ev_io_error}, {"GUEST_PANICKED", ev_panicked}};
+} events[] = {{"DEVICE_DELETED", ev_deleted}, {"STOP", ev_stop},   {"RESUME", ev_resume},
+              {"SHUTDOWN", ev_shutdown},      {"RESET", ev_reset}, {"BLOCK_IO_ERROR", ev_io_error},
+              {"GUEST_PANICKED", ev_panicked}};
 
 /* ---- input ---- */
 
@@ -520,6 +519,7 @@ static void on_message(struct qmp *q, const struct qmp_message *m)
 {
     switch (m->kind) {
     case QMP_GREETING:
+        q->version = qmp_greeting_version(m->root);
         if (!q->is_greeted)
             send_command(q, "qmp_capabilities", NULL, on_capabilities, NULL);
         q->is_greeted = true;
@@ -636,6 +636,7 @@ static void qmp_close(struct monitor *m)
             break;
     q->is_starting = false;
     hang_up_text(q, "the guest has ended");
+    script_close_all(q);
     loop_timer_stop(&q->start_limit);
     buf_done(&q->in);
     buf_done(&q->out);

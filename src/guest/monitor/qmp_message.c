@@ -94,3 +94,14 @@ void qmp_sum_blockstats(const json_t *data, uint64_t *ret_read_bytes, uint64_t *
     *ret_read_bytes = read_bytes;
     *ret_write_bytes = write_bytes;
 }
+
+uint64_t qmp_greeting_version(const json_t *root)
+{
+    const json_t *v = json_object_get(json_object_get(json_object_get(root, "QMP"), "version"), "qemu");
+    uint64_t major, minor, micro;
+
+    if (!qmp_get_u64(v, "major", &major) || !qmp_get_u64(v, "minor", &minor) || !qmp_get_u64(v, "micro", &micro) ||
+        major > 999 || minor > 999 || micro > 999)
+        return 0;
+    return (major * 1000 + minor) * 1000 + micro;
+}

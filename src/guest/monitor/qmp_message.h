@@ -27,6 +27,8 @@ void qmp_message_done(struct qmp_message *m);
 void qmp_get_text(const json_t *data, const char *key, char *ret, size_t cap);
 /* Sums over the devices of query-blockstats; wrong entries count nothing. */
 void qmp_sum_blockstats(const json_t *data, uint64_t *ret_read_bytes, uint64_t *ret_write_bytes);
+/* QEMU's version of the greeting: 7.2.22 is 7002022; 0 if it tells none. */
+uint64_t qmp_greeting_version(const json_t *root);
 /* A non-negative integer data.KEY. */
 bool qmp_get_u64(const json_t *data, const char *key, uint64_t *ret);
 

@@ -1,0 +1,257 @@
+/* Changes of a running QEMU: devices that come and go, media, cables, sizes, as a script for the monitor's driver
+ * (src/guest/monitor/qmp_script.c). A device that comes is built by the same functions as at a start; their options are
+ * turned into commands here. Pure but for qemu_disk.c's fcntl. Called by src/guest/live.c in a pool thread. */
+#include "engine/qemu_priv.h"
+#include "proto/frame.h"
+
+#define SCRIPT_MAX (256u * 1024u)
+
+static void step(struct engine_script *s, char kind, const char *command, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* fmt gives the arguments, a JSON object; keys of the configuration need no escaping. */
+static void step(struct engine_script *s, char kind, const char *command, const char *fmt, ...)
+{
+    autobuf struct buf text;
+    va_list ap;
+
+    buf_init(&text, SCRIPT_MAX);
+    buf_printf(&text, "%c%s ", kind, command);
+    va_start(ap, fmt);
+    buf_vprintf(&text, fmt, ap);
+    va_end(ap);
+    s->fields.is_failed = s->fields.is_failed || text.is_failed;
+    field_str(&s->fields, FIELD_ARG, buf_str(&text));
+}
+
+static void wait_gone(struct engine_script *s, const char *key)
+{
+    char text[40];
+
+    snprintf(text, sizeof(text), "w%s", key);
+    field_str(&s->fields, FIELD_ARG, text);
+}
+
+static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *ret_index)
+{
+    static const char *const stems[] = {
+        [DISK_VIRTIO] = "virtio", [DISK_SCSI] = "scsi", [DISK_SATA] = "sata", [DISK_IDE] = "ide"};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(stems); i++) {
+        int index = qemu_key_index(key, stems[i]);
+        if (index < 0)
+            continue;
+        *ret_bus = (enum engine_disk_bus)i;
+        *ret_index = (unsigned)index;
+        return true;
+    }
+    return false;
+}
+
+/* What a drive leaves behind when its device is gone; each thing may be missing. */
+static void drop_nodes(struct engine_script *s, char kind, const char *key, unsigned set)
+{
+    step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", key);
+    step(s, kind, "blockdev-del", "{\"node-name\":\"format-%s\"}", key);
+    step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", key);
+    step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", key);
+    step(s, kind, "remove-fd", "{\"fdset-id\":%u}", set);
+}
+
+/* One option of a command line as a command. A controller or I/O thread may be there already. */
+static int translate(struct engine_script *s, const char *option, const char *value, struct err *e)
+{
+    unsigned set;
+
+    if (streq(option, "-add-fd") && sscanf(value, "fd=%*d,set=%u", &set) == 1)
+        step(s, 'f', "add-fd", "{\"fdset-id\":%u}", set);
+    else if (streq(option, "-blockdev"))
+        step(s, '+', "blockdev-add", "%s", value);
+    else if (streq(option, "-object"))
+        step(s, strstr(value, "\"iothread\"") ? '-' : '+', "object-add", "%s", value);
+    else if (streq(option, "-device"))
+        step(s, strstr(value, "\"id\":\"scsihw") || strstr(value, "\"id\":\"ahci0") ? '-' : '+', "device_add", "%s",
+             value);
+    else
+        return err_set(e, -EOPNOTSUPP, "engine.live", "%s cannot be added while the guest runs", option);
+    return 0;
+}
+
+static int translate_all(const struct qemu_build *q, struct engine_script *s, bool has_device, struct err *e)
+{
+    struct field_reader fr;
+    struct field option, value;
+    int r = 0;
+
+    field_reader_init(&fr, q->devices.data, q->devices.len);
+    while (r == 0 && field_next(&fr, &option) == 1 && field_next(&fr, &value) == 1) {
+        autofree char *name = NULL, *text = NULL;
+        if (field_dup_str(&option, &name) < 0 || field_dup_str(&value, &text) < 0)
+            return err_set(e, -ENOMEM, NULL, "out of memory");
+        if (has_device || !streq(name, "-device"))
+            r = translate(s, name, text, e);
+    }
+    for (size_t i = 0; i < q->out->n_fds; i++)
+        s->fds[s->n_fds++] = q->out->fds[i];
+    return r;
+}
+
+/* Runs qemu_add_disks for one drive and takes its options. */
+static int disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, struct err *e)
+{
+    struct engine_launch out = {0};
+    struct qemu_build q = {.vm = vm, .out = &out, .next_fd = QEMU_FD_FIRST, .is_live = true};
+    unsigned version;
+
+    if (!qemu_machine_parse(vm->machine, &q.is_q35, &version))
+        return err_set(e, -EINVAL, "param.invalid", "machine '%.32s' is not known", vm->machine);
+    q.root_bus = q.is_q35 ? "pcie.0" : "pci.0";
+    buf_init(&out.payload, SCRIPT_MAX);
+    buf_init(&q.devices, SCRIPT_MAX);
+    int r = qemu_add_disks(&q, e);
+    if (r == 0)
+        r = translate_all(&q, s, has_device, e);
+    buf_done(&q.devices);
+    buf_done(&out.payload);
+    return r;
+}
+
+static int plug_disk(const struct engine_vm *vm, const struct engine_disk *d, struct engine_script *s, struct err *e)
+{
+    if (d->bus != DISK_VIRTIO && d->bus != DISK_SCSI)
+        return err_set(e, -EOPNOTSUPP, "engine.live", "%s: only virtio and scsi drives can be added", d->key);
+    int r = disk_options(vm, s, true, e);
+    drop_nodes(s, 'u', d->key, qemu_fdset(d->bus, d->index));
+    return r;
+}
+
+/* Hands over one descriptor for each queue, named KEY, a letter and a number; list becomes the names with colons. */
+static void give_fds(struct engine_script *s, const char *key, char letter, const int *fds, unsigned n,
+                     struct buf *list)
+{
+    for (unsigned i = 0; i < n && s->n_fds < ARRAY_SIZE(s->fds); i++) {
+        step(s, 'f', "getfd", "{\"fdname\":\"%s%c%u\"}", key, letter, i);
+        s->fds[s->n_fds++] = fds[i];
+        buf_printf(list, "%s%s%c%u", i ? ":" : "", key, letter, i);
+    }
+}
+
+static void plug_tap(const struct engine_net *n, struct engine_script *s)
+{
+    autobuf struct buf taps;
+    autobuf struct buf vhosts;
+    const char *plural = n->n_taps > 1 ? "s" : "";
+    bool has_vhost = streq(n->model, "virtio");
+
+    buf_init(&taps, SCRIPT_MAX);
+    buf_init(&vhosts, SCRIPT_MAX);
+    for (unsigned i = 0; i < n->n_taps; i++)
+        has_vhost = has_vhost && n->vhost_fds[i] >= 0;
+    give_fds(s, n->key, 't', n->tap_fds, n->n_taps, &taps);
+    if (!has_vhost) {
+        step(s, '+', "netdev_add", "{\"type\":\"tap\",\"id\":\"%s\",\"fd%s\":\"%s\"}", n->key, plural, buf_str(&taps));
+        return;
+    }
+    give_fds(s, n->key, 'v', n->vhost_fds, n->n_taps, &vhosts);
+    step(s, '+', "netdev_add", "{\"type\":\"tap\",\"id\":\"%s\",\"fd%s\":\"%s\",\"vhost\":true,\"vhostfd%s\":\"%s\"}",
+         n->key, plural, buf_str(&taps), plural, buf_str(&vhosts));
+}
+
+static int plug_net(const struct engine_vm *vm, const struct engine_net *n, struct engine_script *s, struct err *e)
+{
+    struct engine_launch out = {0};
+    struct qemu_build q = {.vm = vm, .out = &out, .next_fd = QEMU_FD_FIRST, .is_live = true};
+    unsigned version;
+
+    if (!qemu_machine_parse(vm->machine, &q.is_q35, &version))
+        return err_set(e, -EINVAL, "param.invalid", "machine '%.32s' is not known", vm->machine);
+    q.root_bus = q.is_q35 ? "pcie.0" : "pci.0";
+    buf_init(&q.devices, SCRIPT_MAX);
+    int r = qemu_net_device(&q, n, e);
+    if (n->n_taps) {
+        plug_tap(n, s);
+    } else {
+        step(s, '+', "netdev_add", "{\"type\":\"user\",\"id\":\"%s\"}", n->key);
+    }
+    if (r == 0)
+        r = translate_all(&q, s, true, e);
+    if (n->is_link_down)
+        step(s, '-', "set_link", "{\"name\":\"%s\",\"up\":false}", n->key);
+    step(s, 'u', "netdev_del", "{\"id\":\"%s\"}", n->key);
+    buf_done(&q.devices);
+    return r;
+}
+
+static int unplug(const struct engine_vm *vm, const char *key, struct engine_script *s, struct err *e)
+{
+    const char *scsihw = config_item_get(vm->config, vm->n_config, "scsihw");
+    enum engine_disk_bus bus;
+    unsigned index;
+    bool is_disk = is_drive(key, &bus, &index);
+
+    if (is_disk && bus != DISK_VIRTIO && bus != DISK_SCSI)
+        return err_set(e, -EOPNOTSUPP, "engine.live", "%s: only virtio and scsi drives can be removed", key);
+    step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
+    wait_gone(s, key);
+    if (!is_disk) {
+        step(s, '-', "netdev_del", "{\"id\":\"%s\"}", key);
+        return 0;
+    }
+    if (bus == DISK_SCSI && scsihw && streq(scsihw, "virtio-scsi-single"))
+        step(s, '-', "device_del", "{\"id\":\"scsihw%u\"}", index);
+    drop_nodes(s, '-', key, qemu_fdset(bus, index));
+    return 0;
+}
+
+/* The drive stays, what is in it changes. */
+static int change_medium(const struct engine_vm *vm, const struct engine_disk *d, struct engine_script *s,
+                         struct err *e)
+{
+    int r = 0;
+
+    step(s, '-', "blockdev-open-tray", "{\"id\":\"%s\",\"force\":true}", d->key);
+    step(s, '-', "blockdev-remove-medium", "{\"id\":\"%s\"}", d->key);
+    drop_nodes(s, '-', d->key, qemu_fdset(d->bus, d->index));
+    if (d->fd >= 0) {
+        r = disk_options(vm, s, false, e);
+        step(s, '+', "blockdev-insert-medium", "{\"id\":\"%s\",\"node-name\":\"%s\"}", d->key, d->key);
+    }
+    step(s, '-', "blockdev-close-tray", "{\"id\":\"%s\"}", d->key);
+    drop_nodes(s, 'u', d->key, qemu_fdset(d->bus, d->index));
+    return r;
+}
+
+static int build(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
+                 struct engine_script *s, struct err *e)
+{
+    switch (what) {
+    case ENGINE_PLUG:
+        return vm->n_disks ? plug_disk(vm, &vm->disks[0], s, e) : plug_net(vm, &vm->nets[0], s, e);
+    case ENGINE_UNPLUG:
+        return unplug(vm, key, s, e);
+    case ENGINE_MEDIUM:
+        return change_medium(vm, &vm->disks[0], s, e);
+    case ENGINE_LINK:
+        step(s, '+', "set_link", "{\"name\":\"%s\",\"up\":%s}", key, vm->nets[0].is_link_down ? "false" : "true");
+        return 0;
+    case ENGINE_RESIZE:
+        step(s, '+', "block_resize", "{\"node-name\":\"%s\",\"size\":%llu}", key, (unsigned long long)size_bytes);
+        return 0;
+    case ENGINE_PROBE:
+        step(s, '+', "qom-list", "{\"path\":\"/machine/peripheral/%s\"}", key);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
+              struct engine_script *ret, struct err *e)
+{
+    *ret = (struct engine_script){0};
+    buf_init(&ret->fields, SCRIPT_MAX);
+    int r = build(vm, what, key, size_bytes, ret, e);
+    if (r == 0 && ret->fields.is_failed)
+        r = err_set(e, -E2BIG, "engine.too-many", "the change is too long");
+    if (r < 0)
+        buf_done(&ret->fields);
+    return r;
+}

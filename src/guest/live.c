@@ -1,0 +1,473 @@
+/* Pending changes of a running guest that its hypervisor can take at once: drives and network interfaces that come and
+ * go, media, cables (PVE: qemu-server, vmconfig_hotplug_pending). One key after the other: a pool thread opens what is
+ * needed, the engine writes a script, the monitor runs it; what succeeded is then moved from pending to the
+ * configuration in one commit. What the hypervisor or the guest refuses stays pending.
+ *
+ * A crash between a script and that commit leaves a device that the configuration still calls pending, or a disk that
+ * has grown: guest_live_settle looks at an adopted guest and writes down what is true. Loop thread. */
+#include "base/fp.h"
+#include "base/log.h"
+#include "base/propstr.h"
+#include "guest/guest_priv.h"
+#include "task/pool.h"
+
+#define LOCK_WAIT_MS 10000u
+
+enum live_plan { LIVE_NONE, LIVE_ADD, LIVE_REMOVE, LIVE_REPLACE, LIVE_CABLE, LIVE_MEDIUM };
+
+struct live {
+    struct guest_mgr *m;
+    uint32_t vmid;
+    struct config todo, done; /* in the form of pending */
+    size_t at;
+    enum live_plan plan;
+    bool is_removed; /* LIVE_REPLACE: the old one is gone */
+    bool is_settling;
+    guest_live_failed_fn failed;
+    guest_live_done_fn fn;
+    void *arg;
+    struct task_hold *hold; /* settling: our own */
+    /* the job of the pool thread */
+    struct engine_disk disk;
+    struct engine_net net;
+    bool is_disk;
+    int r;
+    struct err err;
+};
+
+static void run_key(struct live *l);
+
+static void live_free(struct live *l)
+{
+    struct task_hold *hold = l->hold;
+
+    config_done(&l->todo);
+    config_done(&l->done);
+    free(l);
+    if (hold)
+        task_hold_release(hold);
+}
+
+static void live_end(struct live *l, int r, const struct err *e)
+{
+    guest_live_done_fn fn = l->fn;
+    void *arg = l->arg;
+    struct err copy = *e;
+
+    live_free(l);
+    if (fn)
+        fn(arg, r, &copy);
+}
+
+/* ---- what can be done ---- */
+
+static bool is_hotplugged(const struct guest *g, const char *what)
+{
+    const char *value = config_get(&g->config, "hotplug");
+
+    return !value || streq(value, "1") || strstr(value, what);
+}
+
+/* The interface is the same but for its cable. */
+static bool differs_in_cable_only(const char *a, const char *b)
+{
+    struct propstr p, q;
+    struct err e = ERR_INIT;
+    size_t n = 0, m = 0;
+
+    if (propstr_parse(a, "model", &p, &e) < 0 || propstr_parse(b, "model", &q, &e) < 0)
+        return false;
+    for (size_t i = 0; i < p.n; i++) {
+        const char *other = propstr_get(&q, p.items[i].key);
+        n += !streq(p.items[i].key, "link_down");
+        if (!streq(p.items[i].key, "link_down") && (!other || !streq(other, p.items[i].value)))
+            return false;
+    }
+    for (size_t i = 0; i < q.n; i++)
+        m += !streq(q.items[i].key, "link_down");
+    return n == m;
+}
+
+static bool is_same_volume(const char *a, const char *b)
+{
+    struct volume_id v, w;
+
+    return guest_drive_volume(a, &v) && guest_drive_volume(b, &w) && streq(v.name, w.name) &&
+           streq(v.storage, w.storage) && v.vmid == w.vmid;
+}
+
+static enum live_plan plan_of(const struct guest *g, const struct config_item *it)
+{
+    bool is_gone = it->key[0] == '!';
+    const char *key = it->key + is_gone, *old = config_get(&g->config, key);
+
+    if (guest_is_index_key(key, "net")) {
+        if (!is_hotplugged(g, "network"))
+            return LIVE_NONE;
+        if (is_gone)
+            return LIVE_REMOVE;
+        return !old ? LIVE_ADD : differs_in_cable_only(old, it->value) ? LIVE_CABLE : LIVE_REPLACE;
+    }
+    if (!guest_is_drive_key(key))
+        return LIVE_NONE;
+    if (old && !is_gone && guest_drive_is_cdrom(old) && guest_drive_is_cdrom(it->value))
+        return LIVE_MEDIUM;
+    if (!is_hotplugged(g, "disk") || (!str_starts(key, "virtio") && !str_starts(key, "scsi")))
+        return LIVE_NONE;
+    if (is_gone)
+        return LIVE_REMOVE;
+    /* The same volume with other options waits for a start. */
+    return !old ? LIVE_ADD : is_same_volume(old, it->value) ? LIVE_NONE : LIVE_REPLACE;
+}
+
+/* ---- the commit ---- */
+
+static void on_committed(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct live *l = arg;
+    struct guest *g = guest_find(l->m, l->vmid);
+
+    /* What it runs with, where that is known. */
+    for (size_t i = 0; r == 0 && g && g->running.n && i < l->done.n; i++) {
+        const struct config_item *it = &l->done.items[i];
+        if (it->key[0] == '!')
+            config_remove(&g->running, it->key + 1);
+        else if (config_set(&g->running, it->key, it->value) < 0)
+            log_warn("guest %u: no memory to note %s", l->vmid, it->key);
+    }
+    live_end(l, r, e);
+}
+
+static void commit(struct live *l, struct guest *g, const struct config *config)
+{
+    struct config pending = {0};
+    struct state_txn *t = NULL;
+    autofree char *value = NULL;
+    char key[40];
+
+    if (config_copy(&g->pending, &pending) == 0) {
+        for (size_t i = 0; i < l->done.n; i++)
+            config_remove(&pending, l->done.items[i].key);
+        value = guest_value(l->m->env.node, g->engine, g->machine, g->uuid, g->ctime_s, config, &pending);
+    }
+    config_done(&pending);
+    t = value ? state_txn_new() : NULL;
+    if (t) {
+        snprintf(key, sizeof(key), "shared/guest/%u", g->vmid);
+        state_txn_expect(t, key, g->revision);
+        state_txn_put(t, key, value);
+    }
+    state_commit(l->m->env.state, t, on_committed, l);
+}
+
+static void finish(struct live *l)
+{
+    struct guest *g = guest_find(l->m, l->vmid);
+    struct config config = {0};
+    struct err e = ERR_INIT;
+
+    if (!g || !l->done.n) {
+        live_end(l, 0, &e);
+        return;
+    }
+    (void)FP("guest.live.done"); /* for kill: an error here would be a lie, the guest has changed */
+    int r = config_copy(&g->config, &config);
+    if (r == 0)
+        r = guest_config_merge(&config, &l->done, l->vmid);
+    if (r < 0) {
+        err_set(&e, r, NULL, "out of memory");
+        live_end(l, r, &e);
+    } else {
+        commit(l, g, &config);
+    }
+    config_done(&config);
+}
+
+/* ---- one key ---- */
+
+static const struct config_item *item(const struct live *l)
+{
+    return &l->todo.items[l->at];
+}
+
+static const char *key_of(const struct live *l)
+{
+    return item(l)->key + (item(l)->key[0] == '!');
+}
+
+static void close_disk(struct live *l)
+{
+    if (l->disk.fd >= 0)
+        close(TAKE_FD(l->disk.fd));
+    for (unsigned i = 0; i < l->net.n_taps; i++) {
+        close(l->net.tap_fds[i]);
+        if (l->net.vhost_fds[i] >= 0)
+            close(l->net.vhost_fds[i]);
+    }
+    l->net.n_taps = 0;
+}
+
+static void next_key(struct live *l, bool is_done)
+{
+    if (is_done && config_set(&l->done, item(l)->key, item(l)->value) < 0)
+        log_warn("guest %u: no memory to note %s", l->vmid, item(l)->key);
+    close_disk(l);
+    l->at++;
+    l->is_removed = false;
+    run_key(l);
+}
+
+static void on_script(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct live *l = arg;
+
+    if (r == -EPIPE) { /* the guest or its monitor has gone, or we go */
+        close_disk(l);
+        live_end(l, 0, &(struct err)ERR_INIT);
+        return;
+    }
+    if (r == 0 && l->plan == LIVE_REPLACE && !l->is_removed) {
+        l->is_removed = true;
+        close_disk(l);
+        run_key(l);
+        return;
+    }
+    /* What only a new start can change waits for it, as anything that is pending. */
+    if (r < 0 && r != -EOPNOTSUPP && !strstr(e->text, "not support hotplug") && l->failed)
+        l->failed(l->arg, key_of(l), e->text);
+    next_key(l, r == 0);
+}
+
+static enum engine_live change_of(const struct live *l)
+{
+    switch (l->plan) {
+    case LIVE_REMOVE:
+        return ENGINE_UNPLUG;
+    case LIVE_REPLACE:
+        return l->is_removed ? ENGINE_PLUG : ENGINE_UNPLUG;
+    case LIVE_CABLE:
+        return ENGINE_LINK;
+    case LIVE_MEDIUM:
+        return ENGINE_MEDIUM;
+    case LIVE_ADD:
+    case LIVE_NONE:
+        break;
+    }
+    return ENGINE_PLUG;
+}
+
+static void run_script(struct live *l, enum engine_live what)
+{
+    struct guest *g = guest_find(l->m, l->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct engine_script s;
+    struct err e = ERR_INIT;
+
+    if (!engine || !engine->live || (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED)) {
+        finish(l);
+        return;
+    }
+    struct engine_vm vm = {.vmid = g->vmid,
+                           .machine = g->machine,
+                           .config = g->config.items,
+                           .n_config = g->config.n,
+                           .disks = &l->disk,
+                           .n_disks = l->is_disk,
+                           .nets = &l->net,
+                           .n_nets = !l->is_disk};
+    int r = engine->live(&vm, what, key_of(l), 0, &s, &e);
+    if (r < 0) {
+        on_script(l, r, "", 0, false, &e);
+        return;
+    }
+    guest_script(l->m, l->vmid, &s, on_script, l);
+    buf_done(&s.fields);
+}
+
+static void open_device(void *arg)
+{
+    struct live *l = arg;
+
+    l->r = launch_device(l->m, item(l), &l->disk, &l->net, &l->err);
+}
+
+static void opened(void *arg)
+{
+    struct live *l = arg;
+
+    if (l->r < 0)
+        on_script(l, l->r, "", 0, false, &l->err);
+    else
+        run_script(l, change_of(l));
+}
+
+static void on_probe(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct live *l = arg;
+
+    if (r == -EPIPE) {
+        live_end(l, 0, &(struct err)ERR_INIT);
+        return;
+    }
+    bool is_there = r == 0, is_known = r == 0 || streq(e->code, "guest.refused");
+
+    next_key(l, is_known && ((l->plan == LIVE_ADD && is_there) || (l->plan == LIVE_REMOVE && !is_there)));
+}
+
+static void probe(struct live *l)
+{
+    char arguments[80];
+
+    snprintf(arguments, sizeof(arguments), "{\"path\":\"/machine/peripheral/%s\"}", key_of(l));
+    guest_control(l->m, l->vmid, "qom-list", arguments, on_probe, l);
+}
+
+static void run_key(struct live *l)
+{
+    struct guest *g = guest_find(l->m, l->vmid);
+
+    while (g && l->at < l->todo.n && (l->plan = plan_of(g, item(l))) == LIVE_NONE)
+        l->at++;
+    if (!g || l->at == l->todo.n) {
+        finish(l);
+        return;
+    }
+    l->is_disk = guest_is_drive_key(key_of(l));
+    l->disk = (struct engine_disk){.fd = -1};
+    l->net = (struct engine_net){.n_taps = 0};
+    l->err = (struct err)ERR_INIT;
+    if (l->is_settling)
+        probe(l);
+    else if (change_of(l) == ENGINE_UNPLUG)
+        run_script(l, ENGINE_UNPLUG);
+    else if (pool_submit(l->m->env.pool, open_device, opened, l, &l->err) < 0)
+        on_script(l, l->err.num, "", 0, false, &l->err);
+}
+
+static struct live *live_new(struct guest_mgr *m, const struct guest *g)
+{
+    struct live *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return NULL;
+    *l = (struct live){.m = m, .vmid = g->vmid, .disk = {.fd = -1}};
+    /* Removals first: an address or a volume may move from one key to another. */
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < g->pending.n; i++)
+            if ((g->pending.items[i].key[0] == '!') == (pass == 0) &&
+                config_set(&l->todo, g->pending.items[i].key, g->pending.items[i].value) < 0) {
+                live_free(l);
+                return NULL;
+            }
+    return l;
+}
+
+void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn failed, guest_live_done_fn fn, void *arg)
+{
+    struct guest *g = guest_find(m, vmid);
+    struct err e = ERR_INIT;
+    bool is_up = g && (g->state == GUEST_RUNNING || g->state == GUEST_PAUSED);
+    struct live *l = is_up && g->pending.n ? live_new(m, g) : NULL;
+
+    if (!l) {
+        fn(arg, 0, &e);
+        return;
+    }
+    l->failed = failed;
+    l->fn = fn;
+    l->arg = arg;
+    run_key(l);
+}
+
+/* ---- after adoption ---- */
+
+struct truth {
+    struct guest_mgr *m;
+    uint32_t vmid;
+    uint64_t revision;
+    struct config config;
+    bool is_changed;
+    struct task_hold *hold;
+};
+
+static void truth_free(struct truth *t)
+{
+    struct task_hold *hold = t->hold;
+
+    config_done(&t->config);
+    free(t);
+    if (hold)
+        task_hold_release(hold);
+}
+
+/* Sizes as they are: a resize may have been cut off before it was written down. */
+static void look_at_sizes(void *arg)
+{
+    struct truth *t = arg;
+    struct config now = {0};
+
+    if (config_copy(&t->config, &now) < 0)
+        return;
+    for (size_t i = 0; i < now.n; i++) {
+        struct volume_id v;
+        struct volume_info info;
+        struct storage *s;
+        struct err e = ERR_INIT;
+        if (!guest_is_drive_key(now.items[i].key) || guest_drive_is_cdrom(now.items[i].value) ||
+            !guest_drive_volume(now.items[i].value, &v) || storage_mgr_ref(t->m->env.storages, v.storage, &s, &e) < 0)
+            continue;
+        if (volume_stat(s, &v, &info, &e) == 0 && guest_config_size(now.items[i].value) != info.size_bytes &&
+            guest_config_resize(&t->config, &v, info.size_bytes) == 0)
+            t->is_changed = true;
+        storage_unref(s);
+    }
+    config_done(&now);
+}
+
+static void on_sizes(void *arg)
+{
+    struct truth *t = arg;
+    struct guest *g = guest_find(t->m, t->vmid);
+    struct live *l = g && g->revision == t->revision ? live_new(t->m, g) : NULL;
+
+    if (!l) {
+        truth_free(t);
+        return;
+    }
+    l->is_settling = true;
+    l->hold = TAKE_PTR(t->hold);
+    if (t->is_changed) {
+        /* The devices are looked at by the next one: one commit at a time. */
+        l->is_settling = false;
+        config_done(&l->todo);
+        commit(l, g, &t->config);
+    } else {
+        run_key(l);
+    }
+    truth_free(t);
+}
+
+static void settle_unlocked(void *arg, int r, const struct err *e)
+{
+    struct truth *t = arg;
+    struct guest *g = r == 0 ? guest_find(t->m, t->vmid) : NULL;
+    struct err ignored = ERR_INIT;
+
+    if (!g || config_copy(&g->config, &t->config) < 0 || !(t->hold = task_hold(t->m->env.tasks, t->vmid, "config"))) {
+        truth_free(t);
+        return;
+    }
+    t->revision = g->revision;
+    if (pool_submit(t->m->env.pool, look_at_sizes, on_sizes, t, &ignored) < 0)
+        truth_free(t);
+}
+
+void guest_live_settle(struct guest_mgr *m, uint32_t vmid)
+{
+    struct truth *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return;
+    *t = (struct truth){.m = m, .vmid = vmid};
+    task_when_unlocked(m->env.tasks, vmid, LOCK_WAIT_MS, settle_unlocked, t);
+}
