@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "base/landlock.h"
-#include "front/asan.h"
+#include "base/asan.h"
 #include "front/calls.h"
 
 /* What is held at the worst: replies, bodies and the link's queue at their caps, TLS state of every connection, and

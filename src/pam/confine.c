@@ -12,19 +12,8 @@
 #include <sys/syscall.h>
 #include <cap-ng.h>
 
+#include "base/asan.h"
 #include "pam/pam.h"
-
-/* Under ASan the address space is mapped in advance and cannot be limited. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#ifndef HAS_ASAN
-#define HAS_ASAN 0
-#endif
 
 #define CONTROL_FD      3
 #define DESCRIPTORS_MAX 64u

@@ -8,20 +8,9 @@
 #include <seccomp.h>
 #include <signal.h>
 
+#include "base/asan.h"
 #include "base/landlock.h"
 #include "worker/worker.h"
-
-/* Under ASan the address space is mapped in advance and cannot be limited; its run-time needs a few calls more. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#ifndef HAS_ASAN
-#define HAS_ASAN 0
-#endif
 
 #define DESCRIPTORS_MAX 32u
 
