@@ -23,6 +23,23 @@ int fs_write_all(int fd, const void *data, size_t n, struct err *e)
     return 0;
 }
 
+int fs_write_all_at(int fd, const void *data, size_t n, uint64_t offset, struct err *e)
+{
+    const char *p = data;
+
+    while (n) {
+        ssize_t w = pwrite(fd, p, n, (off_t)offset);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return err_errno(e, errno, "write");
+        p += w;
+        offset += (uint64_t)w;
+        n -= (size_t)w;
+    }
+    return 0;
+}
+
 int fs_sync_dir(int dirfd, struct err *e)
 {
     if (fsync(dirfd) < 0)

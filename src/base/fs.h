@@ -26,6 +26,7 @@ MUST_CHECK int fs_mkdirs(int dirfd, const char *path, mode_t mode, struct err *e
 MUST_CHECK int fs_open_dir(int dirfd, const char *path, mode_t mode, int *ret_fd, struct err *e);
 
 MUST_CHECK int fs_write_all(int fd, const void *data, size_t n, struct err *e);
+MUST_CHECK int fs_write_all_at(int fd, const void *data, size_t n, uint64_t offset, struct err *e);
 MUST_CHECK int fs_sync_dir(int dirfd, struct err *e);
 /* Removes a file; a missing one is success. */
 MUST_CHECK int fs_unlink_if_exists(int dirfd, const char *name, struct err *e);

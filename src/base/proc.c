@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -251,4 +252,14 @@ int proc_usage(pid_t pid, uint64_t *ret_cpu_ticks, uint64_t *ret_rss_bytes)
     *ret_cpu_ticks = stat_field(fields, 14) + stat_field(fields, 15);
     *ret_rss_bytes = stat_field(fields, 24) * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
+}
+
+int proc_limit(int resource, uint64_t value, struct err *e)
+{
+    struct rlimit l = {.rlim_cur = value, .rlim_max = value};
+    struct rlimit old;
+
+    if (getrlimit((__rlimit_resource_t)resource, &old) == 0 && old.rlim_max < value)
+        l.rlim_cur = l.rlim_max = old.rlim_max;
+    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
 }

@@ -46,4 +46,7 @@ int proc_pidfd_kill(int pidfd, int signal_number);
 /* User plus system CPU time in ticks and resident bytes from /proc/PID/stat. */
 MUST_CHECK int proc_usage(pid_t pid, uint64_t *ret_cpu_ticks, uint64_t *ret_rss_bytes);
 
+/* Sets both limits of this process (RLIMIT_…); a lower hard limit that is already there stays. */
+MUST_CHECK int proc_limit(int resource, uint64_t value, struct err *e);
+
 #endif

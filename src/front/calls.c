@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "front/asan.h"
+#include "base/asan.h"
 
 #define ROW(call, why, ...)                                                                                            \
     {                                                                                                                  \

@@ -9,7 +9,8 @@
 #include <time.h>
 
 #include "base/landlock.h"
-#include "front/asan.h"
+#include "base/proc.h"
+#include "base/asan.h"
 #include "front/calls.h"
 
 /* What is held at the worst: replies, bodies and the link's queue at their caps, TLS state of every connection, and
@@ -50,31 +51,20 @@ static void warm_up(void)
         return;
 }
 
-/* A lower hard limit that is already there stays. */
-static int set_limit(int resource, uint64_t value, struct err *e)
-{
-    struct rlimit l = {.rlim_cur = value, .rlim_max = value};
-    struct rlimit old;
-
-    if (getrlimit((__rlimit_resource_t)resource, &old) == 0 && old.rlim_max < value)
-        l.rlim_cur = l.rlim_max = old.rlim_max;
-    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
-}
-
 static int limit_resources(unsigned descriptors, struct err *e)
 {
     struct stat st;
-    int r = set_limit(RLIMIT_CORE, 0, e); /* a core would hold the private key */
+    int r = proc_limit(RLIMIT_CORE, 0, e); /* a core would hold the private key */
 
     if (r == 0)
-        r = set_limit(RLIMIT_NOFILE, descriptors, e);
+        r = proc_limit(RLIMIT_NOFILE, descriptors, e);
     if (r == 0 && !is_leak_checked())
-        r = set_limit(RLIMIT_NPROC, 0, e);
+        r = proc_limit(RLIMIT_NPROC, 0, e);
     /* Uploads go into pipes. The log may be a file. */
     if (r == 0 && (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode)))
-        r = set_limit(RLIMIT_FSIZE, 0, e);
+        r = proc_limit(RLIMIT_FSIZE, 0, e);
     if (r == 0 && !HAS_ASAN)
-        r = set_limit(RLIMIT_DATA, DATA_MAX_BYTES, e);
+        r = proc_limit(RLIMIT_DATA, DATA_MAX_BYTES, e);
     return r;
 }
 

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "front/asan.h"
+#include "base/asan.h"
 #include "front/calls.h"
 
 #define NUMBER_LAST 460 /* and some that do not exist yet: unknown is forbidden, too */

@@ -12,45 +12,25 @@
 #include <sys/syscall.h>
 #include <cap-ng.h>
 
+#include "base/asan.h"
+#include "base/proc.h"
 #include "pam/pam.h"
-
-/* Under ASan the address space is mapped in advance and cannot be limited. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#ifndef HAS_ASAN
-#define HAS_ASAN 0
-#endif
 
 #define CONTROL_FD      3
 #define DESCRIPTORS_MAX 64u
 #define CPU_S           10u
 #define ADDRESS_SPACE   (UINT64_C(1) << 30)
 
-static int set_limit(int resource, uint64_t value, struct err *e)
-{
-    struct rlimit l = {.rlim_cur = value, .rlim_max = value}, old;
-
-    /* A lower hard limit that is already there stays. */
-    if (getrlimit((__rlimit_resource_t)resource, &old) == 0 && old.rlim_max < value)
-        l.rlim_cur = l.rlim_max = old.rlim_max;
-    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
-}
-
 static int set_limits(struct err *e)
 {
-    int r = set_limit(RLIMIT_CORE, 0, e);
+    int r = proc_limit(RLIMIT_CORE, 0, e);
 
     if (r == 0)
-        r = set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
+        r = proc_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
     if (r == 0)
-        r = set_limit(RLIMIT_CPU, CPU_S, e);
+        r = proc_limit(RLIMIT_CPU, CPU_S, e);
     if (r == 0 && !HAS_ASAN)
-        r = set_limit(RLIMIT_AS, ADDRESS_SPACE, e);
+        r = proc_limit(RLIMIT_AS, ADDRESS_SPACE, e);
     return r;
 }
 

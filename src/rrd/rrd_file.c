@@ -15,23 +15,6 @@ static const struct timeframe {
     {"month", 2, 1, 248}, {"year", 3, 2, 365}, {"decade", 3, 2, 365},
 };
 
-static int pwrite_all(int fd, const void *data, size_t n, uint64_t at, struct err *e)
-{
-    const char *p = data;
-
-    while (n) {
-        ssize_t w = pwrite(fd, p, n, (off_t)at);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0)
-            return err_errno(e, errno, "write statistics");
-        p += w;
-        at += (uint64_t)w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 int rrd_write(int dirfd, const char *name, const struct buf *writes, struct err *e)
 {
     const unsigned char *p = (const unsigned char *)writes->data;
@@ -50,7 +33,7 @@ int rrd_write(int dirfd, const char *name, const struct buf *writes, struct err 
         n = le32toh(n);
         if (n > left - 12)
             break;
-        r = pwrite_all(fd, p + 12, n, at, e);
+        r = fs_write_all_at(fd, p + 12, n, at, e);
         p += 12 + n;
         left -= 12 + n;
     }

@@ -60,20 +60,7 @@ static int mark_matches(int fd, const struct stat *st, const char *mark, bool *r
 
 static int write_at(void *arg, uint64_t offset, const void *data, size_t n, struct err *e)
 {
-    int fd = *(const int *)arg;
-    const char *p = data;
-
-    while (n) {
-        ssize_t w = pwrite(fd, p, n, (off_t)offset);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0)
-            return err_errno(e, errno, "write");
-        p += w;
-        n -= (size_t)w;
-        offset += (uint64_t)w;
-    }
-    return 0;
+    return fs_write_all_at(*(const int *)arg, data, n, offset, e);
 }
 
 /* Thin volumes may promise more than the file system has; that is what thin means. Preallocated ones may not, and it is

@@ -8,20 +8,10 @@
 #include <seccomp.h>
 #include <signal.h>
 
+#include "base/asan.h"
 #include "base/landlock.h"
+#include "base/proc.h"
 #include "worker/worker.h"
-
-/* Under ASan the address space is mapped in advance and cannot be limited; its run-time needs a few calls more. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#ifndef HAS_ASAN
-#define HAS_ASAN 0
-#endif
 
 #define DESCRIPTORS_MAX 32u
 
@@ -53,17 +43,6 @@ static const int common_calls[] = {
     -1,
 };
 
-static int set_limit(int resource, uint64_t value, struct err *e)
-{
-    struct rlimit l = {.rlim_cur = value, .rlim_max = value};
-    struct rlimit old;
-
-    /* A lower hard limit that is already there stays. */
-    if (getrlimit((__rlimit_resource_t)resource, &old) == 0 && old.rlim_max < value)
-        l.rlim_cur = l.rlim_max = old.rlim_max;
-    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
-}
-
 int sandbox_early(struct err *e)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -71,9 +50,9 @@ int sandbox_early(struct err *e)
     /* A file at its limit or a reader that went away is an error of a call, not the end. */
     if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return err_errno(e, errno, "signal");
-    int r = set_limit(RLIMIT_CORE, 0, e);
+    int r = proc_limit(RLIMIT_CORE, 0, e);
     if (r == 0)
-        r = set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
+        r = proc_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
     return r < 0 ? r : landlock_deny_paths(e);
 }
 
@@ -89,10 +68,10 @@ int sandbox_limits(const struct work_request *q, struct err *e)
 
     if (l->cpu_bytes_per_s)
         cpu_s += q->total_bytes / l->cpu_bytes_per_s;
-    r = set_limit(RLIMIT_CPU, cpu_s, e);
+    r = proc_limit(RLIMIT_CPU, cpu_s, e);
     if (r == 0 && !HAS_ASAN)
-        r = set_limit(RLIMIT_AS, ADDRESS_SPACE_BASE + l->memory_bytes, e);
-    return r < 0 ? r : set_limit(RLIMIT_FSIZE, l->writes_files ? q->total_bytes : 0, e);
+        r = proc_limit(RLIMIT_AS, ADDRESS_SPACE_BASE + l->memory_bytes, e);
+    return r < 0 ? r : proc_limit(RLIMIT_FSIZE, l->writes_files ? q->total_bytes : 0, e);
 }
 
 static int allow(scmp_filter_ctx ctx, const int *calls)

@@ -25,7 +25,7 @@ def created_as_asked(node):
 @test
 def text_copy_is_pves_syntax(node):
     node.create(601, name="copy", memory=512, description="two\nlines")
-    text = node.conf(601)
+    text = wait_for(lambda: node.conf(601), 5, "the text copy")
     assert text.startswith("#two\n#lines\n"), text
     assert "\nname: copy\n" in text and "\nmemory: 512\n" in text, text
     digest = config(node, 601)["digest"]

@@ -124,14 +124,14 @@ class Scene:
 
 
 def tree(folder):
-    """Names below a folder, without those that a daemon at work makes (tasks, journal, the database's own files) and
+    """Names below a folder, without those that a daemon at work makes (tasks, journal, statistics, the database's own files) and
     without the canaries, which watch themselves."""
     out = set()
     for top, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if f not in ("outside", "canary")]
         for name in folders + names:
             path = os.path.relpath(os.path.join(top, name), folder)
-            if not re.search(r"(^|/)(tasks?|log|journal)(/|$)|\.db(-wal|-shm|-journal)?$", path):
+            if not re.search(r"(^|/)(tasks?|log|journal|rrd)(/|$)|\.db(-wal|-shm|-journal)?$", path):
                 out.add(path)
     return out
 

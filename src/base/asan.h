@@ -1,6 +1,7 @@
-/* Is this a build with AddressSanitizer? Its run-time makes system calls of its own. */
-#ifndef HOLM_FRONT_ASAN_H
-#define HOLM_FRONT_ASAN_H
+/* Is this a build with AddressSanitizer? Its run-time makes system calls of its own and maps the address space in
+ * advance. */
+#ifndef HOLM_BASE_ASAN_H
+#define HOLM_BASE_ASAN_H
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAS_ASAN 1
