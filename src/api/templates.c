@@ -147,7 +147,7 @@ static int list_new(struct api_call *c, const char *node, struct list **ret, str
 
 int api_templates_list(struct api_call *c, const struct api_templates_list_args *a, struct err *e)
 {
-    struct list *l;
+    struct list *l = NULL;
     int r = list_new(c, a->node, &l, e);
 
     return r < 0 ? r : api_offload(c, work_read, finish_list, l);
@@ -180,7 +180,7 @@ static int finish_download(struct api_call *c, void *ctx, int r, struct err *e)
 
 int api_templates_download(struct api_call *c, const struct api_templates_download_args *a, struct err *e)
 {
-    struct list *l;
+    struct list *l = NULL;
     int r = list_new(c, a->node, &l, e);
 
     if (r < 0)
