@@ -1,0 +1,55 @@
+/* Disk images for a device: asynchronous reads and writes of a raw file or block device. An image is opened once and
+ * worked through one or more queues; a queue belongs to the thread of its loop. io_uring with one ring for each queue
+ * where the host has it, else a small pool of threads: the same interface, the same order of completions (none). */
+#ifndef HOLM_VMM_BLOCK_BLOCK_H
+#define HOLM_VMM_BLOCK_BLOCK_H
+
+#include <sys/uio.h>
+
+#include "vmm/loop.h"
+
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+
+struct block_request {
+    enum block_op op;
+    bool may_unmap;          /* WRITE_ZEROES may leave a hole */
+    uint64_t offset, length; /* bytes; READ and WRITE: length is the sum of the pieces */
+    struct iovec *iov;       /* changed while a short transfer goes on */
+    unsigned n_iov;
+    /* On the queue's thread, from block_queue_poll or drain: 0 or -errno. The request may be reused then. */
+    void (*done)(struct block_request *q, int result);
+    uint64_t moved; /* of READ and WRITE, private */
+    struct block_request *next;
+};
+
+struct block_image {
+    int fd;
+    bool is_read_only, is_device; /* a block device */
+    _Atomic uint64_t size_bytes;
+    uint32_t sector_bytes;
+};
+
+/* Takes the descriptor over. -EINVAL "disk.kind" for what is neither a file nor a block device. */
+MUST_CHECK int block_image_open(struct block_image *image, int fd, bool is_read_only, struct err *e);
+void block_image_close(struct block_image *image);
+/* Looks at the size again (it was resized by the host): 1 if it changed. */
+MUST_CHECK int block_image_refresh(struct block_image *image, struct err *e);
+
+struct block_queue;
+enum block_engine { BLOCK_URING, BLOCK_THREADS };
+/* depth: the most requests at a time. wanted URING falls back to threads where the host refuses a ring. */
+MUST_CHECK int block_queue_new(struct block_image *image, struct loop *l, unsigned depth, enum block_engine wanted,
+                               struct block_queue **ret_queue, struct err *e);
+void block_queue_free(struct block_queue *q);
+enum block_engine block_queue_engine(const struct block_queue *q);
+/* At most `depth` requests may be on their way. They begin at block_queue_kick at the latest. */
+void block_queue_submit(struct block_queue *q, struct block_request *r);
+void block_queue_kick(struct block_queue *q);
+/* Readable when something is done: call block_queue_poll then. */
+int block_queue_fd(const struct block_queue *q);
+/* Calls `done` of what is done; how many. */
+unsigned block_queue_poll(struct block_queue *q);
+/* Waits for everything on its way and calls its `done`. */
+void block_queue_drain(struct block_queue *q);
+
+#endif

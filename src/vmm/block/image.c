@@ -1,0 +1,61 @@
+/* What a disk lies in: a file or a block device, opened by whoever started us. Any thread may ask; only the main thread
+ * opens, looks again and closes. */
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "vmm/block/block.h"
+
+static int measure(const struct block_image *image, uint64_t *ret_bytes, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(image->fd, &st) < 0)
+        return err_errno(e, errno, "look at the disk");
+    if (S_ISREG(st.st_mode)) {
+        *ret_bytes = (uint64_t)st.st_size;
+        return 0;
+    }
+    if (ioctl(image->fd, BLKGETSIZE64, ret_bytes) < 0)
+        return err_errno(e, errno, "size of the block device");
+    return 0;
+}
+
+int block_image_open(struct block_image *image, int fd, bool is_read_only, struct err *e)
+{
+    struct stat st;
+    uint64_t bytes = 0;
+    int r;
+
+    *image = (struct block_image){.fd = fd, .is_read_only = is_read_only, .sector_bytes = 512};
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, errno, "look at the disk");
+    image->is_device = S_ISBLK(st.st_mode);
+    if (!S_ISREG(st.st_mode) && !image->is_device)
+        return err_set(e, -EINVAL, "disk.kind", "a disk is a file or a block device");
+    r = measure(image, &bytes, e);
+    if (r == 0 && bytes < 512)
+        r = err_set(e, -EINVAL, "disk.size", "the disk is smaller than one sector");
+    image->size_bytes = bytes / 512 * 512;
+    return r;
+}
+
+void block_image_close(struct block_image *image)
+{
+    if (image->fd >= 0)
+        close(image->fd);
+    image->fd = -1;
+}
+
+int block_image_refresh(struct block_image *image, struct err *e)
+{
+    uint64_t bytes = 0;
+    int r = measure(image, &bytes, e);
+
+    bytes = bytes / 512 * 512;
+    if (r < 0 || bytes == image->size_bytes)
+        return r;
+    image->size_bytes = bytes;
+    return 1;
+}

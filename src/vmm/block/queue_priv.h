@@ -1,0 +1,30 @@
+/* The two ways a queue works, behind block.h. */
+#ifndef HOLM_VMM_BLOCK_QUEUE_PRIV_H
+#define HOLM_VMM_BLOCK_QUEUE_PRIV_H
+
+#include "vmm/block/block.h"
+
+struct block_queue;
+struct block_engine_ops {
+    void (*submit)(struct block_queue *q, struct block_request *r);
+    void (*kick)(struct block_queue *q);
+    unsigned (*poll)(struct block_queue *q, bool is_waiting);
+    void (*free)(struct block_queue *q);
+};
+
+/* First member of each engine's own structure. */
+struct block_queue {
+    const struct block_engine_ops *ops;
+    enum block_engine engine;
+    struct block_image *image;
+    int event_fd;
+    unsigned n_on_way;
+};
+
+int block_uring_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e);
+int block_threads_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e);
+
+/* A transfer took n bytes (or -errno). True when the request is over, with its result; else it goes on with the rest. */
+bool block_request_advance(struct block_request *r, int n, int *ret_result);
+
+#endif

@@ -1,0 +1,186 @@
+/* A queue worked by threads, for hosts that refuse io_uring: the same promises, a system call for each request. */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include "vmm/block/queue_priv.h"
+
+#define THREADS     4u
+#define STACK_BYTES (128u << 10)
+
+struct thread_queue {
+    struct block_queue base;
+    pthread_mutex_t lock;
+    pthread_cond_t waiting, finished;
+    /* Under lock. */
+    struct block_request *first, **last; /* to be done */
+    struct block_request *done;
+    bool is_ending;
+    pthread_t threads[THREADS];
+    unsigned n_threads;
+};
+
+static int transfer(int fd, struct block_request *r)
+{
+    int result;
+
+    for (;;) {
+        ssize_t n = r->op == BLOCK_READ ? preadv(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved))
+                                        : pwritev(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved));
+
+        if (block_request_advance(r, n < 0 ? -errno : (int)n, &result))
+            return result;
+    }
+}
+
+static int change_range(int fd, int mode, const struct block_request *r)
+{
+    return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)r->offset, (off_t)r->length) < 0 ? -errno : 0;
+}
+
+static int perform(int fd, struct block_request *r)
+{
+    switch (r->op) {
+    case BLOCK_FLUSH: return fdatasync(fd) < 0 ? -errno : 0;
+    case BLOCK_DISCARD: return change_range(fd, FALLOC_FL_PUNCH_HOLE, r);
+    case BLOCK_WRITE_ZEROES: return change_range(fd, r->may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, r);
+    case BLOCK_READ:
+    case BLOCK_WRITE:
+    default: return transfer(fd, r);
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    struct thread_queue *t = arg;
+
+    pthread_mutex_lock(&t->lock);
+    for (;;) {
+        struct block_request *r = t->first;
+
+        if (!r && t->is_ending)
+            break;
+        if (!r) {
+            pthread_cond_wait(&t->waiting, &t->lock);
+            continue;
+        }
+        t->first = r->next;
+        if (!t->first)
+            t->last = &t->first;
+        pthread_mutex_unlock(&t->lock);
+        int result = perform(t->base.image->fd, r);
+        pthread_mutex_lock(&t->lock);
+        r->moved = (uint64_t)(int64_t)result; /* its part is over: now it carries the result */
+        r->next = t->done;
+        t->done = r;
+        pthread_cond_signal(&t->finished);
+        loop_wake(t->base.event_fd);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+static void threads_submit(struct block_queue *q, struct block_request *r)
+{
+    struct thread_queue *t = (struct thread_queue *)q;
+
+    r->next = NULL;
+    pthread_mutex_lock(&t->lock);
+    *t->last = r;
+    t->last = &r->next;
+    pthread_cond_signal(&t->waiting);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void threads_kick(struct block_queue *q)
+{
+    (void)q; /* they began at once */
+}
+
+static unsigned threads_poll(struct block_queue *q, bool is_waiting)
+{
+    struct thread_queue *t = (struct thread_queue *)q;
+    struct block_request *done, *next;
+    unsigned n = 0;
+
+    loop_drain(q->event_fd);
+    pthread_mutex_lock(&t->lock);
+    while (is_waiting && !t->done)
+        pthread_cond_wait(&t->finished, &t->lock);
+    done = t->done;
+    t->done = NULL;
+    pthread_mutex_unlock(&t->lock);
+    for (; done; done = next, n++) {
+        next = done->next;
+        q->n_on_way--;
+        done->done(done, (int)(int64_t)done->moved);
+    }
+    return n;
+}
+
+static void threads_free(struct block_queue *q)
+{
+    struct thread_queue *t = (struct thread_queue *)q;
+
+    pthread_mutex_lock(&t->lock);
+    t->is_ending = true;
+    pthread_cond_broadcast(&t->waiting);
+    pthread_mutex_unlock(&t->lock);
+    for (unsigned i = 0; i < t->n_threads; i++)
+        pthread_join(t->threads[i], NULL);
+    if (q->event_fd >= 0)
+        close(q->event_fd);
+    pthread_cond_destroy(&t->waiting);
+    pthread_cond_destroy(&t->finished);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+static const struct block_engine_ops thread_ops = {
+    .submit = threads_submit, .kick = threads_kick, .poll = threads_poll, .free = threads_free};
+
+static int start_threads(struct thread_queue *t)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int r = 0;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (; t->n_threads < THREADS && r == 0; t->n_threads += r == 0)
+        r = pthread_create(&t->threads[t->n_threads], &attributes, thread_main, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return t->n_threads ? 0 : -r;
+}
+
+int block_threads_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e)
+{
+    struct thread_queue *t = calloc(1, sizeof(*t));
+    int r;
+
+    (void)depth;
+    if (!t)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    t->base = (struct block_queue){.ops = &thread_ops,
+                                   .engine = BLOCK_THREADS,
+                                   .image = image,
+                                   .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    t->last = &t->first;
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->waiting, NULL);
+    pthread_cond_init(&t->finished, NULL);
+    r = t->base.event_fd < 0 ? -errno : start_threads(t);
+    if (r < 0) {
+        threads_free(&t->base);
+        return err_errno(e, -r, "start the threads of a disk");
+    }
+    *ret_queue = &t->base;
+    return 0;
+}

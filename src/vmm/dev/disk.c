@@ -1,0 +1,459 @@
+/* Block device: virtio 1.2, 5.2. A thread, a queue of the driver and a queue of the image belong together; requests go
+ * from the driver's memory to the file and back without a copy, all but their header and status.
+ * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads. */
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <stdatomic.h>
+
+#include "vmm/block/block.h"
+#include "vmm/dev/table.h"
+
+#define QUEUES_MAX      16u
+#define QUEUE_SIZE      128u
+#define SEGMENTS_MAX    126u            /* pieces of data in a request: the queue's size without header and status */
+#define DISCARD_MAX     (1u << 22)      /* sectors */
+#define RANGES_MAX      16u
+#define ID_BYTES        20u
+#define REQUESTS_A_TURN 64u
+
+struct request {
+    struct block_request block;
+    struct disk_queue *queue;
+    struct request *next_free;
+    uint32_t data_bytes;       /* written into the driver's memory, without the status */
+    uint8_t *status;           /* the last byte of the in part (5.2.6) */
+    struct virtio_blk_discard_write_zeroes ranges[RANGES_MAX];
+    unsigned n_ranges, range;
+    struct virtq_chain chain;
+};
+
+struct disk_queue {
+    struct disk *disk;
+    unsigned index;
+    struct loop loop;
+    struct loop_source doorbell, completed;
+    struct block_queue *io;
+    pthread_mutex_t lock; /* this thread's work against stop */
+    bool is_running;
+    struct request *requests, *free;
+};
+
+struct disk {
+    struct virtio_host *host;
+    struct virtio *virtio;
+    struct block_image image;
+    char serial[ID_BYTES + 1];
+    unsigned n_queues;
+    struct disk_queue queues[QUEUES_MAX];
+};
+
+/* --- Requests -------------------------------------------------------------------------------------------------------- */
+
+static void finish(struct request *r, uint8_t status)
+{
+    struct disk_queue *q = r->queue;
+
+    *r->status = status;
+    virtq_push(virtio_queue(q->disk->virtio, q->index), r->chain.head, r->data_bytes + 1);
+    r->next_free = q->free;
+    q->free = r;
+}
+
+static uint8_t status_of(int result)
+{
+    return result == 0 ? VIRTIO_BLK_S_OK : result == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+}
+
+static void next_range(struct request *r)
+{
+    const struct virtio_blk_discard_write_zeroes *range = &r->ranges[r->range++];
+
+    r->block.offset = range->sector * 512;
+    r->block.length = (uint64_t)range->num_sectors * 512;
+    r->block.may_unmap = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    block_queue_submit(r->queue->io, &r->block);
+}
+
+static void on_done(struct block_request *block, int result)
+{
+    struct request *r = container_of(block, struct request, block);
+
+    if (result == 0 && r->range < r->n_ranges) {
+        next_range(r);
+        return;
+    }
+    if (result < 0)
+        r->data_bytes = 0;
+    finish(r, status_of(result));
+}
+
+/* Whole sectors inside the disk. */
+static bool is_inside(const struct disk *d, uint64_t sector, uint64_t bytes)
+{
+    uint64_t size = d->image.size_bytes;
+
+    return bytes % 512 == 0 && sector <= size / 512 && bytes <= size - sector * 512;
+}
+
+/* Data begins after the header of the out part, and ends before the status, the last byte of the in part. */
+static void begin_transfer(struct request *r, const struct virtio_blk_outhdr *h, bool is_write)
+{
+    struct virtq_chain *c = &r->chain;
+    uint64_t bytes = is_write ? c->out_bytes - sizeof(*h) : c->in_bytes - 1;
+    struct iovec *iov = is_write ? c->iov : c->iov + c->n_out;
+    unsigned n = is_write ? c->n_out : c->n_in;
+    size_t skip = is_write ? sizeof(*h) : 0;
+
+    if (!is_inside(r->queue->disk, h->sector, bytes)) {
+        finish(r, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    for (; n && skip >= iov->iov_len; n--, iov++)
+        skip -= iov->iov_len;
+    if (skip) {
+        iov->iov_base = (uint8_t *)iov->iov_base + skip;
+        iov->iov_len -= skip;
+    }
+    /* The status stays out of the pieces, wherever the driver put it. */
+    if (!is_write && n && --iov[n - 1].iov_len == 0)
+        n--;
+    r->data_bytes = is_write ? 0 : (uint32_t)bytes;
+    r->block.op = is_write ? BLOCK_WRITE : BLOCK_READ;
+    r->block.offset = h->sector * 512;
+    r->block.length = bytes;
+    r->block.iov = iov;
+    r->block.n_iov = n;
+    if (bytes == 0)
+        finish(r, VIRTIO_BLK_S_OK);
+    else
+        block_queue_submit(r->queue->io, &r->block);
+}
+
+/* 5.2.6.2: ranges of sectors to forget or to fill with zeroes. */
+static void begin_ranges(struct request *r, bool is_discard)
+{
+    uint64_t bytes = r->chain.out_bytes - sizeof(struct virtio_blk_outhdr);
+
+    r->n_ranges = (unsigned)(bytes / sizeof(r->ranges[0]));
+    r->range = 0;
+    if (bytes % sizeof(r->ranges[0]) || !r->n_ranges || bytes > sizeof(r->ranges)) {
+        finish(r, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    (void)virtq_read(&r->chain, sizeof(struct virtio_blk_outhdr), r->ranges, bytes);
+    for (unsigned i = 0; i < r->n_ranges; i++) {
+        uint32_t flags = r->ranges[i].flags;
+
+        if (flags & (is_discard ? ~0u : ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)) {
+            finish(r, VIRTIO_BLK_S_UNSUPP);
+            return;
+        }
+        if (r->ranges[i].num_sectors > DISCARD_MAX || !r->ranges[i].num_sectors ||
+            !is_inside(r->queue->disk, r->ranges[i].sector, (uint64_t)r->ranges[i].num_sectors * 512)) {
+            finish(r, VIRTIO_BLK_S_IOERR);
+            return;
+        }
+    }
+    r->block.op = is_discard ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES;
+    next_range(r);
+}
+
+static void give_id(struct request *r)
+{
+    char id[ID_BYTES] = {0};
+
+    memcpy(id, r->queue->disk->serial, strnlen(r->queue->disk->serial, sizeof(id)));
+    if (r->chain.in_bytes - 1 < sizeof(id)) {
+        finish(r, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    r->data_bytes = (uint32_t)virtq_write(&r->chain, 0, id, sizeof(id));
+    finish(r, VIRTIO_BLK_S_OK);
+}
+
+static void begin(struct request *r, const struct virtio_blk_outhdr *h)
+{
+    bool is_read_only = r->queue->disk->image.is_read_only;
+
+    switch (h->type) {
+    case VIRTIO_BLK_T_IN: begin_transfer(r, h, false); return;
+    case VIRTIO_BLK_T_GET_ID: give_id(r); return;
+    case VIRTIO_BLK_T_FLUSH:
+        r->block.op = BLOCK_FLUSH;
+        block_queue_submit(r->queue->io, &r->block);
+        return;
+    case VIRTIO_BLK_T_OUT:
+    case VIRTIO_BLK_T_DISCARD:
+    case VIRTIO_BLK_T_WRITE_ZEROES:
+        if (is_read_only)
+            finish(r, VIRTIO_BLK_S_IOERR);
+        else if (h->type == VIRTIO_BLK_T_OUT)
+            begin_transfer(r, h, true);
+        else
+            begin_ranges(r, h->type == VIRTIO_BLK_T_DISCARD);
+        return;
+    default: finish(r, VIRTIO_BLK_S_UNSUPP); return;
+    }
+}
+
+/* --- A queue's thread ------------------------------------------------------------------------------------------------- */
+
+/* False when the driver broke the rules: a request without header or status (5.2.6). */
+static bool take(struct disk_queue *q, struct request *r)
+{
+    struct virtio_blk_outhdr h;
+    const struct iovec *last;
+
+    if (r->chain.out_bytes < sizeof(h) || r->chain.in_bytes < 1)
+        return false;
+    (void)virtq_read(&r->chain, 0, &h, sizeof(h));
+    q->free = r->next_free;
+    last = &r->chain.iov[r->chain.n_out + r->chain.n_in - 1];
+    r->status = (uint8_t *)last->iov_base + last->iov_len - 1;
+    r->data_bytes = 0;
+    r->n_ranges = r->range = 0;
+    begin(r, &h);
+    return true;
+}
+
+static void work(struct disk_queue *q)
+{
+    struct virtio *v = q->disk->virtio;
+    struct virtq *vq = virtio_queue(v, q->index);
+    int r = 0;
+
+    for (unsigned i = 0; i < REQUESTS_A_TURN && q->free && (r = virtq_pop(vq, &q->free->chain)) > 0; i++)
+        if (!take(q, q->free)) {
+            r = -EPROTO;
+            break;
+        }
+    block_queue_kick(q->io);
+    if (r < 0)
+        virtio_fail(v);
+    virtio_signal(v, q->index);
+    if (r > 0 && q->free)
+        loop_wake(q->doorbell.fd); /* completions have their turn in between */
+}
+
+static void on_doorbell(void *context, uint32_t events)
+{
+    struct disk_queue *q = context;
+
+    (void)events;
+    loop_drain(q->doorbell.fd);
+    pthread_mutex_lock(&q->lock);
+    if (q->is_running)
+        work(q);
+    pthread_mutex_unlock(&q->lock);
+}
+
+static void on_completed(void *context, uint32_t events)
+{
+    struct disk_queue *q = context;
+
+    (void)events;
+    pthread_mutex_lock(&q->lock);
+    (void)block_queue_poll(q->io);
+    if (q->is_running)
+        work(q); /* those that waited for a free request, and the interrupt for those that are done */
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* --- The device --------------------------------------------------------------------------------------------------------- */
+
+static int disk_start(void *device, uint64_t features)
+{
+    struct disk *d = device;
+
+    (void)features;
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        pthread_mutex_lock(&d->queues[i].lock);
+        d->queues[i].is_running = true;
+        pthread_mutex_unlock(&d->queues[i].lock);
+        loop_wake(d->queues[i].doorbell.fd);
+    }
+    return 0;
+}
+
+/* What is on its way is waited for: afterwards nothing writes into the guest's memory (a reset driver owns it again). */
+static void disk_stop(void *device)
+{
+    struct disk *d = device;
+
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        pthread_mutex_lock(&d->queues[i].lock);
+        d->queues[i].is_running = false;
+        block_queue_drain(d->queues[i].io);
+        pthread_mutex_unlock(&d->queues[i].lock);
+    }
+}
+
+static size_t disk_config(void *device, uint8_t *bytes, size_t cap)
+{
+    const struct disk *d = device;
+    struct virtio_blk_config c = {
+        .capacity = d->image.size_bytes / 512,
+        .seg_max = SEGMENTS_MAX,
+        .blk_size = 512,
+        .num_queues = (uint16_t)d->n_queues,
+        .max_discard_sectors = DISCARD_MAX,
+        .max_discard_seg = RANGES_MAX,
+        .discard_sector_alignment = 8,
+        .max_write_zeroes_sectors = DISCARD_MAX,
+        .max_write_zeroes_seg = RANGES_MAX,
+        .write_zeroes_may_unmap = 1,
+    };
+
+    memcpy(bytes, &c, sizeof(c) < cap ? sizeof(c) : cap);
+    return sizeof(c);
+}
+
+static void disk_free(void *device)
+{
+    struct disk *d = device;
+
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        struct disk_queue *q = &d->queues[i];
+
+        if (!q->disk)
+            continue;
+        loop_done(&q->loop);
+        block_queue_free(q->io);
+        pthread_mutex_destroy(&q->lock);
+        free(q->requests);
+    }
+    block_image_close(&d->image);
+    free(d);
+}
+
+static const struct virtio_ops disk_ops = {.name = "disk",
+                                           .id = 2,
+                                           .class_code = 0x010000,
+                                           .queue_size = QUEUE_SIZE,
+                                           .config = disk_config,
+                                           .start = disk_start,
+                                           .stop = disk_stop,
+                                           .free = disk_free};
+
+static int make_requests(struct disk_queue *q)
+{
+    q->requests = calloc(QUEUE_SIZE, sizeof(*q->requests));
+    if (!q->requests)
+        return -ENOMEM;
+    for (unsigned i = 0; i < QUEUE_SIZE; i++) {
+        struct request *r = &q->requests[i];
+
+        r->queue = q;
+        r->block.done = on_done;
+        r->next_free = q->free;
+        q->free = r;
+    }
+    return 0;
+}
+
+static int make_queue(struct disk *d, unsigned index, enum block_engine engine, struct err *e)
+{
+    struct disk_queue *q = &d->queues[index];
+    char name[16];
+    int r;
+
+    q->disk = d;
+    q->index = index;
+    pthread_mutex_init(&q->lock, NULL);
+    r = loop_init(&q->loop, e);
+    if (r == 0 && make_requests(q) < 0)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    if (r == 0)
+        r = block_queue_new(&d->image, &q->loop, QUEUE_SIZE, engine, &q->io, e);
+    if (r < 0)
+        return r;
+    q->doorbell = (struct loop_source){
+        .fd = virtio_doorbell(d->virtio, index), .events = EPOLLIN, .on_ready = on_doorbell, .context = q};
+    q->completed = (struct loop_source){
+        .fd = block_queue_fd(q->io), .events = EPOLLIN, .on_ready = on_completed, .context = q};
+    if ((r = loop_add(&q->loop, &q->doorbell)) < 0 || (r = loop_add(&q->loop, &q->completed)) < 0)
+        return err_errno(e, -r, "watch a disk");
+    snprintf(name, sizeof(name), "disk%u.%u", virtio_slot(d->virtio), index);
+    return loop_start(&q->loop, name, e);
+}
+
+struct disk_options {
+    bool is_read_only;
+    uint64_t n_queues;
+    enum block_engine engine;
+    const char *serial;
+};
+
+static int read_options(const struct propstr *p, struct disk_options *o, struct err *e)
+{
+    static const char *const keys[] = {"raw", "fd", "readonly", "serial", "queues", "engine", NULL};
+    const char *engine = propstr_get(p, "engine");
+    int r = device_check_keys(p, keys, e);
+
+    if (r == 0)
+        r = propstr_get_bool(p, "readonly", false, &o->is_read_only, e);
+    if (r == 0)
+        r = propstr_get_u64(p, "queues", 1, &o->n_queues, e);
+    if (r < 0)
+        return r;
+    o->serial = propstr_get(p, "serial");
+    if (o->n_queues < 1 || o->n_queues > QUEUES_MAX)
+        return err_set(e, -EINVAL, "option.value", "a disk has 1 to %u queues", QUEUES_MAX);
+    if (o->serial && strlen(o->serial) > ID_BYTES)
+        return err_set(e, -EINVAL, "option.value", "a serial number has at most %u bytes", ID_BYTES);
+    if (engine && !streq(engine, "uring") && !streq(engine, "threads"))
+        return err_set(e, -EINVAL, "option.value", "the engine is uring or threads");
+    o->engine = engine && streq(engine, "threads") ? BLOCK_THREADS : BLOCK_URING;
+    return 0;
+}
+
+static int open_image(const struct propstr *p, const struct disk_options *o, struct disk *d, struct err *e)
+{
+    int fd, r = device_open(p, "raw", o->is_read_only ? O_RDONLY : O_RDWR, &fd, e);
+
+    if (r == 0 && fd < 0)
+        r = err_set(e, -EINVAL, "option.value", "a disk needs raw=FILE or fd=N");
+    return r < 0 ? r : block_image_open(&d->image, fd, o->is_read_only, e);
+}
+
+static int disk_new(struct virtio_host *h, const struct propstr *p, struct virtio **ret_virtio, struct err *e)
+{
+    uint64_t features = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_FLUSH;
+    struct disk_options o = {0};
+    struct disk *d;
+    int r = read_options(p, &o, e);
+
+    if (r < 0)
+        return r;
+    d = calloc(1, sizeof(*d));
+    if (!d)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    d->host = h;
+    d->image.fd = -1;
+    d->n_queues = (unsigned)o.n_queues;
+    if (o.serial)
+        memcpy(d->serial, o.serial, strlen(o.serial));
+    r = open_image(p, &o, d, e);
+    if (r < 0) {
+        disk_free(d);
+        return r;
+    }
+    features |= o.is_read_only ? 1ull << VIRTIO_BLK_F_RO
+                               : 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+    features |= o.n_queues > 1 ? 1ull << VIRTIO_BLK_F_MQ : 0;
+    r = virtio_new(h, &disk_ops, d, features, d->n_queues, ret_virtio, e);
+    if (r < 0)
+        return r;
+    d->virtio = *ret_virtio;
+    for (unsigned i = 0; i < d->n_queues && r == 0; i++)
+        r = make_queue(d, i, o.engine, e);
+    if (r < 0)
+        virtio_free(d->virtio);
+    return r;
+}
+
+const struct device_type device_disk = {.option = "disk",
+                                        .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads]",
+                                        .help = "a disk: a file or block device",
+                                        .new = disk_new,
+                                        .default_key = "raw"};

@@ -1,0 +1,140 @@
+/* An event loop over epoll; see loop.h. */
+#include "vmm/loop.h"
+
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#define STACK_BYTES (256u << 10)
+#define EVENTS_MAX  16
+
+static void on_stop(void *context, uint32_t events)
+{
+    struct loop *l = context;
+
+    (void)events;
+    loop_drain(l->stop.fd);
+    l->is_ending = true;
+}
+
+int loop_init(struct loop *l, struct err *e)
+{
+    int r;
+
+    *l = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+    l->stop = (struct loop_source){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                                   .events = EPOLLIN,
+                                   .on_ready = on_stop,
+                                   .context = l};
+    r = l->epoll_fd < 0 || l->stop.fd < 0 ? -errno : loop_add(l, &l->stop);
+    return r < 0 ? err_errno(e, -r, "make an event loop") : 0;
+}
+
+void loop_done(struct loop *l)
+{
+    if (l->has_thread) {
+        loop_stop(l);
+        pthread_join(l->thread, NULL);
+    }
+    if (l->stop.fd >= 0)
+        close(l->stop.fd);
+    if (l->epoll_fd >= 0)
+        close(l->epoll_fd);
+    l->epoll_fd = l->stop.fd = -1;
+    l->has_thread = false;
+}
+
+static int control(struct loop *l, int operation, struct loop_source *s)
+{
+    struct epoll_event event = {.events = s->events, .data.ptr = s};
+
+    return epoll_ctl(l->epoll_fd, operation, s->fd, &event) < 0 ? -errno : 0;
+}
+
+int loop_add(struct loop *l, struct loop_source *s)
+{
+    int r = control(l, EPOLL_CTL_ADD, s);
+
+    s->is_added = r == 0;
+    return r;
+}
+
+int loop_change(struct loop *l, struct loop_source *s, uint32_t events)
+{
+    if (s->events == events)
+        return 0;
+    s->events = events;
+    return control(l, EPOLL_CTL_MOD, s);
+}
+
+void loop_remove(struct loop *l, struct loop_source *s)
+{
+    if (s->is_added)
+        (void)control(l, EPOLL_CTL_DEL, s);
+    s->is_added = false;
+}
+
+void loop_run(struct loop *l)
+{
+    struct epoll_event events[EVENTS_MAX];
+
+    l->is_ending = false;
+    while (!l->is_ending) {
+        int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
+
+        for (int i = 0; i < n; i++) {
+            struct loop_source *s = events[i].data.ptr;
+
+            /* One that an earlier callback of this round removed. */
+            if (s->is_added)
+                s->on_ready(s->context, events[i].events);
+        }
+    }
+}
+
+static void *loop_main(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+int loop_start(struct loop *l, const char *name, struct err *e)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int r;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&l->thread, &attributes, loop_main, l);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (r)
+        return err_errno(e, r, "start the thread %s", name);
+    pthread_setname_np(l->thread, name);
+    l->has_thread = true;
+    return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+    loop_wake(l->stop.fd);
+}
+
+void loop_drain(int event_fd)
+{
+    uint64_t n;
+
+    while (read(event_fd, &n, sizeof(n)) < 0 && errno == EINTR)
+        ;
+}
+
+void loop_wake(int event_fd)
+{
+    uint64_t one = 1;
+
+    while (write(event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}

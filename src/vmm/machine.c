@@ -1,0 +1,343 @@
+/* Builds a machine and leads it through its life; see machine.h. What a guest does to the whole machine (off, reset,
+ * panic, a vCPU that cannot go on) is told on vCPU threads, noted in `told`, and done here on the main loop. */
+#include "vmm/machine.h"
+
+#include <inttypes.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+
+#include "base/log.h"
+#include "vmm/dev/serial.h"
+#include "vmm/dev/table.h"
+#include "vmm/x86/acpi.h"
+#include "vmm/x86/cpu.h"
+#include "vmm/x86/layout.h"
+#include "vmm/x86/power.h"
+
+enum told { TOLD_OFF = 1, TOLD_RESET = 2, TOLD_PANIC = 4, TOLD_FAILED = 8 };
+
+struct machine {
+    const struct options *options;
+    struct kvm kvm;
+    struct memory memory;
+    struct bus mmio, pio;
+    struct vcpu_set vcpus;
+    struct cpus cpus;
+    struct loop loop;
+    struct pci_bus *pci;
+    struct virtio_host host;
+    struct virtio *devices[OPTIONS_DEVICES_MAX];
+    unsigned n_devices;
+    struct serial *serial;
+    struct power power;
+    int serial_irq, events_irq; /* eventfds of their lines */
+    struct loop_source wake;
+    _Atomic unsigned told;
+    pthread_mutex_t failure_lock;
+    struct err failure; /* under failure_lock: why a vCPU could not go on */
+    enum machine_state state;
+    bool is_kvm_up, is_vcpus_up, is_loop_up;
+};
+
+/* --- What vCPU threads tell ------------------------------------------------------------------------------------------ */
+
+static void tell(struct machine *m, enum told what)
+{
+    atomic_fetch_or(&m->told, what);
+    loop_wake(m->wake.fd);
+}
+
+static void on_power(void *context, enum power_event event)
+{
+    tell(context, event == POWER_OFF ? TOLD_OFF : event == POWER_RESET ? TOLD_RESET : TOLD_PANIC);
+}
+
+static void on_vcpu(void *context, enum vcpu_event event, const struct err *e)
+{
+    struct machine *m = context;
+
+    if (event == VCPU_FAILED) {
+        pthread_mutex_lock(&m->failure_lock);
+        if (!m->failure.num)
+            m->failure = *e;
+        pthread_mutex_unlock(&m->failure_lock);
+    }
+    tell(m, event == VCPU_SHUTDOWN ? TOLD_RESET : TOLD_FAILED);
+}
+
+static void on_told(void *context, uint32_t events)
+{
+    struct machine *m = context;
+    unsigned told;
+    struct err e = ERR_INIT;
+
+    (void)events;
+    loop_drain(m->wake.fd);
+    told = atomic_exchange(&m->told, 0);
+    if (told & TOLD_PANIC)
+        log_warn("the guest's kernel panicked");
+    if (told & (TOLD_OFF | TOLD_FAILED)) {
+        machine_end(m);
+    } else if ((told & TOLD_RESET) && machine_reset(m, &e) < 0) {
+        on_vcpu(m, VCPU_FAILED, &e);
+    }
+}
+
+/* --- Making -------------------------------------------------------------------------------------------------------------- */
+
+static int open_kvm(struct machine *m, struct err *e)
+{
+    int r, fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        err_errno(e, errno, "open /dev/kvm");
+        err_hint(e, "the host needs hardware virtualization, and this user the right to use it");
+        return e->num;
+    }
+    r = kvm_init(&m->kvm, fd, e);
+    m->is_kvm_up = r == 0;
+    return r;
+}
+
+static int make_cpus(struct machine *m, struct err *e)
+{
+    int r = vcpu_set_init(&m->vcpus, &m->kvm, &m->mmio, &m->pio, m->options->n_cpus, e);
+
+    m->is_vcpus_up = true;
+    m->vcpus.on_event = on_vcpu;
+    m->vcpus.context = m;
+    return r < 0 ? r : cpus_init(&m->cpus, &m->kvm, &m->vcpus, e);
+}
+
+/* An eventfd that raises a pin of the IOAPIC. */
+static int make_line(struct machine *m, unsigned gsi, int *ret_fd, struct err *e)
+{
+    int r;
+
+    *ret_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (*ret_fd < 0)
+        return err_errno(e, errno, "eventfd");
+    r = kvm_line_attach(&m->kvm, gsi, *ret_fd, true);
+    return r < 0 ? err_errno(e, -r, "connect interrupt line %u", gsi) : 0;
+}
+
+static int make_serial(struct machine *m, struct err *e)
+{
+    const char *console = m->options->console;
+    int in = -1, out = -1, r;
+    uint64_t n;
+
+    if (streq(console, "none"))
+        return 0;
+    if (streq(console, "stdio")) {
+        in = STDIN_FILENO;
+        out = STDOUT_FILENO;
+    } else if (str_to_u64(console + 3, &n) < 0 || n > 65535 || fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0) {
+        return err_set(e, -EBADF, "option.fd", "--console: there is no open descriptor '%s'", console + 3);
+    } else {
+        in = out = (int)n;
+    }
+    if (fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK) < 0)
+        return err_errno(e, errno, "--console");
+    r = make_line(m, LAYOUT_GSI_SERIAL, &m->serial_irq, e);
+    if (r == 0)
+        r = serial_new(&m->loop, in, out, m->serial_irq, &m->serial, e);
+    if (r < 0)
+        return r;
+    r = bus_add(&m->pio, LAYOUT_PORT_SERIAL, 8, &serial_ops, m->serial);
+    return r < 0 ? err_errno(e, -r, "place the serial port") : 0;
+}
+
+static int make_device(struct machine *m, const struct option_device *d, struct err *e)
+{
+    const struct device_type *type = device_type_find(d->kind);
+    struct propstr options;
+    int r = propstr_parse(d->text, type->default_key, &options, e);
+
+    if (r == 0)
+        r = type->new(&m->host, &options, &m->devices[m->n_devices], e);
+    if (r < 0)
+        return err_wrap(e, r, "--%s %.80s", d->kind, d->text);
+    m->n_devices++;
+    return 0;
+}
+
+static int make_devices(struct machine *m, struct err *e)
+{
+    int r = pci_bus_new(&m->kvm, &m->mmio, LAYOUT_ECAM, LAYOUT_PCI32, &m->pci, e);
+
+    m->host = (struct virtio_host){.kvm = &m->kvm, .memory = &m->memory, .pci = m->pci, .main = &m->loop};
+    for (unsigned i = 0; i < m->options->n_devices && r == 0; i++)
+        r = make_device(m, &m->options->devices[i], e);
+    return r;
+}
+
+static int make_platform(struct machine *m, struct err *e)
+{
+    int r = loop_init(&m->loop, e);
+
+    m->is_loop_up = true;
+    m->wake = (struct loop_source){
+        .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .on_ready = on_told, .context = m};
+    if (r == 0 && (m->wake.fd < 0 || loop_add(&m->loop, &m->wake) < 0))
+        r = err_errno(e, errno, "make the machine's event");
+    m->power = (struct power){.on_event = on_power, .context = m};
+    if (r == 0 && power_attach(&m->power, &m->pio) < 0)
+        r = err_set(e, -EINVAL, NULL, "the ports of the machine overlap");
+    if (r == 0)
+        r = make_line(m, LAYOUT_GSI_EVENTS, &m->events_irq, e);
+    return r;
+}
+
+int machine_new(const struct options *o, struct machine **ret_machine, struct err *e)
+{
+    struct machine *m = calloc(1, sizeof(*m));
+    int r;
+
+    if (!m)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    m->options = o;
+    m->wake.fd = m->serial_irq = m->events_irq = -1;
+    pthread_mutex_init(&m->failure_lock, NULL);
+    bus_init(&m->mmio);
+    bus_init(&m->pio);
+    if ((r = open_kvm(m, e)) < 0 || (r = memory_init(&m->memory, o->memory_bytes, LAYOUT_HOLE, o->page_bytes, e)) < 0 ||
+        (r = kvm_memory_map(&m->kvm, &m->memory, e)) < 0 || (r = make_cpus(m, e)) < 0 ||
+        (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 || (r = make_devices(m, e)) < 0) {
+        machine_free(m);
+        return r;
+    }
+    *ret_machine = m;
+    return 0;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void machine_free(struct machine *m)
+{
+    if (!m)
+        return;
+    if (m->is_vcpus_up)
+        vcpu_set_done(&m->vcpus);
+    for (unsigned i = 0; i < m->n_devices; i++)
+        virtio_free(m->devices[i]);
+    pci_bus_free(m->pci);
+    serial_free(m->serial);
+    if (m->is_loop_up)
+        loop_done(&m->loop);
+    cpus_done(&m->cpus);
+    if (m->is_kvm_up)
+        kvm_done(&m->kvm);
+    memory_done(&m->memory);
+    close_fd(m->wake.fd);
+    close_fd(m->serial_irq);
+    close_fd(m->events_irq);
+    bus_done(&m->mmio);
+    bus_done(&m->pio);
+    pthread_mutex_destroy(&m->failure_lock);
+    free(m);
+}
+
+/* --- Life ---------------------------------------------------------------------------------------------------------------- */
+
+/* Power on: devices new, kernel and tables in memory, the first vCPU before its entry. No vCPU runs. */
+static int power_on(struct machine *m, struct err *e)
+{
+    const struct boot_source source = {
+        .kernel_fd = m->options->kernel_fd, .initrd_fd = m->options->initrd_fd, .cmdline = m->options->cmdline};
+    const struct acpi_machine acpi = {.n_cpus = m->options->n_cpus,
+                                      .pci64_base = m->memory.n_regions > 1
+                                                        ? m->memory.regions[1].gpa + m->memory.regions[1].size_bytes
+                                                        : 1ull << 32,
+                                      .pci64_size = LAYOUT_PCI64_SIZE,
+                                      .has_serial = m->serial != NULL};
+    struct boot_entry entry;
+    int r;
+
+    for (unsigned i = 0; i < m->n_devices; i++)
+        virtio_reset(m->devices[i]);
+    pci_bus_reset(m->pci);
+    if (m->serial)
+        serial_reset(m->serial);
+    r = boot_load(&m->memory, &source, &entry, e);
+    if (r == 0)
+        r = acpi_write(&m->memory, &acpi, e);
+    return r < 0 ? r : cpus_reset(&m->cpus, &entry, e);
+}
+
+enum machine_state machine_state(const struct machine *m)
+{
+    return m->state;
+}
+
+void machine_pause(struct machine *m)
+{
+    if (m->state != MACHINE_RUNNING)
+        return;
+    vcpu_set_pause(&m->vcpus);
+    m->state = MACHINE_PAUSED;
+}
+
+int machine_resume(struct machine *m, struct err *e)
+{
+    if (m->state == MACHINE_ENDED)
+        return err_set(e, -EINVAL, "machine.ended", "the machine has ended");
+    if (m->state == MACHINE_PAUSED)
+        vcpu_set_resume(&m->vcpus);
+    m->state = MACHINE_RUNNING;
+    return 0;
+}
+
+int machine_reset(struct machine *m, struct err *e)
+{
+    bool was_running = m->state == MACHINE_RUNNING;
+    int r;
+
+    if (m->state == MACHINE_ENDED)
+        return 0;
+    machine_pause(m);
+    atomic_fetch_and(&m->told, ~(unsigned)TOLD_RESET); /* several vCPUs may have asked */
+    memory_clear(&m->memory);
+    r = power_on(m, e);
+    return r < 0 || !was_running ? r : machine_resume(m, e);
+}
+
+void machine_power_button(struct machine *m)
+{
+    loop_wake(m->events_irq);
+}
+
+void machine_end(struct machine *m)
+{
+    machine_pause(m);
+    m->state = MACHINE_ENDED;
+    if (m->serial)
+        serial_flush(m->serial);
+    loop_stop(&m->loop);
+}
+
+int machine_run(struct machine *m, struct err *e)
+{
+    int r = power_on(m, e);
+
+    if (r == 0)
+        r = vcpu_set_start(&m->vcpus, e);
+    if (r < 0)
+        return r;
+    if (!m->options->is_paused)
+        r = machine_resume(m, e);
+    if (r == 0)
+        loop_run(&m->loop);
+    pthread_mutex_lock(&m->failure_lock);
+    if (m->failure.num) {
+        *e = m->failure;
+        r = e->num;
+    }
+    pthread_mutex_unlock(&m->failure_lock);
+    return r;
+}
