@@ -79,7 +79,8 @@ static bool find(struct bus *b, uint64_t address, unsigned size, struct bus_rang
     i = index_above(b, address);
     if (i > 0) {
         *ret_range = b->ranges[i - 1];
-        is_found = address - ret_range->base < ret_range->length && size <= ret_range->length - (address - ret_range->base);
+        is_found =
+            address - ret_range->base < ret_range->length && size <= ret_range->length - (address - ret_range->base);
     }
     pthread_rwlock_unlock(&b->lock);
     return is_found;

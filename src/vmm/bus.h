@@ -1,6 +1,6 @@
 /* Where an exit goes: the table of address ranges that devices answer for, one for memory and one for ports.
- * Lookups of vCPU threads share a lock that adding and removing take alone; a callback runs without it and may change the
- * bus. So a callback may still come just after its range was removed: devices live as long as the machine. */
+ * Lookups of vCPU threads share a lock that adding and removing take alone; a callback runs without it and may change
+ * the bus. So a callback may still come just after its range was removed: devices live as long as the machine. */
 #ifndef HOLM_VMM_BUS_H
 #define HOLM_VMM_BUS_H
 

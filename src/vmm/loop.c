@@ -22,10 +22,8 @@ int loop_init(struct loop *l, struct err *e)
     int r;
 
     *l = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
-    l->stop = (struct loop_source){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                                   .events = EPOLLIN,
-                                   .on_ready = on_stop,
-                                   .context = l};
+    l->stop = (struct loop_source){
+        .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .on_ready = on_stop, .context = l};
     r = l->epoll_fd < 0 || l->stop.fd < 0 ? -errno : loop_add(l, &l->stop);
     return r < 0 ? err_errno(e, -r, "make an event loop") : 0;
 }

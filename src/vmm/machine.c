@@ -40,7 +40,8 @@ struct machine {
     bool is_kvm_up, is_vcpus_up, is_loop_up;
 };
 
-/* --- What vCPU threads tell ------------------------------------------------------------------------------------------ */
+/* --- What vCPU threads tell ------------------------------------------------------------------------------------------
+ */
 
 static void tell(struct machine *m, enum told what)
 {
@@ -84,7 +85,8 @@ static void on_told(void *context, uint32_t events)
     }
 }
 
-/* --- Making -------------------------------------------------------------------------------------------------------------- */
+/* --- Making
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static int open_kvm(struct machine *m, struct err *e)
 {
@@ -156,7 +158,7 @@ static int make_device(struct machine *m, const struct option_device *d, struct 
     int r = propstr_parse(d->text, type->default_key, &options, e);
 
     if (r == 0)
-        r = type->new(&m->host, &options, &m->devices[m->n_devices], e);
+        r = type->new (&m->host, &options, &m->devices[m->n_devices], e);
     if (r < 0)
         return err_wrap(e, r, "--%s %.80s", d->kind, d->text);
     m->n_devices++;
@@ -243,19 +245,19 @@ void machine_free(struct machine *m)
     free(m);
 }
 
-/* --- Life ---------------------------------------------------------------------------------------------------------------- */
+/* --- Life
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 /* Power on: devices new, kernel and tables in memory, the first vCPU before its entry. No vCPU runs. */
 static int power_on(struct machine *m, struct err *e)
 {
     const struct boot_source source = {
         .kernel_fd = m->options->kernel_fd, .initrd_fd = m->options->initrd_fd, .cmdline = m->options->cmdline};
-    const struct acpi_machine acpi = {.n_cpus = m->options->n_cpus,
-                                      .pci64_base = m->memory.n_regions > 1
-                                                        ? m->memory.regions[1].gpa + m->memory.regions[1].size_bytes
-                                                        : 1ull << 32,
-                                      .pci64_size = LAYOUT_PCI64_SIZE,
-                                      .has_serial = m->serial != NULL};
+    const struct acpi_machine acpi = {
+        .n_cpus = m->options->n_cpus,
+        .pci64_base = m->memory.n_regions > 1 ? m->memory.regions[1].gpa + m->memory.regions[1].size_bytes : 1ull << 32,
+        .pci64_size = LAYOUT_PCI64_SIZE,
+        .has_serial = m->serial != NULL};
     struct boot_entry entry;
     int r;
 

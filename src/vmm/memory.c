@@ -22,8 +22,9 @@ static int region_map(struct memory *m, uint64_t gpa, uint64_t size_bytes, struc
     }
     host = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (host == MAP_FAILED && m->page_bytes)
-        return err_set(e, -ENOMEM, "memory.hugepages", "the host has not %" PRIu64 " free huge pages of %" PRIu64 " MiB",
-                       size_bytes / m->page_bytes, m->page_bytes >> 20);
+        return err_set(e, -ENOMEM, "memory.hugepages",
+                       "the host has not %" PRIu64 " free huge pages of %" PRIu64 " MiB", size_bytes / m->page_bytes,
+                       m->page_bytes >> 20);
     if (host == MAP_FAILED)
         return err_errno(e, errno, "map %" PRIu64 " MiB of guest memory", size_bytes >> 20);
     *region = (struct memory_region){.gpa = gpa, .size_bytes = size_bytes, .host = host};
@@ -41,7 +42,8 @@ int memory_init(struct memory *m, uint64_t size_bytes, uint64_t hole_gpa, uint64
 
     *m = (struct memory){.page_bytes = page_bytes};
     if (!size_bytes || size_bytes % unit || hole_gpa % unit)
-        return err_set(e, -EINVAL, "memory.size", "guest memory of %" PRIu64 " bytes is no multiple of its pages", size_bytes);
+        return err_set(e, -EINVAL, "memory.size", "guest memory of %" PRIu64 " bytes is no multiple of its pages",
+                       size_bytes);
     r = region_map(m, 0, low, e);
     if (r == 0 && size_bytes > low)
         r = region_map(m, FOUR_GIB, size_bytes - low, e);
@@ -52,9 +54,8 @@ int memory_init(struct memory *m, uint64_t size_bytes, uint64_t hole_gpa, uint64
 
 void memory_init_fake(struct memory *m, uint64_t gpa, void *host, uint64_t size_bytes)
 {
-    *m = (struct memory){.regions = {{.gpa = gpa, .size_bytes = size_bytes, .host = host}},
-                         .n_regions = 1,
-                         .size_bytes = size_bytes};
+    *m = (struct memory){
+        .regions = {{.gpa = gpa, .size_bytes = size_bytes, .host = host}}, .n_regions = 1, .size_bytes = size_bytes};
 }
 
 void memory_done(struct memory *m)

@@ -207,8 +207,8 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
     int r = 0;
 
-    *o = (struct options){
-        .kernel_fd = -1, .initrd_fd = -1, .control_fd = -1, .n_cpus = 1, .memory_bytes = 256ull << 20};
+    *o =
+        (struct options){.kernel_fd = -1, .initrd_fd = -1, .control_fd = -1, .n_cpus = 1, .memory_bytes = 256ull << 20};
     for (int i = 0; i < argc && r == 0; i += 2) {
         if (!str_starts(argv[i], "--"))
             r = err_set(e, -EINVAL, "option.unknown", "'%.60s' is no option", argv[i]);

@@ -166,10 +166,18 @@ static void table_write(struct pci_function *f, uint64_t offset, unsigned size, 
         uint32_t word = (uint32_t)value;
 
         switch (offset % 16) {
-        case 0: v->address = (v->address & ~0xffffffffull) | (word & ~3u); break;
-        case 4: v->address = (uint32_t)v->address | (uint64_t)word << 32; break;
-        case 8: v->data = word; break;
-        default: v->control = word & 1; break;
+        case 0:
+            v->address = (v->address & ~0xffffffffull) | (word & ~3u);
+            break;
+        case 4:
+            v->address = (uint32_t)v->address | (uint64_t)word << 32;
+            break;
+        case 8:
+            v->data = word;
+            break;
+        default:
+            v->control = word & 1;
+            break;
         }
     }
     sync_vector(f, v);

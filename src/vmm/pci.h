@@ -1,5 +1,5 @@
-/* PCI Express: one bus of endpoints on the root complex, their configuration space, BARs and MSI-X. A device of this bus
- * is one function with one memory BAR of its own and MSI-X; nothing else is built because nothing else is needed.
+/* PCI Express: one bus of endpoints on the root complex, their configuration space, BARs and MSI-X. A device of this
+ * bus is one function with one memory BAR of its own and MSI-X; nothing else is built because nothing else is needed.
  * Source: PCI Express Base 5.0, chapter 7; PCI Local Bus 3.0, 6.8.2 (MSI-X).
  * Configuration and BARs are used by vCPU threads, under the function's lock; pci_interrupt by any thread. */
 #ifndef HOLM_VMM_PCI_H
@@ -12,7 +12,7 @@
 #define PCI_VECTORS_MAX 64u
 #define PCI_BAR_BYTES   0x8000u /* of each function */
 /* MSI-X lies in the upper part of the BAR; a device's own registers end below. */
-#define PCI_MSIX_TABLE  0x6000u
+#define PCI_MSIX_TABLE   0x6000u
 #define PCI_MSIX_PENDING 0x7000u
 
 struct pci_bus;
@@ -43,10 +43,10 @@ void pci_bus_free(struct pci_bus *b);
 /* All functions, as after power on: BARs at their first places. */
 void pci_bus_reset(struct pci_bus *b);
 
-/* A function in the next free slot. capabilities: vendor-specific ones, each with its length in the third byte, laid out
- * after the common ones. Its lock is created here and may be used by the device for its own state. */
-MUST_CHECK int pci_function_new(struct pci_bus *b, const struct pci_identity *id, const struct pci_ops *ops, void *device,
-                                const uint8_t *const *capabilities, unsigned n_capabilities,
+/* A function in the next free slot. capabilities: vendor-specific ones, each with its length in the third byte, laid
+ * out after the common ones. Its lock is created here and may be used by the device for its own state. */
+MUST_CHECK int pci_function_new(struct pci_bus *b, const struct pci_identity *id, const struct pci_ops *ops,
+                                void *device, const uint8_t *const *capabilities, unsigned n_capabilities,
                                 struct pci_function **ret_function, struct err *e);
 pthread_mutex_t *pci_function_lock(struct pci_function *f);
 unsigned pci_function_slot(const struct pci_function *f);

@@ -1,5 +1,5 @@
-/* vCPU threads: the run loop and how it is stopped. The signal that kicks a vCPU out of the guest does nothing but that;
- * `immediate_exit` closes the gap between looking at the orders and entering the guest (api.rst, KVM_RUN). */
+/* vCPU threads: the run loop and how it is stopped. The signal that kicks a vCPU out of the guest does nothing but
+ * that; `immediate_exit` closes the gap between looking at the orders and entering the guest (api.rst, KVM_RUN). */
 #include "vmm/vcpu.h"
 
 #include <inttypes.h>
@@ -148,16 +148,29 @@ static void failed(struct vcpu *v, const char *what, uint64_t detail)
 static void handle_exit(struct vcpu *v)
 {
     switch (v->run->exit_reason) {
-    case KVM_EXIT_IO: port_access(v); break;
-    case KVM_EXIT_MMIO: memory_access(v); break;
-    case KVM_EXIT_INTR: break;
-    case KVM_EXIT_SHUTDOWN: park_after(v, VCPU_SHUTDOWN, NULL); break;
-    case KVM_EXIT_SYSTEM_EVENT: park_after(v, VCPU_SHUTDOWN, NULL); break;
+    case KVM_EXIT_IO:
+        port_access(v);
+        break;
+    case KVM_EXIT_MMIO:
+        memory_access(v);
+        break;
+    case KVM_EXIT_INTR:
+        break;
+    case KVM_EXIT_SHUTDOWN:
+        park_after(v, VCPU_SHUTDOWN, NULL);
+        break;
+    case KVM_EXIT_SYSTEM_EVENT:
+        park_after(v, VCPU_SHUTDOWN, NULL);
+        break;
     case KVM_EXIT_FAIL_ENTRY:
         failed(v, "the processor refused to enter the guest", v->run->fail_entry.hardware_entry_failure_reason);
         break;
-    case KVM_EXIT_INTERNAL_ERROR: failed(v, "KVM could not emulate the guest", v->run->internal.suberror); break;
-    default: failed(v, "an exit that is not known", v->run->exit_reason); break;
+    case KVM_EXIT_INTERNAL_ERROR:
+        failed(v, "KVM could not emulate the guest", v->run->internal.suberror);
+        break;
+    default:
+        failed(v, "an exit that is not known", v->run->exit_reason);
+        break;
     }
 }
 

@@ -5,17 +5,17 @@
 #include <sys/eventfd.h>
 
 /* Places in the BAR. */
-#define COMMON_AT 0x0000u
-#define ISR_AT    0x1000u
-#define DEVICE_AT 0x2000u
-#define NOTIFY_AT 0x3000u
+#define COMMON_AT  0x0000u
+#define ISR_AT     0x1000u
+#define DEVICE_AT  0x2000u
+#define NOTIFY_AT  0x3000u
 #define NOTIFY_END (NOTIFY_AT + 4 * VIRTIO_QUEUES_MAX)
 #define CONFIG_MAX 256u
 
-#define VENDOR      0x1af4u
-#define NO_VECTOR   0xffffu
-#define ISR_QUEUE   1u
-#define ISR_CONFIG  2u
+#define VENDOR     0x1af4u
+#define NO_VECTOR  0xffffu
+#define ISR_QUEUE  1u
+#define ISR_CONFIG 2u
 
 /* 2.1 */
 #define STATUS_FEATURES_OK 0x08u
@@ -102,7 +102,8 @@ bool virtio_is_running(const struct virtio *v)
     return v->is_running;
 }
 
-/* --- The registers, under the function's lock ---------------------------------------------------------------------- */
+/* --- The registers, under the function's lock ----------------------------------------------------------------------
+ */
 
 static void stop_device(struct virtio *v)
 {
@@ -156,17 +157,28 @@ static struct queue *selected(struct virtio *v)
 static uint64_t read_queue_register(const struct virtio *v, const struct queue *s, unsigned offset)
 {
     switch (offset) {
-    case QUEUE_SIZE: return s->q.size;
-    case QUEUE_VECTOR: return s->vector;
-    case QUEUE_ENABLE: return s->q.is_enabled;
-    case QUEUE_NOTIFY_OFF: return v->queue_select;
-    case QUEUE_DESC: return s->q.desc_gpa;
-    case QUEUE_DESC + 4: return s->q.desc_gpa >> 32;
-    case QUEUE_DRIVER: return s->q.avail_gpa;
-    case QUEUE_DRIVER + 4: return s->q.avail_gpa >> 32;
-    case QUEUE_DEVICE: return s->q.used_gpa;
-    case QUEUE_DEVICE + 4: return s->q.used_gpa >> 32;
-    default: return 0;
+    case QUEUE_SIZE:
+        return s->q.size;
+    case QUEUE_VECTOR:
+        return s->vector;
+    case QUEUE_ENABLE:
+        return s->q.is_enabled;
+    case QUEUE_NOTIFY_OFF:
+        return v->queue_select;
+    case QUEUE_DESC:
+        return s->q.desc_gpa;
+    case QUEUE_DESC + 4:
+        return s->q.desc_gpa >> 32;
+    case QUEUE_DRIVER:
+        return s->q.avail_gpa;
+    case QUEUE_DRIVER + 4:
+        return s->q.avail_gpa >> 32;
+    case QUEUE_DEVICE:
+        return s->q.used_gpa;
+    case QUEUE_DEVICE + 4:
+        return s->q.used_gpa >> 32;
+    default:
+        return 0;
     }
 }
 
@@ -175,16 +187,26 @@ static uint64_t read_common(struct virtio *v, unsigned offset)
     const struct queue *s = selected(v);
 
     switch (offset) {
-    case DEVICE_FEATURE_SELECT: return v->device_select;
-    case DEVICE_FEATURE: return v->device_select < 2 ? v->offered >> 32 * v->device_select & UINT32_MAX : 0;
-    case DRIVER_FEATURE_SELECT: return v->driver_select;
-    case DRIVER_FEATURE: return v->driver_select < 2 ? v->accepted >> 32 * v->driver_select & UINT32_MAX : 0;
-    case CONFIG_VECTOR: return v->config_vector;
-    case NUM_QUEUES: return v->n_queues;
-    case DEVICE_STATUS: return v->status;
-    case CONFIG_GENERATION: return v->generation;
-    case QUEUE_SELECT: return v->queue_select;
-    default: return s ? read_queue_register(v, s, offset) : 0;
+    case DEVICE_FEATURE_SELECT:
+        return v->device_select;
+    case DEVICE_FEATURE:
+        return v->device_select < 2 ? v->offered >> 32 * v->device_select & UINT32_MAX : 0;
+    case DRIVER_FEATURE_SELECT:
+        return v->driver_select;
+    case DRIVER_FEATURE:
+        return v->driver_select < 2 ? v->accepted >> 32 * v->driver_select & UINT32_MAX : 0;
+    case CONFIG_VECTOR:
+        return v->config_vector;
+    case NUM_QUEUES:
+        return v->n_queues;
+    case DEVICE_STATUS:
+        return v->status;
+    case CONFIG_GENERATION:
+        return v->generation;
+    case QUEUE_SELECT:
+        return v->queue_select;
+    default:
+        return s ? read_queue_register(v, s, offset) : 0;
     }
 }
 
@@ -208,18 +230,27 @@ static void write_queue_register(struct virtio *v, struct queue *s, unsigned off
     if (!may_change)
         return;
     switch (offset) {
-    case QUEUE_SIZE: s->q.size = (uint16_t)value; break;
+    case QUEUE_SIZE:
+        s->q.size = (uint16_t)value;
+        break;
     case QUEUE_ENABLE:
         if (value == 1 && virtq_enable(&s->q, v->accepted) < 0)
             virtio_fail(v);
         break;
     case QUEUE_DESC:
-    case QUEUE_DESC + 4: s->q.desc_gpa = with_half(s->q.desc_gpa, offset, size, value); break;
+    case QUEUE_DESC + 4:
+        s->q.desc_gpa = with_half(s->q.desc_gpa, offset, size, value);
+        break;
     case QUEUE_DRIVER:
-    case QUEUE_DRIVER + 4: s->q.avail_gpa = with_half(s->q.avail_gpa, offset, size, value); break;
+    case QUEUE_DRIVER + 4:
+        s->q.avail_gpa = with_half(s->q.avail_gpa, offset, size, value);
+        break;
     case QUEUE_DEVICE:
-    case QUEUE_DEVICE + 4: s->q.used_gpa = with_half(s->q.used_gpa, offset, size, value); break;
-    default: break;
+    case QUEUE_DEVICE + 4:
+        s->q.used_gpa = with_half(s->q.used_gpa, offset, size, value);
+        break;
+    default:
+        break;
     }
 }
 
@@ -228,15 +259,25 @@ static void write_common(struct virtio *v, unsigned offset, unsigned size, uint6
     struct queue *s = selected(v);
 
     switch (offset) {
-    case DEVICE_FEATURE_SELECT: v->device_select = (uint32_t)value; break;
-    case DRIVER_FEATURE_SELECT: v->driver_select = (uint32_t)value; break;
+    case DEVICE_FEATURE_SELECT:
+        v->device_select = (uint32_t)value;
+        break;
+    case DRIVER_FEATURE_SELECT:
+        v->driver_select = (uint32_t)value;
+        break;
     case DRIVER_FEATURE:
         if (!(v->status & STATUS_FEATURES_OK) && v->driver_select < 2)
             v->accepted = with_half(v->accepted, v->driver_select * 4, 4, value);
         break;
-    case CONFIG_VECTOR: v->config_vector = value <= v->n_queues ? (uint16_t)value : NO_VECTOR; break;
-    case DEVICE_STATUS: set_status(v, (uint8_t)value); break;
-    case QUEUE_SELECT: v->queue_select = (uint16_t)value; break;
+    case CONFIG_VECTOR:
+        v->config_vector = value <= v->n_queues ? (uint16_t)value : NO_VECTOR;
+        break;
+    case DEVICE_STATUS:
+        set_status(v, (uint8_t)value);
+        break;
+    case QUEUE_SELECT:
+        v->queue_select = (uint16_t)value;
+        break;
     default:
         if (s)
             write_queue_register(v, s, offset, size, value);
@@ -344,7 +385,8 @@ static const struct pci_ops pci_ops = {.bar_read = bar_read,
                                        .config_read = config_read,
                                        .config_write = config_write};
 
-/* --- Making, resetting, saving --------------------------------------------------------------------------------------- */
+/* --- Making, resetting, saving ---------------------------------------------------------------------------------------
+ */
 
 static void make_capability(uint8_t *c, uint8_t length, uint8_t type, uint32_t offset, uint32_t bytes)
 {

@@ -1,5 +1,5 @@
-/* virtio devices over PCI, modern only. This part is the same for all: features, status, queues, interrupts; a device is
- * a row of dev/table.c and a file there. Source: virtio 1.2, chapters 2 and 4.1.
+/* virtio devices over PCI, modern only. This part is the same for all: features, status, queues, interrupts; a device
+ * is a row of dev/table.c and a file there. Source: virtio 1.2, chapters 2 and 4.1.
  *
  * Threads: registers are read and written by vCPU threads under the function's lock, and so start and stop are called.
  * A device works its queues on its own threads; it ends that work in `stop`, which returns when none of them touches a
@@ -14,7 +14,7 @@
 #include "vmm/virtq.h"
 
 #define VIRTIO_QUEUES_MAX 32u
-#define VIRTIO_VERSION_1   (1ull << 32)
+#define VIRTIO_VERSION_1  (1ull << 32)
 
 struct virtio;
 

@@ -228,7 +228,8 @@ void virtq_notify_disable(struct virtq *q)
 }
 
 /* Copies between a part of the pieces and a buffer. */
-static size_t copy_pieces(const struct iovec *iov, unsigned n, uint64_t offset, uint8_t *buffer, size_t length, bool is_in)
+static size_t copy_pieces(const struct iovec *iov, unsigned n, uint64_t offset, uint8_t *buffer, size_t length,
+                          bool is_in)
 {
     size_t done = 0;
 

@@ -24,7 +24,8 @@ struct block_queue {
 int block_uring_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e);
 int block_threads_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e);
 
-/* A transfer took n bytes (or -errno). True when the request is over, with its result; else it goes on with the rest. */
+/* A transfer took n bytes (or -errno). True when the request is over, with its result; else it goes on with the rest.
+ */
 bool block_request_advance(struct block_request *r, int n, int *ret_result);
 
 #endif

@@ -45,12 +45,16 @@ static int change_range(int fd, int mode, const struct block_request *r)
 static int perform(int fd, struct block_request *r)
 {
     switch (r->op) {
-    case BLOCK_FLUSH: return fdatasync(fd) < 0 ? -errno : 0;
-    case BLOCK_DISCARD: return change_range(fd, FALLOC_FL_PUNCH_HOLE, r);
-    case BLOCK_WRITE_ZEROES: return change_range(fd, r->may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, r);
+    case BLOCK_FLUSH:
+        return fdatasync(fd) < 0 ? -errno : 0;
+    case BLOCK_DISCARD:
+        return change_range(fd, FALLOC_FL_PUNCH_HOLE, r);
+    case BLOCK_WRITE_ZEROES:
+        return change_range(fd, r->may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, r);
     case BLOCK_READ:
     case BLOCK_WRITE:
-    default: return transfer(fd, r);
+    default:
+        return transfer(fd, r);
     }
 }
 

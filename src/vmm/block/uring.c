@@ -21,18 +21,26 @@ static void prepare(struct uring_queue *u, struct block_request *r)
         sqe = io_uring_get_sqe(&u->ring);
     }
     switch (r->op) {
-    case BLOCK_READ: io_uring_prep_readv(sqe, fd, r->iov, r->n_iov, at); break;
-    case BLOCK_WRITE: io_uring_prep_writev(sqe, fd, r->iov, r->n_iov, at); break;
-    case BLOCK_FLUSH: io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC); break;
+    case BLOCK_READ:
+        io_uring_prep_readv(sqe, fd, r->iov, r->n_iov, at);
+        break;
+    case BLOCK_WRITE:
+        io_uring_prep_writev(sqe, fd, r->iov, r->n_iov, at);
+        break;
+    case BLOCK_FLUSH:
+        io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+        break;
     case BLOCK_DISCARD:
-        io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->offset, (off_t)r->length);
+        io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->offset,
+                                (off_t)r->length);
         break;
     case BLOCK_WRITE_ZEROES:
         io_uring_prep_fallocate(sqe, fd,
                                 (r->may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE,
                                 (off_t)r->offset, (off_t)r->length);
         break;
-    default: break;
+    default:
+        break;
     }
     io_uring_sqe_set_data(sqe, r);
 }

@@ -10,8 +10,8 @@
 
 #define QUEUES_MAX      16u
 #define QUEUE_SIZE      128u
-#define SEGMENTS_MAX    126u            /* pieces of data in a request: the queue's size without header and status */
-#define DISCARD_MAX     (1u << 22)      /* sectors */
+#define SEGMENTS_MAX    126u       /* pieces of data in a request: the queue's size without header and status */
+#define DISCARD_MAX     (1u << 22) /* sectors */
 #define RANGES_MAX      16u
 #define ID_BYTES        20u
 #define REQUESTS_A_TURN 64u
@@ -20,8 +20,8 @@ struct request {
     struct block_request block;
     struct disk_queue *queue;
     struct request *next_free;
-    uint32_t data_bytes;       /* written into the driver's memory, without the status */
-    uint8_t *status;           /* the last byte of the in part (5.2.6) */
+    uint32_t data_bytes; /* written into the driver's memory, without the status */
+    uint8_t *status;     /* the last byte of the in part (5.2.6) */
     struct virtio_blk_discard_write_zeroes ranges[RANGES_MAX];
     unsigned n_ranges, range;
     struct virtq_chain chain;
@@ -47,7 +47,8 @@ struct disk {
     struct disk_queue queues[QUEUES_MAX];
 };
 
-/* --- Requests -------------------------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------------------------------
+ */
 
 static void finish(struct request *r, uint8_t status)
 {
@@ -176,8 +177,12 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
     bool is_read_only = r->queue->disk->image.is_read_only;
 
     switch (h->type) {
-    case VIRTIO_BLK_T_IN: begin_transfer(r, h, false); return;
-    case VIRTIO_BLK_T_GET_ID: give_id(r); return;
+    case VIRTIO_BLK_T_IN:
+        begin_transfer(r, h, false);
+        return;
+    case VIRTIO_BLK_T_GET_ID:
+        give_id(r);
+        return;
     case VIRTIO_BLK_T_FLUSH:
         r->block.op = BLOCK_FLUSH;
         block_queue_submit(r->queue->io, &r->block);
@@ -192,11 +197,14 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
         else
             begin_ranges(r, h->type == VIRTIO_BLK_T_DISCARD);
         return;
-    default: finish(r, VIRTIO_BLK_S_UNSUPP); return;
+    default:
+        finish(r, VIRTIO_BLK_S_UNSUPP);
+        return;
     }
 }
 
-/* --- A queue's thread ------------------------------------------------------------------------------------------------- */
+/* --- A queue's thread
+ * ------------------------------------------------------------------------------------------------- */
 
 /* False when the driver broke the rules: a request without header or status (5.2.6). */
 static bool take(struct disk_queue *q, struct request *r)
@@ -259,7 +267,8 @@ static void on_completed(void *context, uint32_t events)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* --- The device --------------------------------------------------------------------------------------------------------- */
+/* --- The device
+ * --------------------------------------------------------------------------------------------------------- */
 
 static int disk_start(void *device, uint64_t features)
 {
@@ -275,7 +284,8 @@ static int disk_start(void *device, uint64_t features)
     return 0;
 }
 
-/* What is on its way is waited for: afterwards nothing writes into the guest's memory (a reset driver owns it again). */
+/* What is on its way is waited for: afterwards nothing writes into the guest's memory (a reset driver owns it again).
+ */
 static void disk_stop(void *device)
 {
     struct disk *d = device;
@@ -369,8 +379,8 @@ static int make_queue(struct disk *d, unsigned index, enum block_engine engine, 
         return r;
     q->doorbell = (struct loop_source){
         .fd = virtio_doorbell(d->virtio, index), .events = EPOLLIN, .on_ready = on_doorbell, .context = q};
-    q->completed = (struct loop_source){
-        .fd = block_queue_fd(q->io), .events = EPOLLIN, .on_ready = on_completed, .context = q};
+    q->completed =
+        (struct loop_source){.fd = block_queue_fd(q->io), .events = EPOLLIN, .on_ready = on_completed, .context = q};
     if ((r = loop_add(&q->loop, &q->doorbell)) < 0 || (r = loop_add(&q->loop, &q->completed)) < 0)
         return err_errno(e, -r, "watch a disk");
     snprintf(name, sizeof(name), "disk%u.%u", virtio_slot(d->virtio), index);
@@ -438,8 +448,8 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
         disk_free(d);
         return r;
     }
-    features |= o.is_read_only ? 1ull << VIRTIO_BLK_F_RO
-                               : 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+    features |=
+        o.is_read_only ? 1ull << VIRTIO_BLK_F_RO : 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
     features |= o.n_queues > 1 ? 1ull << VIRTIO_BLK_F_MQ : 0;
     r = virtio_new(h, &disk_ops, d, features, d->n_queues, ret_virtio, e);
     if (r < 0)
@@ -452,8 +462,9 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
     return r;
 }
 
-const struct device_type device_disk = {.option = "disk",
-                                        .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads]",
-                                        .help = "a disk: a file or block device",
-                                        .new = disk_new,
-                                        .default_key = "raw"};
+const struct device_type device_disk = {
+    .option = "disk",
+    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads]",
+    .help = "a disk: a file or block device",
+    .new = disk_new,
+    .default_key = "raw"};

@@ -1,5 +1,5 @@
-/* Entropy device: gives the guest random bytes of the host. Source: virtio 1.2, 5.4. On the main loop; at most 64 KiB for
- * a request and 16 requests for a turn, so that a greedy guest takes no more of the host than its own time. */
+/* Entropy device: gives the guest random bytes of the host. Source: virtio 1.2, 5.4. On the main loop; at most 64 KiB
+ * for a request and 16 requests for a turn, so that a greedy guest takes no more of the host than its own time. */
 #include <sys/random.h>
 
 #include "vmm/dev/table.h"
@@ -87,8 +87,13 @@ static void rng_free(void *device)
     free(d);
 }
 
-static const struct virtio_ops rng_ops = {
-    .name = "rng", .id = 4, .class_code = 0xff0000, .queue_size = 64, .start = rng_start, .stop = rng_stop, .free = rng_free};
+static const struct virtio_ops rng_ops = {.name = "rng",
+                                          .id = 4,
+                                          .class_code = 0xff0000,
+                                          .queue_size = 64,
+                                          .start = rng_start,
+                                          .stop = rng_stop,
+                                          .free = rng_free};
 
 static int rng_new(struct virtio_host *h, const struct propstr *options, struct virtio **ret_virtio, struct err *e)
 {

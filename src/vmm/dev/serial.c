@@ -92,20 +92,27 @@ static uint8_t read_register(struct serial *s, unsigned which)
     uint8_t v;
 
     switch (which) {
-    case RBR_THR: return s->lcr & LCR_DIVISOR ? s->divisor[0] : receive(s);
-    case IER: return s->lcr & LCR_DIVISOR ? s->divisor[1] : s->ier;
+    case RBR_THR:
+        return s->lcr & LCR_DIVISOR ? s->divisor[0] : receive(s);
+    case IER:
+        return s->lcr & LCR_DIVISOR ? s->divisor[1] : s->ier;
     case IIR_FCR:
         v = interrupt_of(s);
         if (v == IIR_SENT)
             s->is_sent_pending = false;
         return v | (s->fcr & FCR_ENABLE ? IIR_FIFO : 0);
-    case LCR: return s->lcr;
-    case MCR: return s->mcr;
-    case LSR: return LSR_SENT | (s->n_received ? LSR_READY : 0);
+    case LCR:
+        return s->lcr;
+    case MCR:
+        return s->mcr;
+    case LSR:
+        return LSR_SENT | (s->n_received ? LSR_READY : 0);
     case MSR: /* in the loop the outputs come back as inputs */
-        return s->mcr & MCR_LOOP ? (uint8_t)((s->mcr & 2) << 3 | (s->mcr & 1) << 5 | (s->mcr & 4) << 4 | (s->mcr & 8) << 4)
-                                 : MSR_CONNECTED;
-    default: return s->scr;
+        return s->mcr & MCR_LOOP
+                   ? (uint8_t)((s->mcr & 2) << 3 | (s->mcr & 1) << 5 | (s->mcr & 4) << 4 | (s->mcr & 8) << 4)
+                   : MSR_CONNECTED;
+    default:
+        return s->scr;
     }
 }
 
@@ -134,13 +141,18 @@ static void write_register(struct serial *s, unsigned which, uint8_t v)
             s->n_received = 0;
         wake_loop(s);
         break;
-    case LCR: s->lcr = v; break;
+    case LCR:
+        s->lcr = v;
+        break;
     case MCR:
         s->mcr = v & 0x1f;
         raise(s);
         break;
-    case SCR: s->scr = v; break;
-    default: break;
+    case SCR:
+        s->scr = v;
+        break;
+    default:
+        break;
     }
 }
 

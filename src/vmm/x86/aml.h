@@ -10,7 +10,7 @@ struct aml_block {
     size_t length_at;
 };
 
-struct aml_block aml_scope(struct buf *b, const char *name);  /* "\\_SB" or a name of four letters */
+struct aml_block aml_scope(struct buf *b, const char *name); /* "\\_SB" or a name of four letters */
 struct aml_block aml_device(struct buf *b, const char *name);
 struct aml_block aml_method(struct buf *b, const char *name, unsigned n_args);
 /* if (Argn == value) */

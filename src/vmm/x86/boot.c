@@ -283,8 +283,7 @@ static int tell_linux(const struct memory *m, const struct kernel *k, const stru
     zero.acpi_rsdp_addr = LAYOUT_ACPI;
     zero.e820_entries = (uint8_t)memory_map(m, map);
     for (unsigned i = 0; i < zero.e820_entries; i++)
-        zero.e820_table[i] =
-            (struct boot_e820_entry){.addr = map[i].gpa, .size = map[i].size, .type = map[i].type};
+        zero.e820_table[i] = (struct boot_e820_entry){.addr = map[i].gpa, .size = map[i].size, .type = map[i].type};
     return memory_write(m, LAYOUT_ZERO_PAGE, &zero, sizeof(zero));
 }
 
@@ -351,7 +350,8 @@ int boot_load(const struct memory *m, const struct boot_source *source, struct b
     if (r < 0)
         return r;
     if (cmdline_size > k.cmdline_max || cmdline_size >= LAYOUT_CMDLINE_MAX)
-        return err_set(e, -EINVAL, "cmdline.length", "the kernel's command line of %zu bytes is too long", cmdline_size);
+        return err_set(e, -EINVAL, "cmdline.length", "the kernel's command line of %zu bytes is too long",
+                       cmdline_size);
     r = memory_write(m, LAYOUT_CMDLINE, source->cmdline, cmdline_size + 1);
     if (r == 0)
         r = k.protocol == KERNEL_PVH ? tell_pvh(m, &initrd) : tell_linux(m, &k, &initrd, (uint32_t)cmdline_size);
@@ -359,9 +359,7 @@ int boot_load(const struct memory *m, const struct boot_source *source, struct b
         r = write_tables(m);
     if (r < 0)
         return no_room(m, e);
-    *ret_entry = (struct boot_entry){.is_long_mode = k.protocol == KERNEL_LINUX,
-                                     .rip = k.entry,
-                                     .rsi = LAYOUT_ZERO_PAGE,
-                                     .rbx = LAYOUT_PVH_INFO};
+    *ret_entry = (struct boot_entry){
+        .is_long_mode = k.protocol == KERNEL_LINUX, .rip = k.entry, .rsi = LAYOUT_ZERO_PAGE, .rbx = LAYOUT_PVH_INFO};
     return 0;
 }

@@ -11,11 +11,11 @@
 #define MSR_MTRR_DEFAULT 0x2ffu
 #define MSR_TSC          0x10u
 
-#define CR0_PE 0x1ull
-#define CR0_ET 0x10ull
-#define CR0_NE 0x20ull
-#define CR0_PG 0x80000000ull
-#define CR4_PAE 0x20ull
+#define CR0_PE   0x1ull
+#define CR0_ET   0x10ull
+#define CR0_NE   0x20ull
+#define CR0_PG   0x80000000ull
+#define CR4_PAE  0x20ull
 #define EFER_LME 0x100ull
 #define EFER_LMA 0x400ull
 
@@ -71,7 +71,8 @@ static void adapt_entry(struct kvm_cpuid_entry2 *c, uint32_t id, uint32_t n, boo
         c->eax = id;
         c->ebx = (c->ebx & ~0xffffu) | id;
         break;
-    default: break;
+    default:
+        break;
     }
 }
 

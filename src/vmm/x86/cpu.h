@@ -1,4 +1,5 @@
-/* What an x86 vCPU is: CPUID, MSRs and the registers at its first instruction. Main thread, vCPUs outside of the guest. */
+/* What an x86 vCPU is: CPUID, MSRs and the registers at its first instruction. Main thread, vCPUs outside of the guest.
+ */
 #ifndef HOLM_VMM_X86_CPU_H
 #define HOLM_VMM_X86_CPU_H
 

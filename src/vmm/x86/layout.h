@@ -3,16 +3,16 @@
 #define HOLM_VMM_X86_LAYOUT_H
 
 /* Low memory: what the first instructions need; free for the guest as soon as it has read it. */
-#define LAYOUT_GDT        0x500ull
-#define LAYOUT_PVH_INFO   0x6000ull
-#define LAYOUT_ZERO_PAGE  0x7000ull
-#define LAYOUT_PAGE_TABLE 0x9000ull /* six pages */
-#define LAYOUT_CMDLINE    0x20000ull
+#define LAYOUT_GDT         0x500ull
+#define LAYOUT_PVH_INFO    0x6000ull
+#define LAYOUT_ZERO_PAGE   0x7000ull
+#define LAYOUT_PAGE_TABLE  0x9000ull /* six pages */
+#define LAYOUT_CMDLINE     0x20000ull
 #define LAYOUT_CMDLINE_MAX 4096u
-#define LAYOUT_LOW_END    0x9fc00ull
-#define LAYOUT_ACPI       0xe0000ull /* where a kernel looks for the root pointer */
-#define LAYOUT_ACPI_END   0x100000ull
-#define LAYOUT_HIGH       0x100000ull
+#define LAYOUT_LOW_END     0x9fc00ull
+#define LAYOUT_ACPI        0xe0000ull /* where a kernel looks for the root pointer */
+#define LAYOUT_ACPI_END    0x100000ull
+#define LAYOUT_HIGH        0x100000ull
 
 /* The hole below 4 GiB: RAM goes on above it. */
 #define LAYOUT_HOLE       0xc0000000ull
