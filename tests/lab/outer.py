@@ -1,0 +1,178 @@
+"""The outer machine (L1) of the lab: a QEMU under TCG whose emulated CPU has SVM, with the agent of guest/agent in it.
+
+    with Outer(parts, folder) as outer:
+        outer.share("share", path, "/share")
+        for status, seconds in outer.jobs([...])
+
+The agent's line is QEMU's standard input and output. The machine ends with its Outer, and with the process that made it.
+"""
+import ctypes
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+
+MEMORY_MB = 3584
+# What takes the kernel time under TCG and shows nothing here is left out.
+CMDLINE = ("console=ttyS0 panic=-1 reboot=t quiet mitigations=off tsc=reliable no_timer_check nokaslr cryptomgr.notests "
+           "random.trust_cpu=1 lpj=10000000")
+# On a busy machine; a healthy agent speaks every two seconds.
+BOOT_LIMIT, SILENCE_LIMIT = 180, 90
+SHARES = 2
+VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
+PR_SET_PDEATHSIG = 1
+
+
+class Hung(Exception):
+    """The machine does not answer, or is gone."""
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Outer:
+    def __init__(self, parts, folder):
+        """parts: folders by name, of tests/lab/image; folder: for sockets and logs, made new."""
+        self.parts, self.folder = parts, folder
+        self.children, self.shares, self.buffer = [], 0, b""
+        self.qemu = self.qmp = None
+        os.makedirs(folder, exist_ok=True)
+
+    def argv(self):
+        argv = ["qemu-system-x86_64", "-name", "holm-lab", "-accel", "tcg,thread=multi,tb-size=1024",
+                "-M", "q35,memory-backend=mem", "-cpu", "EPYC-Rome", "-smp", "2", "-m", str(MEMORY_MB),
+                "-object", f"memory-backend-memfd,id=mem,size={MEMORY_MB}M,share=on",
+                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-kernel", self.parts["kernel"] + "/vmlinux", "-initrd", self.parts["initrd-outer"] + "/initrd.img",
+                "-append", CMDLINE,
+                "-serial", f"file:{self.folder}/console.log", "-chardev", "stdio,id=agent,signal=off", "-serial", "chardev:agent",
+                "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off", "-device", "virtio-rng-pci"]
+        disks = [(self.parts["outer"] + "/root.img", "on"), (self.parts["inner"] + "/root.img", "on"),
+                 (self.folder + "/scratch.img", "off")]
+        for n, (path, readonly) in enumerate(disks):
+            argv += ["-drive", f"file={path},if=none,id=d{n},format=raw,readonly={readonly},cache=unsafe,discard=unmap",
+                     "-device", f"virtio-blk-pci,drive=d{n}"]
+        for n in range(SHARES):
+            argv += ["-device", f"pcie-root-port,id=port{n},chassis={n + 1},slot={n + 1}"]
+        return argv
+
+    def boot(self):
+        """Starts it and waits for the agent."""
+        with open(self.folder + "/scratch.img", "wb") as f:
+            f.truncate(16 << 30)
+        with open(self.folder + "/qemu.log", "wb") as log:
+            self.qemu = subprocess.Popen(self.argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                         preexec_fn=die_with_parent)
+        os.set_blocking(self.qemu.stdout.fileno(), False)
+        self.expect("ready", BOOT_LIMIT)
+        self.ask(f"time {time.time():.3f}")
+        return self
+
+    # --- the agent's line ---
+
+    def say(self, text):
+        self.qemu.stdin.write(text.encode() + b"\n")
+        self.qemu.stdin.flush()
+
+    def read_line(self, limit):
+        """The agent's next line, or Hung after so many seconds."""
+        deadline = time.monotonic() + limit
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.qemu.stdout, selectors.EVENT_READ)
+            while b"\n" not in self.buffer:
+                if not selector.select(max(0, deadline - time.monotonic())):
+                    raise Hung(f"silent for {limit} s")
+                data = self.qemu.stdout.read(4096)
+                if not data:
+                    raise Hung(f"QEMU ended with {self.qemu.wait(30)}")
+                self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.decode(errors="replace").strip().split()
+
+    def expect(self, verb, limit):
+        """Reads until a line begins with the verb; the rest of it."""
+        deadline = time.monotonic() + limit
+        while True:
+            words = self.read_line(min(SILENCE_LIMIT, max(0, deadline - time.monotonic())) if limit > 0 else 0)
+            if words and words[0] == verb:
+                return words[1:]
+            if time.monotonic() > deadline:
+                raise Hung(f"no '{verb}' within {limit} s")
+
+    def ask(self, text, limit=60):
+        self.say(text)
+        if self.expect("did", limit) != ["0"]:
+            raise Hung(f"the agent cannot: {text}")
+
+    # --- what is given to it ---
+
+    def command(self, execute, **arguments):
+        """A command of QMP; what it returns."""
+        if not self.qmp:
+            self.qmp = socket.socket(socket.AF_UNIX)
+            self.qmp.settimeout(60)
+            self.qmp.connect(self.folder + "/qmp")
+            self.qmp_file = self.qmp.makefile("rw", encoding="utf-8")
+            self.qmp_file.readline()
+            self.command("qmp_capabilities")
+        self.qmp_file.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+        self.qmp_file.flush()
+        while True:
+            answer = json.loads(self.qmp_file.readline())
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise Hung(f"{execute}: {answer['error']['desc']}")
+
+    def share(self, path, where):
+        """Mounts a folder of this machine in the outer one."""
+        tag, n = f"share{self.shares}", self.shares
+        self.shares += 1
+        path_socket = f"{self.folder}/{tag}"
+        program = next(p for p in VIRTIOFSD if os.path.exists(p))
+        with open(f"{path_socket}.log", "wb") as log:
+            daemon = subprocess.Popen([program, f"--socket-path={path_socket}", "-o", f"source={path}", "-o", "cache=auto",
+                                       "-o", "sandbox=chroot"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                      preexec_fn=die_with_parent)
+        self.children.append(daemon)
+        deadline = time.monotonic() + 30
+        while not os.path.exists(path_socket):
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                raise Hung(f"virtiofsd does not start, see {path_socket}.log")
+            time.sleep(0.01)
+        self.command("chardev-add", id=tag, backend={"type": "socket", "data": {
+            "addr": {"type": "unix", "data": {"path": path_socket}}, "server": False}})
+        self.command("device_add", driver="vhost-user-fs-pci", id=f"fs{n}", chardev=tag, tag=tag, bus=f"port{n}")
+        self.ask(f"mount {tag} {where}")
+
+    def job(self, name, limit, command):
+        """Runs a job; (exit status, seconds). Hung when the machine stops or goes far beyond the job's limit."""
+        self.say(f"run {name} {limit} {command}")
+        _, status, seconds = self.expect("done", limit + 60)
+        return int(status), int(seconds)
+
+    def close(self):
+        if self.qmp:
+            self.qmp_file.close()
+            self.qmp.close()
+        if self.qemu:
+            self.qemu.kill()
+            self.qemu.wait()
+            self.qemu.stdin.close()
+            self.qemu.stdout.close()
+        for child in self.children:
+            child.kill()
+            child.wait()
+        for name in ("scratch.img", "qmp"):
+            if os.path.exists(f"{self.folder}/{name}"):
+                os.unlink(f"{self.folder}/{name}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
