@@ -1,7 +1,7 @@
 # What jobs of the lab share. A job begins with `. /share/jobs/lib.sh`; it fails at the first command that fails.
 #
 # Places: /lab vmlinux, vmlinuz, initrd.img of inner guests and the lab's C programs; /dev/vdb the inner root disk, only to
-# read; /share/holm the programs of the build; /caller the folder of `run --folder`; $WORK, a folder of the job's.
+# read; the programs of the build where a package puts them; /caller the folder of `run --folder`; $WORK, a folder of the job's.
 # shellcheck shell=bash
 set -eu -o pipefail
 LAB=/lab
@@ -18,11 +18,11 @@ fail() { echo "FAIL $*" >&2; exit 1; }
 skip() { echo "$*"; exit "$SKIP_STATUS"; }
 expect() { [ "$1" = "$2" ] || fail "${3:-value}: '$1', wanted '$2'"; }
 
-# find_program NAME: where the program is: given by the caller, or as the build installs it; empty if nowhere.
+# find_program NAME: where the program is: in the caller's folder, or as the build installs it; nothing if nowhere.
 find_program() {
     local path
-    for path in /caller/"$1" /share/holm/usr/{,local/}{bin,sbin,libexec/holm,lib/holm,lib/*/holm}/"$1"; do
-        [ ! -x "$path" ] || { echo "$path"; return; }
+    for path in /caller /usr/bin /usr/sbin /usr/libexec/holm; do
+        [ ! -x "$path/$1" ] || { echo "$path/$1"; return; }
     done
 }
 
