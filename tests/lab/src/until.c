@@ -49,7 +49,7 @@ static long long read_number(const char *path)
         return 0;
     ssize_t n = read(fd, text, sizeof(text) - 1);
     close(fd);
-    return n > 0 ? atoll(text) : 0;
+    return n > 0 ? strtoll(text, NULL, 10) : 0;
 }
 
 // A line "NAME: 123 kB" of a file of /proc/PID.
@@ -63,7 +63,7 @@ static long long read_kib(long pid, const char *file, const char *name)
         return 0;
     while (fgets(line, sizeof(line), f))
         if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
-            value = atoll(line + strlen(name) + 1);
+            value = strtoll(line + strlen(name) + 1, NULL, 10);
     fclose(f);
     return value;
 }
@@ -77,7 +77,7 @@ static void print_counts(void)
     for (struct dirent *d = NULL; folder && (d = readdir(folder));) {
         if (!strchr(d->d_name, '-'))
             continue;
-        pid = atol(d->d_name);
+        pid = strtol(d->d_name, NULL, 10);
         for (size_t i = 0; i < N_COUNTERS; i++) {
             char path[512];
             snprintf(path, sizeof(path), KVM_FOLDER "/%s/%s", d->d_name, COUNTERS[i]);
@@ -191,9 +191,9 @@ int main(int argc, char **argv)
         if (c == 'k')
             o.is_killed = true;
         else if (c == 't')
-            o.limit_s = atoi(optarg);
+            o.limit_s = (int)strtol(optarg, NULL, 10);
         else if (c == 'n')
-            o.times = atoi(optarg);
+            o.times = (int)strtol(optarg, NULL, 10);
         else if (c == 'l')
             o.log = optarg;
         else
