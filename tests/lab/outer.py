@@ -7,9 +7,11 @@
 The agent's line is QEMU's standard input and output. The machine ends with its Outer, and with the process that made it.
 """
 import ctypes
+import hashlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +22,7 @@ MEMORY_MB = 3584
 CMDLINE = ("console=ttyS0 panic=-1 reboot=t quiet mitigations=off tsc=reliable no_timer_check nokaslr cryptomgr.notests "
            "random.trust_cpu=1")
 # On a busy machine; a healthy agent speaks every two seconds.
-BOOT_LIMIT, SILENCE_LIMIT = 180, 90
+BOOT_LIMIT, SILENCE_LIMIT, RESUME_LIMIT = 180, 90, 60
 SHARES = 2
 VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 PR_SET_PDEATHSIG = 1
@@ -62,23 +64,89 @@ class Outer:
             argv += ["-device", f"pcie-root-port,id=port{n},chassis={n + 1},slot={n + 1}"]
         return argv
 
-    def boot(self):
-        """Starts it and waits for the agent."""
+    def start(self, *more):
         with open(self.folder + "/scratch.img", "wb") as f:
             f.truncate(16 << 30)
         with open(self.folder + "/qemu.log", "wb") as log:
-            self.qemu = subprocess.Popen(self.argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            self.qemu = subprocess.Popen([*self.argv(), *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                                          preexec_fn=die_with_parent)
         os.set_blocking(self.qemu.stdout.fileno(), False)
-        self.expect("ready", BOOT_LIMIT)
+
+    def boot(self, cache=None):
+        """Starts it and waits for the agent. cache: a folder for the state of a machine that has booted, to go on from."""
+        state = cache and self.state_file(cache)
+        if not state or not self.resume(state):
+            self.start()
+            self.expect("ready", BOOT_LIMIT)
+            if state:
+                self.save(state)
         self.ask(f"time {time.time():.3f}")
         return self
+
+    # --- a start from the state of a machine that has booted ---
+
+    def state_file(self, cache):
+        """Its name stands for all that the state depends on: what boots, QEMU, the processor and its clock."""
+        argv = " ".join(a.replace(self.folder, "") for a in self.argv()).replace(f"tsc_early_khz={self.tsc_khz}", "")
+        version = subprocess.check_output(["qemu-system-x86_64", "--version"], text=True)
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            model = next((line for line in f if line.startswith("model name")), "")
+        key = hashlib.sha256(f"{argv} {version} {model} {round(self.tsc_khz / 1000)}".encode()).hexdigest()[:16]
+        return f"{cache}/state-{key}/state"
+
+    def resume(self, state):
+        """Goes on from a saved state; False if there is none, or if it is no good: then it is removed."""
+        if not os.path.exists(state):
+            return False
+        try:
+            self.start("-incoming", f"exec:cat {state}")
+            self.wait_status(RESUME_LIMIT)
+            self.command("cont")
+            self.ask("time 0", RESUME_LIMIT)
+            os.utime(f"{os.path.dirname(state)}.used")
+            return True
+        except (Hung, OSError) as error:
+            print(f"lab: the saved machine does not go on ({error}); booting", flush=True)
+            self.end_qemu()
+            shutil.rmtree(os.path.dirname(state), ignore_errors=True)
+            return False
+
+    def wait_status(self, limit):
+        """Until the state is read: the machine is then paused, as it was when it was saved."""
+        deadline = time.monotonic() + limit
+        while not os.path.exists(self.folder + "/qmp") or self.command("query-status")["status"] == "inmigrate":
+            if self.qemu.poll() is not None or time.monotonic() > deadline:
+                raise Hung("its state is not read")
+            time.sleep(0.02)
+
+    def save(self, state):
+        """Keeps the machine's state, and lets it run on."""
+        os.makedirs(os.path.dirname(state), exist_ok=True)
+        part = f"{state}.{os.getpid()}"
+        self.command("stop")
+        self.command("migrate-set-parameters", **{"max-bandwidth": 1 << 30})
+        self.command("migrate", uri=f"exec:cat >{part}")
+        deadline = time.monotonic() + RESUME_LIMIT
+        while (status := self.command("query-migrate").get("status")) not in ("completed", "failed"):
+            if time.monotonic() > deadline:
+                raise Hung("its state is not written")
+            time.sleep(0.05)
+        if status == "completed":
+            os.rename(part, state)
+            with open(f"{os.path.dirname(state)}.used", "w", encoding="ascii"):
+                pass
+        elif os.path.exists(part):
+            os.unlink(part)
+        self.command("cont")
 
     # --- the agent's line ---
 
     def say(self, text):
-        self.qemu.stdin.write(text.encode() + b"\n")
-        self.qemu.stdin.flush()
+        try:
+            self.qemu.stdin.write(text.encode() + b"\n")
+            self.qemu.stdin.flush()
+        except BrokenPipeError as error:
+            raise Hung("QEMU is gone") from error
 
     def read_line(self, limit):
         """The agent's next line, or Hung after so many seconds."""
@@ -157,15 +225,23 @@ class Outer:
         _, status, seconds = self.expect("done", limit + 60)
         return int(status), int(seconds)
 
-    def close(self):
+    def end_qemu(self):
         if self.qmp:
             self.qmp_file.close()
             self.qmp.close()
         if self.qemu:
             self.qemu.kill()
             self.qemu.wait()
-            self.qemu.stdin.close()
             self.qemu.stdout.close()
+            try:
+                self.qemu.stdin.close()
+            except BrokenPipeError:
+                pass
+        self.qmp = self.qemu = None
+        self.buffer = b""
+
+    def close(self):
+        self.end_qemu()
         for child in self.children:
             child.kill()
             child.wait()
