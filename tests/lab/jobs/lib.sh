@@ -85,13 +85,37 @@ vm_stop() {
 # kvm_count NAME: a counter of /sys/kernel/debug/kvm over the machines alive, as exits.
 kvm_count() { cat /sys/kernel/debug/kvm/*-*/"$1" 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
 
-# --- the machines themselves, as arrays: holm K I CMDLINE [MORE...]; VM is the command ---
+# count_calls PID: counts the system calls of a process from here on; calls_of PID: how many there were.
+count_calls() {
+    local event=/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter
+    echo '!hist:keys=common_pid' >$event/trigger 2>/dev/null || true
+    echo 'hist:keys=common_pid:size=4096' >$event/trigger
+}
+calls_of() {
+    local tasks
+    tasks=$(ls "/proc/$1/task")
+    awk -v tasks="$tasks" 'BEGIN { n = split(tasks, list); for (i = 1; i <= n; i++) wanted[list[i]] = 1 }
+        /common_pid:/ { gsub(/[{},]/, " "); if ($2 in wanted) sum += $NF } END { print sum + 0 }' \
+        /sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/hist
+}
+
+# --- the machines themselves: each function sets VM, the command ---
+
+# initrd_with FILE...: sets INITRD to the initramfs with these programs beside it, in its root folder.
+initrd_with() {
+    rm -rf "$WORK/extra"
+    mkdir "$WORK/extra"
+    cp "$@" "$WORK/extra/"
+    INITRD=$WORK/initrd.img
+    { cat $LAB/initrd.img; cd "$WORK/extra"; find . -type f | cpio --quiet -o -H newc -R 0:0; } >"$INITRD"
+    cd "$WORK"
+}
 
 # holm_vm CPUS MEMORY CMDLINE [OPTION...]: VM runs the kernel and initramfs of the lab under holm-vmm.
 holm_vm() {
     local cpus=$1 memory=$2 cmdline=$3
     shift 3
-    VM=("$HOLM_VMM" run --kernel "${KERNEL:-$LAB/vmlinux}" --initrd $LAB/initrd.img --cmdline "$cmdline"
+    VM=("$HOLM_VMM" run --kernel "${KERNEL:-$LAB/vmlinux}" --initrd "${INITRD:-$LAB/initrd.img}" --cmdline "$cmdline"
         --cpus "$cpus" --memory "$memory" --console stdio "$@")
 }
 
@@ -101,14 +125,14 @@ qemu_q35() {
     shift 3
     VM=(qemu-system-x86_64 -accel kvm -M q35,sata=off,smbus=off,usb=off,vmport=off,hpet=off,graphics=off -cpu host
         -smp "$cpus" -m "$memory" -nodefaults -no-user-config -display none -no-reboot -serial stdio
-        -kernel "${KERNEL:-$LAB/vmlinuz}" -initrd $LAB/initrd.img -append "$cmdline" "$@")
+        -kernel "${KERNEL:-$LAB/vmlinuz}" -initrd "${INITRD:-$LAB/initrd.img}" -append "$cmdline" "$@")
 }
 qemu_microvm() {
     local cpus=$1 memory=$2 cmdline=$3
     shift 3
     VM=(qemu-system-x86_64 -accel kvm -M microvm,acpi=on,pit=off,pic=off,rtc=off,isa-serial=on,pcie=off -cpu host
         -smp "$cpus" -m "$memory" -nodefaults -no-user-config -display none -no-reboot -serial stdio
-        -kernel "${KERNEL:-$LAB/vmlinux}" -initrd $LAB/initrd.img -append "$cmdline" "$@")
+        -kernel "${KERNEL:-$LAB/vmlinux}" -initrd "${INITRD:-$LAB/initrd.img}" -append "$cmdline" "$@")
 }
 
 need_holm_vmm() {
