@@ -28,13 +28,13 @@ contender() {
     began=$(date +%s%N)
     vm_type
     vm_wait READS_END 120
-    echo "ms=$((($(date +%s%N) - began) / 1000000)) exits=$((($(kvm_count exits) - exits) * 1000 / requests))" \
+    echo "us=$((($(date +%s%N) - began) / requests)) exits=$((($(kvm_count exits) - exits) * 1000 / requests))" \
         "calls=$(($(calls_of "$pid") * 1000 / requests))"
     vm_stop
 }
 alternate $rounds contender holm q35
 for name in holm q35; do
-    for key in ms exits calls; do
+    for key in us exits calls; do
         echo "bench lab blk $name $key for 1000 reads min/med/max $(turns $name $key | spread)"
     done
 done

@@ -72,7 +72,7 @@ vm_wait() {
 vm_end() {
     wait_for "$1" vm_is_gone
     VM_STATUS=0
-    wait "$VM_PID" || VM_STATUS=$?
+    { wait "$VM_PID" || VM_STATUS=$?; } 2>/dev/null # bash tells who was killed
     VM_PID=''
     exec {VM_IN}>&-
 }
