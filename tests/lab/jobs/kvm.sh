@@ -1,0 +1,8 @@
+# KVM in the outer machine is a real one: capabilities, a guest of seven bytes, counters.
+# limit: 60
+# set: short
+. /share/jobs/lib.sh
+grep -q -w svm /proc/cpuinfo
+$LAB/kvm-check
+[ -e /sys/kernel/debug/kvm/exits ]
+expect "$(cat /sys/module/kvm/parameters/halt_poll_ns)" 0 halt_poll_ns
