@@ -137,7 +137,13 @@ def tree(folder):
 
 
 def top_of_host():
-    return {d: sorted(os.listdir(d)) for d in ("/", "/etc", "/root", "/var", "/var/lib")}
+    """Names of what lies at the top, and the files that routes of a node can change."""
+    files = {}
+    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/timezone"):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                files[path] = f.read()
+    return {d: sorted(os.listdir(d)) for d in ("/", "/etc", "/root", "/var", "/var/lib")}, files
 
 
 @test(limit=400)
