@@ -1,7 +1,7 @@
 """The rules of the wire that are easy to miss, each of which some existing client breaks without: R1 to R20, one test each.
 
 Bytes are sent by hand (lib.raw), so that no library corrects them. What concerns containers, snapshots, clones, moved
-disks and templates is not here: Holm has no such routes yet.
+disks and templates is not here: Holm has no such routes yet. The process has a network namespace of its own.
 """
 import gzip
 import json
@@ -12,7 +12,7 @@ import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
-from lib import raw
+from lib import netns, raw
 from lib.guests import DEMO, install_agent
 from lib.holm import PASSWORD, build_dir
 from lib.raw import ask
@@ -164,7 +164,7 @@ def r04_body_types(node):
         node.api.delete(f"/access/groups/{name}")
     for kind in ("text/plain", "text/xml", "application/octet-stream", "multipart/form-data; boundary=x"):
         answer = make("groupid=r4x", f"Content-Type: {kind}\r\n")
-        assert answer.status in (501, 506) and answer.status == 506 or kind.startswith("multi"), (kind, str(answer))
+        assert answer.status == 506, (kind, str(answer))
     # The login of Ansible's inventory has no type.
     login = ask(node, "POST", API + "/access/ticket", "", f"username=admin%40pve&password={urllib.parse.quote(PASSWORD)}")
     assert login.status == 200 and login.data["ticket"], str(login)
@@ -188,7 +188,7 @@ def r05_no_body_no_length(node):
             answer = call(node, "POST", of(node, RUNNING, f"/status/{verb}"), headers)
             assert answer.status == 200 and node.api.wait_task(answer.data) == "OK", (verb, headers, str(answer))
     answer = call(node, "PUT", f"/nodes/{node.name}/network")
-    assert "length" not in answer.body.decode().lower() and answer.status in (200, 500), str(answer)
+    assert answer.status == 200 and node.api.wait_task(answer.data) == "OK", str(answer)
     assert call(node, "PUT", of(node, RUNNING, "/sendkey"), "Content-Length: 0\r\n").status == 400, "the key is missing"
     node.create(141, memory=64)
     answer = call(node, "GET", of(node, 141, "/config") + "?current=1")
@@ -206,7 +206,7 @@ def r06_tickets_and_tokens(node):
     token = node.api.post("/access/users/admin@pve/token/r6", privsep=0)
     secret = f"admin@pve!r6={token['value']}"
     quoted = urllib.parse.quote(ticket, safe="")
-    assert quoted != ticket and "+" in ticket + "+"
+    assert quoted != ticket
     heads = [f"Cookie: PVEAuthCookie={ticket}", f"Cookie: PVEAuthCookie={quoted}", f"Cookie: a=b; PVEAuthCookie={ticket}; c=d",
              f"Cookie: PVEAuthCookie={ticket}; version=0; path=/; domain=pve.example.org", f"cookie: PVEAuthCookie={quoted};",
              f"Authorization: PVEAuthCookie={ticket}", f"Authorization: PVEAuthCookie {ticket}",
@@ -444,12 +444,17 @@ def r14_task_status(node):
     node.api.wait_task(bad)
     assert task(node, bad).data["exitstatus"] == f"VM {RUNNING} already running"
     assert task(node, bad, "/log").data[-1]["t"] == f"TASK ERROR: VM {RUNNING} already running"
-    # Made, but not started, because it is locked.
-    half = call(node, "POST", f"/nodes/{node.name}/qemu", FORM, "vmid=143&memory=64&start=1&lock=backup").data
+    # Done, but for one thing: a folder lies where the copy for people belongs.
+    copy = node.path("etc/network/interfaces")
+    if os.path.exists(copy):
+        os.unlink(copy)
+    os.mkdir(copy)
+    half = call(node, "PUT", f"/nodes/{node.name}/network").data
     node.api.wait_task(half)
     assert task(node, half).data["exitstatus"] == "WARNINGS: 1", task(node, half).data
     assert task(node, half, "/log").data[-1]["t"] == "TASK WARNINGS: 1"
-    node.remove(143)
+    os.rmdir(copy)
+    assert node.api.run("PUT", "/nodes/{node}/network")
     encoded = urllib.parse.quote(good, safe="")
     assert encoded != good and task(node, encoded).data["upid"] == good, "percent-encoded as well"
     for unknown in (good.replace(":qmreset:", ":qmmove:"), good[:-1], "UPID:n1:x"):
@@ -587,11 +592,15 @@ def r18_property_strings(node):
         put("agent", f"fstrim_cloned_disks={no},enabled={yes}")
         assert put("onboot", yes) == 1 and put("onboot", no) == 0
     put("scsi0", f"cache=writeback,discard=on,file={volume},backup=no")
-    # What was spelled so acts: the guest starts with it, and the link is down.
-    put("net0", "link_down=yes,virtio=BC:24:11:00:00:09")
+    # What was spelled so acts: QEMU has a disk that does not turn, the interface, and an agent to ask.
+    put("scsi0", f"ssd=on,file={volume}")
+    put("net0", "macaddr=BC:24:11:00:00:09,link_down=off,model=virtio")
+    put("agent", "fstrim_cloned_disks=off,enabled=yes")
     node.api.run("POST", node.vm(146, "/status/start"))
-    said = node.api.post(node.vm(146, "/monitor"), command="info network")
-    assert "bc:24:11:00:00:09" in said.lower(), said
+    said = node.api.post(node.vm(146, "/monitor"), command="info qtree").lower()
+    assert "rotation_rate = 1 " in said and "bc:24:11:00:00:09" in said, said
+    assert node.api.get(node.vm(146, "/status/current"))["agent"] == 1
+    node.api.run("POST", node.vm(146, "/status/stop"))
     for wrong in (f"{volume},ssd=maybe", f"{volume},file={volume}", "ssd=1", f"{volume},ssd=1,ssd=0"):
         answer = call(node, "PUT", of(node, 146, "/config"), FORM, urllib.parse.urlencode({"scsi0": wrong}))
         assert answer.status == 400 and "scsi0" in answer.json["errors"], (wrong, str(answer))
@@ -617,10 +626,19 @@ def r19_answers_in_five_seconds(node):
     wait_for(lambda: "scsi0" in node.api.get(node.vm(147, "/config")), 20)
     node.remove(AGENT)
     node.remove(147)
-    begun = time.monotonic()
-    answer = ask(node, "POST", API + "/access/ticket", FORM, "username=admin%40pve&password=wrong")
-    assert answer.status == 401 and answer.reason == "authentication failure" and answer.data is None, str(answer)
-    assert 2.5 < time.monotonic() - begun < slow(5)
+
+    def timed(send):
+        begun = time.monotonic()
+        return send(), time.monotonic() - begun
+    # Several at once do not wait one after the other for an agent that is not there.
+    running(node)
+    pings = [lambda: call(node, "POST", of(node, RUNNING, "/agent/ping"))] * 4
+    login = [lambda: ask(node, "POST", API + "/access/ticket", FORM, "username=admin%40pve&password=wrong")]
+    with ThreadPoolExecutor(5) as pool:
+        *silent, (refused, seconds) = pool.map(timed, pings + login)
+    assert all(a.reason == "QEMU guest agent is not running" and t < slow(5) for a, t in silent), [t for _, t in silent]
+    assert refused.status == 401 and refused.reason == "authentication failure" and refused.data is None, str(refused)
+    assert 2.5 < seconds < slow(5), seconds
 
 
 @test
@@ -648,4 +666,5 @@ def r20_connections(node):
 
 
 if __name__ == "__main__":
+    netns.enter()  # before any thread; the networks that are applied are in here
     main()
