@@ -170,6 +170,4 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
         has_serial = has_serial || guest_is_index_key(g->config.items[i].key, "serial");
     if (has_serial)
         jw_kv_int(w, "serial", 1);
-    if (is_full && guest_has_agent(g))
-        jw_kv_int(w, "agent", 1);
 }
