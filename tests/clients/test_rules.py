@@ -105,6 +105,9 @@ def r01_reason_phrase(node):
         assert answer.version == "HTTP/1.1" and message.strip(), str(answer)
         assert answer.reason == message.split("\n")[0], str(answer)
         assert "\r" not in answer.reason and "\n" not in answer.reason, str(answer)
+    # Letters beyond ASCII are the same bytes in both.
+    answer = call(node, "GET", "/access/users/%C3%A4@pve")
+    assert answer.reason.encode("latin-1").decode() == "no such user ('ä@pve')" == answer.json["message"].strip(), str(answer)
     # A line end in what the message repeats stays out of the status line.
     hostile = raw.exchange(node, f"GET {API}/a%0d%0aX-Injected:%20yes HTTP/1.1\r\nHost: x\r\n{session(node)}\r\n".encode())
     head = hostile.split(b"\r\n\r\n")[0]
@@ -504,6 +507,10 @@ def r15_texts(node):
         assert call(node, "DELETE", f"{path}/{name}").status == 200
     assert node.api.outcome("POST", node.vm(RUNNING, "/status/start")) == f"VM {RUNNING} already running"
     assert "got timeout" in node.api.outcome("POST", node.vm(RUNNING, "/status/shutdown"), {"timeout": 1})
+    node.cli("api", "PUT", of(node, RUNNING, "/config"), "-d", "lock=backup")
+    answer = call(node, "POST", of(node, RUNNING, "/status/stop"))
+    assert (answer.status, answer.reason) == (500, "VM is locked (backup)"), str(answer)
+    node.cli("api", "PUT", of(node, RUNNING, "/config"), "-d", "delete=lock", "-d", "skiplock=1")
     stopped(node)
     for verb in ("reset", "suspend", "resume", "reboot"):
         assert node.api.outcome("POST", node.vm(STOPPED, f"/status/{verb}")) == f"VM {STOPPED} not running"
@@ -539,6 +546,8 @@ def r16_volume_ids_in_paths(node):
         path = f"{base}/{spelled.format(i)}"
         answer = call(node, "GET", path)
         assert answer.status == 200 and answer.data["size"] == i + 1, (path, str(answer))
+        assert call(node, "PUT", path, FORM, f"notes=n{i}").status == 200, path
+        assert call(node, "GET", path).data["notes"] == f"n{i}", path
         assert volid in [v["volid"] for v in call(node, "GET", base + "?content=iso").data]
         answer = call(node, "DELETE", path)
         assert answer.status == 200, (path, str(answer))
