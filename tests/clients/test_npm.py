@@ -49,7 +49,7 @@ def run(node, script, package, timeout):
 def proxmox_api(node):
     install_agent(node)
     routes = run(node, "proxmox_api.mjs", PROXMOX_API, 240)
-    assert len(routes) >= 80, sorted(routes)
+    assert len(routes) >= 100, sorted(routes)
     assert node.images() == []
 
 

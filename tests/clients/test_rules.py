@@ -339,8 +339,7 @@ def every_reply(node):
                 continue
             filled = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], path)
             filled += "".join(q for end, q in query.items() if path.endswith(end))
-            begun = time.monotonic()
-            _read[filled] = (call(node, "GET", filled), time.monotonic() - begun)
+            _read[filled] = timed(lambda: call(node, "GET", filled))
         node.api.delete("/access/users/admin@pve/token/r11")
         node.api.put("/pools/r11", vms=RUNNING, delete=1)
         node.api.delete("/pools/r11")
@@ -616,38 +615,47 @@ def r18_property_strings(node):
     node.remove(146)
 
 
+def timed(send):
+    begun = time.monotonic()
+    return send(), time.monotonic() - begun
+
+
 @test(limit=180)
 def r19_answers_in_five_seconds(node):
-    """The limit of clients: what answers at once does so in less; a refused login takes its three seconds, not five."""
-    late = {path: seconds for path, (_, seconds) in every_reply(node).items() if seconds >= slow(5)}
-    assert not late, late
+    """The limit of clients: what answers at once does so in less; a refused login takes its three seconds, not five. A
+    machine that is busy gets a second and a third try."""
+    def within_five(*sends):
+        """Their answers when all were sent at once."""
+        for is_last in (False, False, True):
+            with ThreadPoolExecutor(len(sends)) as pool:
+                answers = list(pool.map(timed, sends))
+            if all(seconds < slow(5) for _, seconds in answers):
+                return answers
+            assert not is_last, [(str(a), seconds) for a, seconds in answers]
+
+    for path, (_, seconds) in every_reply(node).items():
+        if seconds >= slow(5):
+            within_five(lambda p=path: call(node, "GET", p))
     install_agent(node)
     node.create(AGENT, agent="1", **DEMO)
+    stopped(node)
     requests = [("POST", f"/nodes/{node.name}/qemu", "vmid=147&memory=64&scsi0=local%3A8"), ("PUT", of(node, STOPPED, "/config"), "cores=2"),
                 ("POST", of(node, AGENT, "/status/start"), None), ("POST", of(node, AGENT, "/agent/ping"), None),
                 ("POST", of(node, AGENT, "/status/shutdown"), None), ("POST", of(node, AGENT, "/status/stop"), None)]
-    stopped(node)
     for method, path, body in requests:
-        begun = time.monotonic()
-        call(node, method, path, FORM if body else "", body)
-        assert time.monotonic() - begun < slow(5), (method, path)
+        within_five(lambda m=method, p=path, b=body: call(node, m, p, FORM if b else "", b))
     wait_for(lambda: node.guest_state(AGENT) == "stopped", 30)
     wait_for(lambda: "scsi0" in node.api.get(node.vm(147, "/config")), 20)
     node.remove(AGENT)
     node.remove(147)
-
-    def timed(send):
-        begun = time.monotonic()
-        return send(), time.monotonic() - begun
     # Several at once do not wait one after the other for an agent that is not there.
     running(node)
     pings = [lambda: call(node, "POST", of(node, RUNNING, "/agent/ping"))] * 4
-    login = [lambda: ask(node, "POST", API + "/access/ticket", FORM, "username=admin%40pve&password=wrong")]
-    with ThreadPoolExecutor(5) as pool:
-        *silent, (refused, seconds) = pool.map(timed, pings + login)
-    assert all(a.reason == "QEMU guest agent is not running" and t < slow(5) for a, t in silent), [t for _, t in silent]
+    *silent, (refused, seconds) = within_five(
+        *pings, lambda: ask(node, "POST", API + "/access/ticket", FORM, "username=admin%40pve&password=wrong"))
+    assert all(answer.reason == "QEMU guest agent is not running" for answer, _ in silent)
     assert refused.status == 401 and refused.reason == "authentication failure" and refused.data is None, str(refused)
-    assert 2.5 < seconds < slow(5), seconds
+    assert seconds > 2.5, seconds
 
 
 @test

@@ -1,4 +1,4 @@
-"""proxmoxer through everything that an administrator's script does in a day: more than 80 different routes, on guests that
+"""proxmoxer through everything that an administrator's script does in a day: more than 120 different routes, on guests that
 really boot, one of them with Debian's guest agent in it. Each answer is looked at, not only taken.
 
 Nothing of the host is changed: networks are made and taken back unapplied, settings of the host are read.
@@ -23,7 +23,7 @@ from lib.wait import wait_for
 urllib3.disable_warnings()
 AGENT, SCREEN = 100, 110
 MAC = "BC:24:11:00:00:01"
-ROUTES_AT_LEAST = 80
+ROUTES_AT_LEAST = 120
 WRONG = "400 Bad Request: Parameter verification failed."  # this version of proxmoxer keeps no more than the reason
 ISO = os.urandom(200_000)
 
