@@ -30,6 +30,8 @@ int api_qemu_status_current(struct api_call *c, const struct api_qemu_status_cur
         return r;
     jw_object(&c->out);
     guest_status_members(&c->out, c->api->guests, g, true);
+    if (guest_has_agent(g))
+        jw_kv_int(&c->out, "agent", 1);
     jw_key(&c->out, "ha");
     jw_object(&c->out);
     jw_kv_int(&c->out, "managed", 0);

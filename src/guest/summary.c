@@ -153,7 +153,6 @@ static void running_members(struct jw *w, const struct guest *g)
 
 void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full)
 {
-    const char *agent = config_get(&g->config, "agent");
     bool has_serial = false;
 
     common_members(w, m, g);
@@ -171,6 +170,4 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
         has_serial = has_serial || guest_is_index_key(g->config.items[i].key, "serial");
     if (has_serial)
         jw_kv_int(w, "serial", 1);
-    if (is_full && agent && (agent[0] == '1' || str_starts(agent, "enabled=1")))
-        jw_kv_int(w, "agent", 1);
 }
