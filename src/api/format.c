@@ -441,6 +441,8 @@ static const struct format formats[] = {
     {"CIDR", is_text, "invalid value"},
     {"ip", is_address, "value does not look like a valid IP address"},
     {"string", is_text, "invalid value"},
+    {"pem-string", is_text, "invalid value"},            /* a worker reads it */
+    {"pem-certificate-chain", is_text, "invalid value"}, /* the same */
 };
 
 static const struct format *find_format(const char *name, size_t n)
