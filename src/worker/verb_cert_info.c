@@ -264,9 +264,21 @@ static bool is_pair(EVP_PKEY *key)
     return is_ok;
 }
 
+/* A change of a bit is seen where it can be: in times that are none, and in the signature of one that signs itself. */
+static bool is_damaged(X509 *x)
+{
+    struct tm tm;
+
+    return !ASN1_TIME_to_tm(X509_get0_notBefore(x), &tm) || !ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) ||
+           (X509_self_signed(x, 0) == 1 && X509_self_signed(x, 1) != 1);
+}
+
 /* The steps of the web server when it starts, so that it does not fail then. */
 static int try_pair(STACK_OF(X509) * chain, EVP_PKEY *key, struct err *e)
 {
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        if (is_damaged(sk_X509_value(chain, i)))
+            return refuse_chain(e, "a certificate cannot be used: it is damaged");
     if (SSL_CTX_use_certificate(tls, sk_X509_value(chain, 0)) != 1)
         return refuse_chain(e, "the certificate's key is too weak, or of a kind that TLS has no use for");
     for (int i = 1; i < sk_X509_num(chain); i++)
