@@ -14,6 +14,25 @@
 #define REPLY_BYTES  (1024u * 1024u)
 #define PEM_BYTES    (160u * 1024u)
 
+int certificate_read(const char *root_dir, struct buf *ret, struct err *e)
+{
+    char path[4200];
+
+    snprintf(path, sizeof(path), "%s/%s/%s", root_dir, CERTIFICATE_FOLDER, CERTIFICATE_CUSTOM);
+    bool is_custom = access(path, F_OK) == 0;
+    if (!is_custom)
+        snprintf(path, sizeof(path), "%s/%s/%s", root_dir, CERTIFICATE_FOLDER, CERTIFICATE_OWN);
+    int r = fs_read_file(AT_FDCWD, path, ret, e);
+    char *key = r == 0 && ret->data ? strstr(ret->data, "PRIVATE KEY") : NULL;
+    if (key) { /* it comes last, as verb_cert_info.c writes it */
+        while (key > ret->data && key[-1] != '\n')
+            key--;
+        mem_wipe(key, strlen(key));
+        ret->len = (size_t)(key - ret->data);
+    }
+    return r;
+}
+
 struct certificate_call {
     struct workers *workers;
     const char *folder;

@@ -21,7 +21,8 @@ static SSL_CTX *tls; /* made before the last door closes; holds the same opinion
 
 int verb_cert_info_prepare(const struct work_request *q, struct err *e)
 {
-    tzset(); /* see verb_cert.c */
+    tzset();           /* see verb_cert.c */
+    SSL_CTX_free(tls); /* of an earlier one: in tests only */
     if (!OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) || !(tls = SSL_CTX_new(TLS_server_method())))
         return err_set(e, -EIO, "work.crypto", "certificate: start of the library failed");
     return 0;
@@ -279,6 +280,7 @@ static int try_pair(STACK_OF(X509) * chain, EVP_PKEY *key, struct err *e)
     for (int i = 0; i < sk_X509_num(chain); i++)
         if (is_damaged(sk_X509_value(chain, i)))
             return refuse_chain(e, "a certificate cannot be used: it is damaged");
+    SSL_CTX_clear_chain_certs(tls);
     if (SSL_CTX_use_certificate(tls, sk_X509_value(chain, 0)) != 1)
         return refuse_chain(e, "the certificate's key is too weak, or of a kind that TLS has no use for");
     for (int i = 1; i < sk_X509_num(chain); i++)

@@ -445,6 +445,11 @@ def all_guests_are_suspended(node):
         node.create(vmid, memory=64, startup=f"order={vmid - 709}")
     for vmid in (710, 711):
         assert node.api.wait_task(node.api.post(node.vm(vmid, "/status/start"))) == "OK"
+    pair = Pair(node, "screen")  # viewers are told of a certificate of one's own, but never of its key
+    node.api.post("/nodes/{node}/certificates/custom", certificates=pair.cert, key=pair.key)
+    assert node.api.post(node.vm(710, "/vncproxy"), websocket=1)["cert"] == pair.cert
+    node.api.delete("/nodes/{node}/certificates/custom")
+    assert node.api.post(node.vm(710, "/vncproxy"), websocket=1)["cert"] == read(node.path("etc/tls/cert.pem"))
     upid = node.api.post("/nodes/{node}/suspendall", vms="711,712")
     assert ":suspendall::" in upid and node.api.wait_task(upid) == "OK", upid
     states = [node.api.get(node.vm(v, "/status/current"))["qmpstatus"] for v in (710, 711, 712)]
@@ -460,6 +465,29 @@ def all_guests_are_suspended(node):
 
 
 # ---- smart ----
+
+@test(limit=60)
+def command_line_of_the_host(node):
+    assert isinstance(node.cli_json("node", "packages"), list) and isinstance(node.cli_json("node", "usb"), list)
+    assert isinstance(node.cli_json("node", "mounts"), list)
+    assert [c["filename"] for c in node.cli_json("node", "certificate", "show")] == ["pve-ssl.pem"]
+    pair = Pair(node, "cli")
+    files = ["--data-file", f"certificates={pair.cert_path}", "--data-file", f"key={pair.key_path}"]
+    node.cli("node", "certificate", "set", *files)
+    assert node.cli("node", "certificate", "set", *files, is_checked=False).returncode
+    node.cli("node", "certificate", "set", *files, "--force", "--restart")
+    wait_for(lambda: served(node) == pair.fingerprint(), 20, "the new certificate")
+    node.cli("node", "certificate", "delete", "--restart", "-y")
+    wait_for(lambda: served(node) != pair.fingerprint(), 20, "the old certificate")
+    upid = node.cli("node", "suspendall", "--no-wait").stdout.strip()
+    assert node.api.wait_task(upid) == "OK" and ":suspendall::" in upid, upid
+    for args in (["power", "halt", "-y"], ["service", "state", "nonsense"], ["service", "stop", "holmd", "-y"],
+                 ["mdev", "0000:7f:00.0"], ["smart", "/dev/nothing"]):
+        assert node.cli("node", *args, is_checked=False).returncode, args
+    for name in ("lvm", "lvmthin", "zfs"):
+        done = node.cli("node", name, is_checked=False)
+        assert done.returncode == 0 or "/usr/sbin/" in done.stderr, done.stderr
+
 
 @test
 def health_of_disks(node):
