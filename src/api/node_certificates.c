@@ -2,6 +2,7 @@
  * pve-manager, API2/Certificates.pm. A worker reads and judges them, for holmd has no TLS library; what is kept is what
  * the worker encoded. An uploaded pair is one file, replaced at once. Files and workers: pool threads. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "api/certificates.h"
@@ -121,17 +122,59 @@ static int finish(struct api_call *c, void *ctx, int r, struct err *e)
 
 /* ---- info ---- */
 
-static int look_at(struct certificate_call *k, int dir, const char *file, const char *shown, struct err *e)
+/* What was found in a file, as long as it is that file: everybody who is logged in may ask, and a question is a
+ * process. Used with the lock held, so that there is one such process at a time. */
+struct known {
+    const char *file, *shown;
+    struct stat st;
+    struct buf json;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct known known[] = {{.file = CERTIFICATE_OWN, .shown = SHOWN_OWN},
+                               {.file = CERTIFICATE_CUSTOM, .shown = SHOWN_CUSTOM}};
+
+static bool is_same(const struct stat *a, const struct stat *b)
 {
-    autoclose int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
-    struct worker_request q = {.verb = "cert-info", .args = {shown}, .n_args = 1, .fds = {fd}, .n_fds = 1};
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static int look_at(struct certificate_call *k, struct known *n, int fd, struct err *e)
+{
+    struct worker_request q = {.verb = "cert-info", .args = {n->shown}, .n_args = 1, .fds = {fd}, .n_fds = 1};
+    size_t before = k->json.len;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_errno(e, errno, "stat %s/%s", k->folder, n->file);
+    if (n->json.len && is_same(&st, &n->st)) {
+        buf_printf(&k->json, "%s%s", k->json.len ? "," : "", buf_str(&n->json));
+        return 0;
+    }
+    int r = ask(k, &q, e);
+    if (r < 0)
+        return err_wrap(e, r, "certificate %s/%s", k->folder, n->file);
+    buf_done(&n->json);
+    buf_init(&n->json, REPLY_BYTES);
+    before += before ? 1 : 0;
+    buf_append(&n->json, buf_str(&k->json) + before, k->json.len - before);
+    n->st = st;
+    return 0;
+}
+
+static int look(struct certificate_call *k, int dir, struct known *n, struct err *e)
+{
+    autoclose int fd = openat(dir, n->file, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
-        return err_errno(e, errno, "open %s/%s", k->folder, file);
-    int r = ask(k, &q, e);
-    return r < 0 ? err_wrap(e, r, "certificate %s/%s", k->folder, file) : 0;
+        return err_errno(e, errno, "open %s/%s", k->folder, n->file);
+    pthread_mutex_lock(&lock);
+    int r = look_at(k, n, fd, e);
+    pthread_mutex_unlock(&lock);
+    return r;
 }
 
 static int work_info(void *ctx, struct err *e)
@@ -140,9 +183,9 @@ static int work_info(void *ctx, struct err *e)
     int fd = -EBADF, r = open_folder(k, &fd, e);
     autoclose int dir = fd;
 
-    if (r == 0)
-        r = look_at(k, dir, CERTIFICATE_OWN, SHOWN_OWN, e);
-    return r < 0 ? r : look_at(k, dir, CERTIFICATE_CUSTOM, SHOWN_CUSTOM, e);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(known); i++)
+        r = look(k, dir, &known[i], e);
+    return r;
 }
 
 static int finish_info(struct api_call *c, void *ctx, int r, struct err *e)

@@ -18,8 +18,8 @@ struct capture {
     bool (*take)(void *arg, const char *data, size_t n);
     void *arg;
     bool has_errors; /* what it writes to standard error is taken too */
-    /* NULL: how it ends is not looked at, only what it wrote. Otherwise it may end by itself until the time is over, and
-     * this gets its exit status, or -1 if it was killed. */
+    /* NULL: how it ends is not looked at, only what it wrote. Otherwise it may end by itself until the time is over,
+     * and this gets its exit status, or -1 if it was killed. */
     int *ret_status;
 };
 
