@@ -497,6 +497,35 @@ def health_of_disks(node):
     node.restricted("smart@pve").refused("GET", "/nodes/{node}/disks/smart", {"disk": "/dev/sda"}, status=403)
 
 
+ATA = {"smartctl": {"exit_status": 0, "output": ["smartctl 7.3"]}, "smart_status": {"passed": True},
+       "ata_smart_attributes": {"table": [{"id": 9, "name": "Power_On_Hours", "value": 99, "worst": 98, "thresh": 1, "when_failed": "",
+                                           "flags": {"string": "-O--CK "}, "raw": {"value": 4321, "string": "4321"}}]}}
+NVME = {"smartctl": {"exit_status": 0, "output": ["SMART overall-health: FAILED!", "Temperature: 41 Celsius"]},
+        "smart_status": {"passed": False}}
+CANNOT = {"smartctl": {"exit_status": 2, "messages": [{"string": "Smartctl open device failed", "severity": "error"}]}}
+
+
+@test
+def health_of_disks_of_another_host():
+    node, path = rich(), "/nodes/{node}/disks/smart"
+    disk = next(f"/dev/{d}" for d in sorted(os.listdir("/sys/block")) if os.path.exists(f"/dev/{d}"))
+    if not os.path.exists("/usr/sbin/smartctl"):
+        node.api.refused("GET", path, {"disk": disk}, 500, "smartmontools is not installed")
+    node.program("smartctl", json.dumps(ATA), node.base + "/sbin/smartctl")
+    assert node.api.get(path, disk=disk) == {"health": "PASSED", "type": "ata", "attributes": [
+        {"id": "  9", "name": "Power_On_Hours", "value": 99, "normalized": 99, "worst": 98, "threshold": 1, "flags": "-O--CK ",
+         "fail": "-", "raw": "4321"}]}
+    assert node.asked("smartctl").split() == ["--json=o", "-H", "-A", disk]
+    assert node.api.get(path, disk=disk, healthonly=1) == {"health": "PASSED"}
+    node.program("smartctl", json.dumps(NVME), node.base + "/sbin/smartctl")
+    assert node.api.get(path, disk=disk) == {"health": "FAILED!", "type": "text",
+                                             "text": "SMART overall-health: FAILED!\nTemperature: 41 Celsius\n"}
+    node.program("smartctl", json.dumps(CANNOT), node.base + "/sbin/smartctl", status=2)
+    node.api.refused("GET", path, {"disk": disk}, 500, "smartctl: Smartctl open device failed")
+    node.program("smartctl", "[" * 3000, node.base + "/sbin/smartctl")
+    node.api.refused("GET", path, {"disk": disk}, 500, "smartctl: no answer")
+
+
 if __name__ == "__main__":
     try:
         main()

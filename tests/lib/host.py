@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     fputs(TEXT, stdout);
     if (has_cursor)
         fputs(CURSOR, stdout);
-    return 0;
+    return STATUS;
 }
 """
 
@@ -56,11 +56,11 @@ class HostNode(Node):
         self.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh"]
         return super().launch(**env)
 
-    def program(self, name, text, path):
+    def program(self, name, text, path, status=0):
         """A program of the host at path that notes its arguments in base/asked-NAME and writes text."""
         if os.path.lexists(path):
             os.unlink(path)
-        defines = {"ASKED": f"{self.base}/asked-{name}", "TEXT": text, "CURSOR": CURSOR}
+        defines = {"ASKED": f"{self.base}/asked-{name}", "TEXT": text, "CURSOR": CURSOR, "STATUS": status}
         subprocess.run(["gcc", "-x", "c", "-", "-o", path, *[f"-D{k}={json.dumps(v)}" for k, v in defines.items()]],
                        input=PROGRAM, text=True, check=True)
 

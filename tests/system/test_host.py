@@ -3,7 +3,7 @@
 stopped and started, holmd restarts itself while a guest runs, and the container is shut down in the end."""
 import os
 
-from lib import procs
+from lib import facts, procs
 from lib.installed import Installed
 from lib.machine import NODE, run
 from lib.tap import main, test
@@ -64,6 +64,7 @@ def services_and_power():
         assert not is_stopped(m)
         m.api("POST", f"/nodes/{NODE}/status", "command=shutdown")
         wait_for(lambda: is_stopped(m), 90, "the container to shut down")
+        facts.record("POST", f"/nodes/{NODE}/status", 200, [])
         log = "".join(open(os.path.join(top, f), encoding="utf-8").read()
                       for top, _, names in os.walk(f"{m.base}/root/var/lib/holm/var/tasks") for f in names if ":stopall:" in f)
         assert "Stopping VM 100" in log and "TASK OK" in log, log
