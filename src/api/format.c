@@ -383,6 +383,15 @@ static bool is_vlan_range(const char *s)
     return *s && strlen(s) <= 9 && strspn(s, "0123456789-") == strlen(s);
 }
 
+/* Lines of plain text; a worker reads what is in them. */
+static bool is_lines(const char *s)
+{
+    for (; *s; s++)
+        if (((unsigned char)*s < ' ' && !strchr("\r\n\t", *s)) || (unsigned char)*s > '~')
+            return false;
+    return true;
+}
+
 struct format {
     const char *name;
     bool (*check)(const char *s);
@@ -441,6 +450,8 @@ static const struct format formats[] = {
     {"CIDR", is_text, "invalid value"},
     {"ip", is_address, "value does not look like a valid IP address"},
     {"string", is_text, "invalid value"},
+    {"pem-string", is_lines, "value does not look like PEM"},
+    {"pem-certificate-chain", is_lines, "value does not look like PEM"},
 };
 
 static const struct format *find_format(const char *name, size_t n)

@@ -1,4 +1,5 @@
-/* POST /nodes/N/startall and /stopall. PVE: pve-manager, API2/Nodes.pm. The work is guest/bulk.c's. Loop thread. */
+/* POST /nodes/N/startall, /stopall and /suspendall. PVE: pve-manager, API2/Nodes.pm. The work is guest/bulk.c's. Loop
+ * thread. */
 #include "api/common.h"
 #include "api/settings.h"
 
@@ -67,6 +68,16 @@ int api_node_stopall(struct api_call *c, const struct api_node_stopall_args *a, 
                            .vmids = a->vms,
                            .is_forced = a->has_force_stop ? a->force_stop : true,
                            .timeout_s = a->has_timeout ? (uint32_t)a->timeout : 0,
+                           .workers = a->has_max_workers ? (uint32_t)a->max_workers : (uint32_t)workers};
+
+    return begin(c, a->node, &o, e);
+}
+
+int api_node_suspendall(struct api_call *c, const struct api_node_suspendall_args *a, struct err *e)
+{
+    uint64_t workers = settings_u64(c->api->settings, SETTINGS_CLUSTER, "max_workers", STOP_WORKERS);
+    struct guest_bulk o = {.is_suspend = true,
+                           .vmids = a->vms,
                            .workers = a->has_max_workers ? (uint32_t)a->max_workers : (uint32_t)workers};
 
     return begin(c, a->node, &o, e);

@@ -27,7 +27,7 @@ struct pci_query {
 
 int api_node_hardware_index(struct api_call *c, const struct api_node_hardware_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"pci", NULL};
+    static const char *const names[] = {"pci", "usb", NULL};
     int r = api_check_node(c, a->node, e);
 
     return r < 0 ? r : api_reply_index(c, "type", names);

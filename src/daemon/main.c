@@ -89,6 +89,8 @@ static void serve(void *arg)
     api_audit_start(&d->api);
     int r = fronts_new(&d->api, &d->options, d->uid, d->gid, &d->fronts, &e);
 
+    d->api.fronts = d->fronts;
+    d->api.renew_fronts = fronts_renew;
     if (r == 0)
         r = local_new(&d->api, d->options.root, &d->local, &e);
     if (r < 0) {

@@ -136,7 +136,7 @@ static void send_reply(struct conn *c)
     struct buf head;
 
     buf_init(&head, 65536);
-    c->is_closing = c->is_closing || x->status >= 400;
+    c->is_closing = c->is_closing || x->status >= 400 || c->front->is_retiring;
     bool has_body = x->status != 204 && x->status != 304;
     bool is_gzip = has_body && gzip_reply(x);
     append_status_line(c, &head);

@@ -152,11 +152,12 @@ MUST_CHECK int guest_reset(struct guest_mgr *m, const struct guest_op *op, struc
 MUST_CHECK int guest_suspend(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 MUST_CHECK int guest_resume(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 
-/* Many guests in their startup order: a task startall or stopall, which starts the tasks of the single ones. */
+/* Many guests in their startup order: a task startall, stopall or suspendall, which starts the tasks of the single
+ * ones. */
 struct guest_bulk {
     const char *user;
     const char *vmids; /* only these, separated by comma, semicolon or blank; NULL: all */
-    bool is_stop;
+    bool is_stop, is_suspend;
     bool is_forced;     /* start: also without onboot; stop: end those that do not shut down in time */
     uint32_t workers;   /* at once; 0: one */
     uint32_t timeout_s; /* stop: for a guest without its own `down`; 0: default */

@@ -277,6 +277,6 @@ IN_CODE = {
     "PUT /access/password": _guard_root,
     **{f"{m} {_TOKEN}": _guard_token for m in ("POST", "PUT", "DELETE")},
     f"DELETE {_TASK}": _stop_task,
-    **{f"POST /nodes/{{node}}/{what}": _bulk for what in ("startall", "stopall")},
+    **{f"POST /nodes/{{node}}/{what}": _bulk for what in ("startall", "stopall", "suspendall")},
     **{f"GET {_TASK}{rest}": _see_task for rest in ("", "/status", "/log")},
 }
