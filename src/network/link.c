@@ -242,25 +242,3 @@ void net_link_silence_ipv6(struct rtnl *n, uint32_t index)
     if (rtnl_do(n, &m) < 0)
         return; /* a host without IPv6 */
 }
-
-static int change_vlan(struct rtnl *n, uint16_t type, uint32_t index, uint16_t id, uint16_t flags)
-{
-    struct bridge_vlan_info v = {.vid = id, .flags = flags};
-    struct ifinfomsg body = {.ifi_family = AF_BRIDGE, .ifi_index = (int)index};
-    struct rtnl_message m;
-
-    rtnl_begin(&m, type, 0, &body, sizeof(body));
-    size_t spec = rtnl_nest(&m, IFLA_AF_SPEC);
-    rtnl_put(&m, IFLA_BRIDGE_VLAN_INFO, &v, sizeof(v));
-    rtnl_nest_end(&m, spec);
-    return rtnl_do(n, &m);
-}
-
-int net_port_set_vlan(struct rtnl *n, uint32_t index, uint16_t id)
-{
-    int r = id == 1 ? 0 : change_vlan(n, RTM_DELLINK, index, 1, 0);
-
-    if (r < 0 && r != -ENOENT)
-        return r;
-    return change_vlan(n, RTM_SETLINK, index, id, BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
-}

@@ -18,6 +18,8 @@ struct task_mgr;
 #define NET_IFACES_MAX 128u
 #define NET_QUEUES_MAX 16u
 #define NET_ALIAS_SIZE 64u
+#define NET_TRUNKS_MAX 32u
+#define NET_VLAN_LAST  4094u
 
 /* ---- what the kernel has ---- */
 
@@ -42,6 +44,12 @@ void net_tap_name(uint32_t instance, uint32_t vmid, unsigned index, char dst[IFN
 /* False for a name that net_tap_name does not make for this instance. */
 bool net_tap_name_parse(const char *name, uint32_t instance, uint32_t *ret_vmid, unsigned *ret_index);
 
+struct net_vlans {
+    uint16_t first, last;
+};
+/* "5;10-20": at most NET_TRUNKS_MAX of 1 to NET_VLAN_LAST, each range upwards. -EINVAL. */
+MUST_CHECK int net_trunks_parse(const char *text, struct net_vlans ret[NET_TRUNKS_MAX], unsigned *ret_n);
+
 struct net_tap_spec {
     uint32_t instance, vmid;
     unsigned index;
@@ -49,7 +57,9 @@ struct net_tap_spec {
     const char *bridge;
     unsigned n_queues; /* 1 to NET_QUEUES_MAX */
     uint16_t tag;      /* 0: none */
-    uint32_t mtu;      /* 0: as the bridge; otherwise at most that */
+    struct net_vlans trunks[NET_TRUNKS_MAX];
+    unsigned n_trunks;
+    uint32_t mtu; /* 0: as the bridge; otherwise at most that */
     uint64_t rate_bytes_s;
 };
 struct net_tap {
@@ -61,6 +71,10 @@ struct net_tap {
  * is not there. */
 MUST_CHECK int net_tap_open(const struct net_tap_spec *s, struct net_tap *ret, struct err *e);
 void net_tap_close(struct net_tap *t);
+/* What net_tap_open says before it makes anything: of the bridge, the VLANs, the MTU. */
+MUST_CHECK int net_tap_check(const struct net_tap_spec *s, struct err *e);
+/* Puts the tap of a running guest where s says: bridge, VLANs, rate. "net.bridge" when there is none. */
+MUST_CHECK int net_tap_change(const struct net_tap_spec *s, struct err *e);
 /* Removes what a limited tap of this guest needed besides itself; vmid 0: of every guest that has no tap any more. */
 void net_tap_sweep(uint32_t instance, uint32_t vmid);
 

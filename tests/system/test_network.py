@@ -350,7 +350,7 @@ def vlans_need_a_kernel_that_has_them(node):
 def install_probe(node, name):
     """The demo's initrd with vlan_probe.c in it, linked statically, as a volume of its own."""
     guests.install_demo(node)
-    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply config link nat rtnl shape tap".split()]
+    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply config link nat rtnl shape tap vlan".split()]
     base = [f for f in glob.glob(f"{facts.TOP}/src/base/*.c") if not f.endswith("_test.c")]
     with tempfile.TemporaryDirectory() as folder:
         netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
