@@ -242,7 +242,7 @@ static void on_script(void *arg, int r, const char *body, size_t n, bool is_eof,
         return;
     }
     /* What only a new start can change waits for it, as anything that is pending. */
-    if (r < 0 && r != -EOPNOTSUPP && !strstr(e->text, "not support hotplug") && l->failed)
+    if (r < 0 && !streq(e->code, "engine.live") && !strstr(e->text, "not support hotplug") && l->failed)
         l->failed(l->arg, key_of(l), e->text);
     next_key(l, r == 0);
 }

@@ -245,6 +245,11 @@ bool net_mgr_has_pending(const struct net_mgr *m)
     return m->has_pending;
 }
 
+uint32_t net_mgr_instance(const struct net_mgr *m)
+{
+    return m->env.instance;
+}
+
 int net_mgr_change(struct net_mgr *m, const struct net_config *c, struct state_txn **ret, struct err *e)
 {
     if (m->is_applying)

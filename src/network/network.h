@@ -140,6 +140,8 @@ const struct net_config *net_mgr_active(const struct net_mgr *m);
 /* With pending changes. */
 const struct net_config *net_mgr_wanted(const struct net_mgr *m);
 bool net_mgr_has_pending(const struct net_mgr *m);
+/* The number in the names of taps. */
+uint32_t net_mgr_instance(const struct net_mgr *m);
 /* A transaction that makes c the pending configuration (NULL: drops it). "net.busy" while one is applied. */
 MUST_CHECK int net_mgr_change(struct net_mgr *m, const struct net_config *c, struct state_txn **ret, struct err *e);
 /* Task srvreload: the pending configuration becomes the one in force, or all stays as it is. */

@@ -104,7 +104,7 @@ static int find_bridge(struct rtnl *n, const struct net_tap_spec *s, struct net_
     if (r < 0)
         return err_hint(e, "'holm net list' shows the bridges, 'holm net init' makes one");
     if ((s->tag || s->n_trunks) && !ret->is_vlan_aware) {
-        err_set(e, -EOPNOTSUPP, "net.vlan", "%s needs a VLAN-aware bridge, and '%s' is none",
+        err_set(e, -EINVAL, "net.vlan", "%s needs a VLAN-aware bridge, and '%s' is none",
                 s->tag ? "tag=" : "trunks=", s->bridge);
         return err_hint(e, "set bridge_vlan_aware of the bridge; the kernel needs VLAN filtering for it");
     }

@@ -10,8 +10,8 @@ import time
 
 from lib import facts, guests, netns, procs
 from lib.client import ApiError
-from lib.console import Console
 from lib.holm import Node
+from lib.shell import Shell
 from lib.tap import main, test
 from lib.wait import slow, wait_for
 
@@ -55,37 +55,6 @@ def clear(node):
         if name.startswith("vmbr"):
             node.api.delete(f"{NET}/{name}")
     apply(node)
-
-
-class Shell:
-    """A root shell on a guest's serial console."""
-
-    def __init__(self, node, vmid):
-        self.console = Console(node.api, node.vm(vmid))
-
-    def __enter__(self):
-        self.console.type("\n")
-        self.console.expect("login:", 90)
-        self.console.type("root\n")
-        self.console.expect("# ")
-        self.console.type("PS1=; stty -echo; echo re''ady\n")
-        self.console.expect("ready\r\n")
-        return self
-
-    def __exit__(self, *_):
-        self.console.type("exit\n")
-        self.console.close()
-
-    def run(self, command, timeout=60):
-        self.console.type(f"{command}; echo en''d=$?\n")
-        seen = self.console.expect("end=", timeout)
-        self.console.expect("\n")
-        return seen.removesuffix("end=")
-
-    def succeeds(self, command, timeout=60):
-        self.console.type(f"{command} >/dev/null 2>&1; echo en''d=$?.\n")
-        self.console.expect("end=", timeout)
-        return self.console.expect(".").rstrip(".") == "0"
 
 
 def start(node, vmid, **net):
