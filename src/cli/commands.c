@@ -135,12 +135,16 @@
         "IFACE", "iface", ARG_TEXT                                                                                     \
     }
 #define NET_OPTS                                                                                                       \
-    {"type", "type", OPT_CHOICE, "TYPE", "bridge|eth|vlan", "kind of interface", true},                                \
+    {"type", "type", OPT_CHOICE, "TYPE", "bridge|bond|eth|vlan", "kind of interface", true},                                \
         {"cidr", "cidr", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv4 address"},                                              \
         {"cidr6", "cidr6", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv6 address"},                                            \
         {"gateway", "gateway", OPT_TEXT, "ADDRESS", NULL, "IPv4 default gateway"},                                     \
         {"gateway6", "gateway6", OPT_TEXT, "ADDRESS", NULL, "IPv6 default gateway"},                                   \
         {"ports", "bridge_ports", OPT_TEXT, "A,B", NULL, "interfaces that are ports of the bridge"},                   \
+        {"slaves", "slaves", OPT_TEXT, "A,B", NULL, "interfaces that the bond puts together"},                         \
+        {"bond-mode", "bond_mode", OPT_TEXT, "MODE", NULL, "active-backup, 802.3ad, ..."},                             \
+        {"bond-hash", "bond_xmit_hash_policy", OPT_TEXT, "POLICY", NULL, "layer2, layer2+3 or layer3+4"},              \
+        {"bond-primary", "bond-primary", OPT_TEXT, "IFACE", NULL, "slave that active-backup prefers"},                 \
         {"vlan-aware", "bridge_vlan_aware", OPT_BOOL, "BOOL", NULL, "guests may have a tag on this bridge"},           \
         {"vlan-raw-device", "vlan-raw-device", OPT_TEXT, "IFACE", NULL, "what carries the VLAN"},                      \
         {"vlan-id", "vlan-id", OPT_INT, "N", NULL, "number of the VLAN"},                                              \

@@ -15,25 +15,21 @@ struct apply {
 
 static bool is_ours(const struct apply *a, const struct net_link *l)
 {
-    return streq(l->alias, a->alias) && (streq(l->kind, "bridge") || streq(l->kind, "vlan"));
+    return streq(l->alias, a->alias) && (streq(l->kind, "bridge") || streq(l->kind, "vlan") || streq(l->kind, "bond"));
 }
 
 static const char *kind_of(const struct net_iface *i)
 {
-    return i->type == NET_BRIDGE ? "bridge" : "vlan";
+    return net_type_name(i->type);
 }
 
-static bool has_word(const char *words, const char *word)
+/* A bond changes its mode only without slaves, and its name would stay: it is made anew, with all that lies on it. */
+static bool is_kept(const struct apply *a, const struct net_link *l)
 {
-    size_t n = strlen(word);
+    const struct net_iface *i = net_config_find(a->wanted, l->name);
+    uint8_t mode;
 
-    for (const char *p = words; *p; p += strspn(p, " ")) {
-        size_t len = strcspn(p, " ");
-        if (len == n && memcmp(p, word, n) == 0)
-            return true;
-        p += len;
-    }
-    return false;
+    return i && (i->type != NET_BOND || (net_bond_mode(i->bond_mode, &mode) == 0 && mode == l->bond_mode));
 }
 
 /* fn for each name in ports; the first error ends it. */
@@ -59,11 +55,11 @@ static int check_port(struct apply *a, const struct net_iface *i, const char *po
     const struct net_link *l = net_links_find(&a->links, port), *bridge = net_links_find(&a->links, i->name);
     const struct net_iface *own = net_config_find(a->wanted, port);
 
-    if (!l && own && own->type == NET_VLAN)
+    if (!l && own && (own->type == NET_VLAN || own->type == NET_BOND) && own->type != i->type)
         return 0;
     if (!l)
         return err_set(e, -ENODEV, "net.port", "port '%s' of '%s' does not exist", port, i->name);
-    if (l->flags & IFF_LOOPBACK || streq(l->kind, "bridge"))
+    if (l->flags & IFF_LOOPBACK || streq(l->kind, "bridge") || (i->type == NET_BOND && streq(l->kind, "bond")))
         return err_set(e, -EINVAL, "net.port", "'%s' cannot be a port of '%s'", port, i->name);
     if (l->master && (!bridge || l->master != bridge->index))
         return err_set(e, -EBUSY, "net.port", "'%s' is a port of another interface already", port);
@@ -131,7 +127,7 @@ static int remove_gone(struct apply *a, struct err *e)
 {
     for (size_t i = 0; i < a->links.n; i++) {
         const struct net_link *l = &a->links.items[i];
-        if (!is_ours(a, l) || net_config_find(a->wanted, l->name))
+        if (!is_ours(a, l) || is_kept(a, l))
             continue;
         int r = net_link_delete(&a->nl, l->index);
         if (r < 0 && r != -ENODEV)
@@ -162,26 +158,43 @@ static int switch_on(struct apply *a, const struct net_iface *i, struct err *e)
 
 static int create(struct apply *a, const struct net_iface *i, struct err *e)
 {
+    static const char *const modules[] = {[NET_BRIDGE] = "bridge", [NET_VLAN] = "8021q", [NET_BOND] = "bonding"};
     unsigned char mac[6];
+    uint8_t mode;
 
     if (net_link_index(i->name))
         return 0;
-    bridge_mac(a, i->name, mac);
-    int r = i->type == NET_BRIDGE
-                ? net_bridge_create(&a->nl, i->name, a->alias, i->ports[0] ? NULL : mac)
-                : net_vlan_create(&a->nl, i->name, a->alias, net_link_index(i->raw_device), (uint16_t)i->vlan_id);
+    int r;
+    if (i->type == NET_BRIDGE) {
+        bridge_mac(a, i->name, mac);
+        r = net_bridge_create(&a->nl, i->name, a->alias, i->ports[0] ? NULL : mac);
+    } else if (i->type == NET_BOND) {
+        r = net_bond_mode(i->bond_mode, &mode);
+        if (r == 0)
+            r = net_bond_create(&a->nl, i->name, a->alias, mode);
+    } else {
+        r = net_vlan_create(&a->nl, i->name, a->alias, net_link_index(i->raw_device), (uint16_t)i->vlan_id);
+    }
     if (r == -EOPNOTSUPP) {
         err_set(e, r, "net.kernel", "this kernel has no %s interfaces, needed for '%s'", kind_of(i), i->name);
-        return err_hint(e, "load the module %s", i->type == NET_BRIDGE ? "bridge" : "8021q");
+        return err_hint(e, "load the module %s", modules[i->type]);
     }
     return r < 0 ? failed(r, "make", i->name, e) : switch_on(a, i, e);
 }
 
 static int add_port(struct apply *a, const struct net_iface *i, const char *port, struct err *e)
 {
-    uint32_t index = net_link_index(port);
-    int r = net_link_set_master(&a->nl, index, net_link_index(i->name));
+    uint32_t index = net_link_index(port), master = net_link_index(i->name);
+    const struct net_link *l = net_links_find(&a->links, port);
+    int r = 0;
 
+    if (!index)
+        return failed(-ENODEV, "find the port", port, e);
+    bool is_there = l && l->index == index && l->master == master;
+    if (i->type == NET_BOND && !is_there) /* a slave joins while it is down */
+        r = net_link_set_up(&a->nl, index, false);
+    if (r == 0 && !is_there)
+        r = net_link_set_master(&a->nl, index, master);
     if (r == 0)
         r = net_link_set_up(&a->nl, index, true);
     return failed(r, "put on a bridge", port, e);
@@ -196,7 +209,7 @@ static int remove_ports(struct apply *a, const struct net_iface *i, struct err *
     snprintf(text, sizeof(text), "%s", before ? before->ports : "");
     for (char *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
         uint32_t index = net_link_index(p);
-        int r = !index || has_word(i->ports, p) ? 0 : net_link_set_master(&a->nl, index, 0);
+        int r = !index || net_has_word(i->ports, p) ? 0 : net_link_set_master(&a->nl, index, 0);
         if (r < 0)
             return failed(r, "take off its bridge", p, e);
     }
@@ -286,6 +299,18 @@ static int set_vlan_aware(struct apply *a, const struct net_iface *i, uint32_t i
     return failed(r, "set the VLAN filter of", i->name, e);
 }
 
+static int set_bond(struct apply *a, const struct net_iface *i, uint32_t index, struct err *e)
+{
+    uint8_t mode = 0, hash = 0;
+    int r = net_bond_mode(i->bond_mode, &mode);
+
+    if (r == 0)
+        r = net_bond_hash(i->bond_hash, &hash);
+    if (r == 0)
+        r = net_bond_set(&a->nl, index, mode, hash, i->bond_primary[0] ? net_link_index(i->bond_primary) : 0);
+    return failed(r, "set the bond", i->name, e);
+}
+
 static int bring_about(struct apply *a, const struct net_iface *i, struct err *e)
 {
     uint32_t index = net_link_index(i->name);
@@ -298,6 +323,8 @@ static int bring_about(struct apply *a, const struct net_iface *i, struct err *e
         r = remove_ports(a, i, e);
     if (r == 0)
         r = each_port(a, i, add_port, e);
+    if (r == 0 && i->type == NET_BOND)
+        r = set_bond(a, i, index, e);
     if (r == 0 && i->type != NET_ETH)
         r = failed(net_link_set_up(&a->nl, index, true), "switch on", i->name, e);
     if (r == 0)
@@ -335,14 +362,16 @@ static int each_of(struct apply *a, enum net_type type,
     return r;
 }
 
-/* VLANs may lie on bridges of the same configuration, and be ports of them. */
+/* VLANs may lie on bonds and bridges of the same configuration, and be ports of bridges, as bonds may. */
 static int change_all(struct apply *a, int run_dirfd, struct err *e)
 {
-    static const enum net_type order[] = {NET_ETH, NET_VLAN, NET_BRIDGE};
+    static const enum net_type order[] = {NET_ETH, NET_BOND, NET_VLAN, NET_BRIDGE};
     int r = leave_hosts_own(a, e);
 
     if (r == 0)
         r = remove_gone(a, e);
+    if (r == 0)
+        r = each_of(a, NET_BOND, create, e);
     if (r == 0)
         r = each_of(a, NET_BRIDGE, create, e);
     if (r == 0)

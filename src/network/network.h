@@ -26,7 +26,8 @@ struct task_mgr;
 struct net_link {
     uint32_t index, master; /* 0: none */
     char name[IFNAMSIZ];
-    char kind[16]; /* "bridge", "vlan", "tun", "" of hardware */
+    char kind[16];     /* "bridge", "vlan", "bond", "tun", "" of hardware */
+    uint8_t bond_mode; /* the kernel's number */
     char alias[NET_ALIAS_SIZE];
     unsigned flags; /* IFF_UP … */
     uint32_t mtu;
@@ -80,14 +81,15 @@ void net_tap_sweep(uint32_t instance, uint32_t vmid);
 
 /* ---- configuration ---- */
 
-enum net_type { NET_BRIDGE, NET_ETH, NET_VLAN };
+enum net_type { NET_BRIDGE, NET_ETH, NET_VLAN, NET_BOND };
 
 struct net_iface {
     char name[IFNAMSIZ];
     enum net_type type;
     char cidr[INET_ADDRSTRLEN + 4], cidr6[INET6_ADDRSTRLEN + 5];
     char gateway[INET_ADDRSTRLEN], gateway6[INET6_ADDRSTRLEN];
-    char ports[256]; /* names with blanks */
+    char ports[256]; /* of a bridge, slaves of a bond: names with blanks */
+    char bond_mode[16], bond_hash[16], bond_primary[IFNAMSIZ];
     char raw_device[IFNAMSIZ];
     char comments[512];
     char dhcp_range[2 * INET_ADDRSTRLEN + 2]; /* FIRST-LAST */

@@ -316,32 +316,73 @@ def vlans_need_a_kernel_that_has_them(node):
     clear(node)
 
 
-def install_probe(node, name):
-    """The demo's initrd with vlan_probe.c in it, linked statically, as a volume of its own."""
-    guests.install_demo(node)
-    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply config link nat rtnl shape tap vlan".split()]
+def build_probe(name, folder):
+    """tests/system/NAME.c with the product's own code, linked statically."""
+    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply bond config link nat rtnl shape tap vlan".split()]
     base = [f for f in glob.glob(f"{facts.TOP}/src/base/*.c") if not f.endswith("_test.c")]
+    netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
+              f"{facts.TOP}/tests/system/{name}.c", *network, *base, "-ljansson", "-lsodium", "-lm", "-lpthread",
+              "-o", f"{folder}/{name}")
+
+
+def install_probes(node, name):
+    """The demo's initrd with the probes and the modules for bonds in it, as a volume of its own."""
+    guests.install_demo(node)
     with tempfile.TemporaryDirectory() as folder:
-        netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
-                  f"{facts.TOP}/tests/system/vlan_probe.c", *network, *base, "-ljansson", "-lsodium", "-lm", "-lpthread",
-                  "-o", f"{folder}/probe")
-        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input=b"probe\n", capture_output=True, check=True)
+        for probe in ("vlan_probe", "bond_probe"):
+            build_probe(probe, folder)
+        netns.run(f"{facts.TOP}/tools/guest-modules", os.path.join(guests.demo_folder(), "vmlinuz"), f"{folder}/more", "bonding")
+        names = sorted(os.path.relpath(os.path.join(top, n), folder) for top, dirs, files in os.walk(folder) for n in dirs + files)
+        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input="\n".join(names).encode(), capture_output=True,
+                              check=True)
     with open(os.path.join(guests.demo_folder(), "initrd.img"), "rb") as f:
         whole = f.read()
     with open(node.path("var/storage/local/boot", name), "wb") as f:
         f.write(whole + bytes(-len(whole) % 4) + more.stdout)
 
 
-@test(limit=180)
-def vlans_are_apart(node):
-    """In a guest, whose kernel has what this machine's may lack: five taps on a VLAN-aware bridge, in VLANs 5 5 6 1 1."""
-    install_probe(node, "probe.img")
+VLANS = """0: 1 5(5)
+1: 0 5(5)
+2: 5(6)
+3: 4 5
+4: 3 5
+5: 3 4
+"""
+MADE = """mode: active-backup 1
+miimon: 100
+primary: nic1
+xmit_hash_policy: layer2 0
+nic0 tun bond0 up
+nic1 tun bond0 up
+bond0 bond vmbr1 up
+vmbr1 bridge - up 10.9.0.1/24
+bond0.5 vlan - up 10.5.0.1/24
+"""
+
+
+@test(limit=240)
+def vlans_and_bonds(node):
+    """In a guest, whose kernel has what this machine's may lack: taps on a VLAN-aware bridge, in VLANs 5 5 6 1 1 and one
+    that may tag 5 and 6 itself; bonds."""
+    install_probes(node, "probe.img")
     node.create(100, **{**guests.DEMO, "initrd": "local:boot/probe.img"})
     node.api.run("POST", node.vm(100, "/status/start"))
     with Shell(node, 100) as guest:
-        said = guest.run("modprobe -a bridge 8021q tun; /probe", 90).replace("\r", "")
-    assert "0: 1\n1: 0\n2:\n3: 4\n4: 3\n" in said, said
-    assert "vmbr0 bridge holm-0007 \n" in said and "vmbr0.7 vlan holm-0007 10.7.0.1/24\n" in said, said
+        said = guest.run("dmesg -n 1; modprobe -a bridge 8021q tun; /vlan_probe", 90).replace("\r", "")
+        assert VLANS in said, said
+        assert "vmbr0 bridge holm-0007 \n" in said and "vmbr0.7 vlan holm-0007 10.7.0.1/24\n" in said, said
+        guest.run("ip link del vmbr0; for m in $(cat /more/order); do insmod /more/$m max_bonds=0; done")
+        said = guest.run("/bond_probe", 90).replace("\r", "").replace(" \n", "\n")
+    steps = dict(part.split("\n", 1) for part in said.split("== ")[1:])
+    assert steps["made"] == steps["again"] == MADE, said
+    changed = steps["another mode"]
+    assert "mode: 802.3ad 4\n" in changed and "xmit_hash_policy: layer3+4 1\n" in changed and "primary" not in changed, said
+    for line in ("nic0 tun bond0 up", "nic1 tun bond0 up", "bond0 bond vmbr1 up", "bond0.5 vlan - up 10.5.0.1/24"):
+        assert line + "\n" in changed, (line, said)
+    assert changed.endswith("failed: port 'nic9' of 'bond0' does not exist\n"), said
+    assert steps["a slave that is not there"] + "failed: port 'nic9' of 'bond0' does not exist\n" == changed, said
+    assert "nic0 tun bond0 up\nnic1 tun - down\nbond0 bond - up\n" in steps["one slave"], said
+    assert "bond0" not in steps["gone"] and "vmbr1" not in steps["gone"] and "nic0 tun -" in steps["gone"], said
     node.remove(100)
 
 
