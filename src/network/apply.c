@@ -2,6 +2,9 @@
  * addresses, routes and ports that the configuration itself names. Pool thread; see apply_priv.h. */
 #include "network/apply_priv.h"
 
+#include "base/fp.h"
+#include "base/log.h"
+
 #include <linux/if.h>
 #include <sodium.h>
 
@@ -11,11 +14,31 @@ struct apply {
     const struct net_config *old, *wanted;
     uint32_t instance;
     char alias[NET_ALIAS_SIZE];
+    bool is_start; /* nothing stops it */
+    bool is_left[NET_IFACES_MAX];
 };
+
+/* At the daemon's start an error is the end of one thing, and not of all. */
+static int passed(const struct apply *a, int r, const char *name, struct err *e)
+{
+    if (r == 0 || !a->is_start)
+        return r;
+    log_err(LOG_ERROR, e, "network '%s'", name);
+    *e = (struct err)ERR_INIT;
+    return 0;
+}
 
 static bool is_ours(const struct apply *a, const struct net_link *l)
 {
     return streq(l->alias, a->alias) && (streq(l->kind, "bridge") || streq(l->kind, "vlan") || streq(l->kind, "bond"));
+}
+
+static bool is_ours_by_index(const struct apply *a, uint32_t index)
+{
+    for (size_t i = 0; i < a->links.n; i++)
+        if (a->links.items[i].index == index)
+            return is_ours(a, &a->links.items[i]);
+    return false;
 }
 
 static const char *kind_of(const struct net_iface *i)
@@ -42,7 +65,7 @@ static int each_port(struct apply *a, const struct net_iface *i,
 
     snprintf(text, sizeof(text), "%s", i->ports);
     for (char *p = strtok_r(text, " ", &save); p && r == 0; p = strtok_r(NULL, " ", &save))
-        r = fn(a, i, p, e);
+        r = passed(a, fn(a, i, p, e), p, e);
     return r;
 }
 
@@ -61,7 +84,7 @@ static int check_port(struct apply *a, const struct net_iface *i, const char *po
         return err_set(e, -ENODEV, "net.port", "port '%s' of '%s' does not exist", port, i->name);
     if (l->flags & IFF_LOOPBACK || streq(l->kind, "bridge") || (i->type == NET_BOND && streq(l->kind, "bond")))
         return err_set(e, -EINVAL, "net.port", "'%s' cannot be a port of '%s'", port, i->name);
-    if (l->master && (!bridge || l->master != bridge->index))
+    if (l->master && (!bridge || l->master != bridge->index) && !is_ours_by_index(a, l->master))
         return err_set(e, -EBUSY, "net.port", "'%s' is a port of another interface already", port);
     if ((l->cidr[0] || l->cidr6[0]) && !l->master) {
         err_set(e, -EBUSY, "net.port", "'%s' has the address %s", port, l->cidr[0] ? l->cidr : l->cidr6);
@@ -88,7 +111,7 @@ static int check_wanted(struct apply *a, const struct net_iface *i, struct err *
         err_set(e, -ENOENT, "net.dhcp", "DHCP on '%s' needs the program dnsmasq", i->name);
         return err_hint(e, "apt install dnsmasq-base");
     }
-    return each_port(a, i, check_port, e);
+    return a->is_start ? 0 : each_port(a, i, check_port, e);
 }
 
 /* What goes must not take a guest's network away. */
@@ -108,9 +131,12 @@ static int check_all(struct apply *a, struct err *e)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < a->wanted->n; i++)
+    for (size_t i = 0; r == 0 && i < a->wanted->n; i++) {
         r = check_wanted(a, &a->wanted->items[i], e);
-    for (size_t i = 0; r == 0 && i < a->links.n; i++)
+        a->is_left[i] = r < 0;
+        r = passed(a, r, a->wanted->items[i].name, e);
+    }
+    for (size_t i = 0; r == 0 && !a->is_start && i < a->links.n; i++)
         if (is_ours(a, &a->links.items[i]) && !net_config_find(a->wanted, a->links.items[i].name))
             r = check_going(a, &a->links.items[i], e);
     return r;
@@ -127,7 +153,7 @@ static int remove_gone(struct apply *a, struct err *e)
 {
     for (size_t i = 0; i < a->links.n; i++) {
         const struct net_link *l = &a->links.items[i];
-        if (!is_ours(a, l) || is_kept(a, l))
+        if (!is_ours(a, l) || is_kept(a, l) || (a->is_start && check_going(a, l, e) < 0))
             continue;
         int r = net_link_delete(&a->nl, l->index);
         if (r < 0 && r != -ENODEV)
@@ -188,6 +214,8 @@ static int add_port(struct apply *a, const struct net_iface *i, const char *port
     const struct net_link *l = net_links_find(&a->links, port);
     int r = 0;
 
+    if (a->is_start && check_port(a, i, port, e) < 0)
+        return e->num;
     if (!index)
         return failed(-ENODEV, "find the port", port, e);
     bool is_there = l && l->index == index && l->master == master;
@@ -320,8 +348,6 @@ static int bring_about(struct apply *a, const struct net_iface *i, struct err *e
         return failed(r, "set the MTU of", i->name, e);
     r = set_vlan_aware(a, i, index, e);
     if (r == 0)
-        r = remove_ports(a, i, e);
-    if (r == 0)
         r = each_port(a, i, add_port, e);
     if (r == 0 && i->type == NET_BOND)
         r = set_bond(a, i, index, e);
@@ -357,28 +383,41 @@ static int each_of(struct apply *a, enum net_type type,
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < a->wanted->n; i++)
-        if (a->wanted->items[i].type == type)
-            r = fn(a, &a->wanted->items[i], e);
+        if (a->wanted->items[i].type == type && !a->is_left[i])
+            r = passed(a, fn(a, &a->wanted->items[i], e), a->wanted->items[i].name, e);
     return r;
 }
 
 /* VLANs may lie on bonds and bridges of the same configuration, and be ports of bridges, as bonds may. */
+static int step(const char *point, int r, struct err *e)
+{
+    return r == 0 && FP(point) ? err_set(e, -EIO, NULL, "fail point") : r;
+}
+
 static int change_all(struct apply *a, int run_dirfd, struct err *e)
 {
     static const enum net_type order[] = {NET_ETH, NET_BOND, NET_VLAN, NET_BRIDGE};
     int r = leave_hosts_own(a, e);
 
     if (r == 0)
-        r = remove_gone(a, e);
+        r = step("net.apply.removed", remove_gone(a, e), e);
     if (r == 0)
         r = each_of(a, NET_BOND, create, e);
     if (r == 0)
         r = each_of(a, NET_BRIDGE, create, e);
     if (r == 0)
         r = each_of(a, NET_VLAN, create, e);
+    r = step("net.apply.created", r, e);
+    /* All of them first: a port may go from one to another. */
+    if (r == 0)
+        r = each_of(a, NET_BOND, remove_ports, e);
+    if (r == 0)
+        r = each_of(a, NET_BRIDGE, remove_ports, e);
     for (size_t k = 0; r == 0 && k < ARRAY_SIZE(order); k++)
-        r = each_of(a, order[k], bring_about, e);
-    return r == 0 ? net_nat_apply(a->wanted, a->instance, run_dirfd, e) : r;
+        r = step("net.apply.set", each_of(a, order[k], bring_about, e), e);
+    if (r == 0)
+        r = net_nat_apply(a->wanted, a->instance, run_dirfd, e);
+    return step("net.apply.done", r, e);
 }
 
 static int read_links(struct apply *a, struct err *e)
@@ -401,21 +440,35 @@ static void take_back(struct apply *a, int run_dirfd, struct err *e)
         err_hint(e, "nothing was changed: what was done so far was taken back");
 }
 
+static int apply(struct apply *a, int run_dirfd, struct err *e)
+{
+    int r = rtnl_open(&a->nl, e);
+
+    if (r < 0)
+        return r;
+    snprintf(a->alias, sizeof(a->alias), "holm-%04x", a->instance);
+    r = read_links(a, e);
+    if (r == 0)
+        r = check_all(a, e);
+    if (r == 0 && (r = change_all(a, run_dirfd, e)) < 0 && !a->is_start)
+        take_back(a, run_dirfd, e);
+    net_links_done(&a->links);
+    rtnl_close(&a->nl);
+    return r;
+}
+
 int net_apply(const struct net_config *old, const struct net_config *wanted, uint32_t instance, int run_dirfd,
               struct err *e)
 {
     struct apply a = {.old = old, .wanted = wanted, .instance = instance};
-    int r = rtnl_open(&a.nl, e);
 
-    if (r < 0)
-        return r;
-    snprintf(a.alias, sizeof(a.alias), "holm-%04x", instance);
-    r = read_links(&a, e);
-    if (r == 0)
-        r = check_all(&a, e);
-    if (r == 0 && (r = change_all(&a, run_dirfd, e)) < 0)
-        take_back(&a, run_dirfd, e);
-    net_links_done(&a.links);
-    rtnl_close(&a.nl);
-    return r;
+    return apply(&a, run_dirfd, e);
+}
+
+int net_apply_start(const struct net_config *old, const struct net_config *wanted, uint32_t instance, int run_dirfd,
+                    struct err *e)
+{
+    struct apply a = {.old = old, .wanted = wanted, .instance = instance, .is_start = true};
+
+    return apply(&a, run_dirfd, e);
 }
