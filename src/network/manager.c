@@ -326,6 +326,11 @@ uint32_t net_mgr_instance(const struct net_mgr *m)
     return m->env.instance;
 }
 
+const char *net_mgr_root_dir(const struct net_mgr *m)
+{
+    return m->env.root_dir;
+}
+
 int net_mgr_change(struct net_mgr *m, const struct net_config *c, struct state_txn **ret, struct err *e)
 {
     if (m->is_applying)

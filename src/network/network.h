@@ -119,6 +119,18 @@ MUST_CHECK int net_config_parse(const char *json, struct net_config *ret);
 /* In the form of interfaces(5). */
 void net_config_text(const struct net_config *c, uint32_t instance, struct buf *out);
 
+/* ---- DHCP's leases ---- */
+
+struct net_lease {
+    char bridge[IFNAMSIZ], mac[18], address[INET_ADDRSTRLEN], name[256]; /* name: as the guest says, or "" */
+    uint64_t expires_s;
+};
+/* Of one bridge's file; text is changed. Returns how many there were. */
+size_t net_leases_parse(char *text, const char *bridge, struct net_lease *ret, size_t cap);
+/* Of all bridges of c that have DHCP; blocking. *ret is malloc'ed. */
+MUST_CHECK int net_leases_read(const char *root_dir, const struct net_config *c, struct net_lease **ret, size_t *ret_n,
+                               struct err *e);
+
 /* ---- the manager: loop thread ---- */
 
 struct net_mgr;
@@ -144,6 +156,7 @@ const struct net_config *net_mgr_wanted(const struct net_mgr *m);
 bool net_mgr_has_pending(const struct net_mgr *m);
 /* The number in the names of taps. */
 uint32_t net_mgr_instance(const struct net_mgr *m);
+const char *net_mgr_root_dir(const struct net_mgr *m);
 /* A transaction that makes c the pending configuration (NULL: drops it). "net.busy" while one is applied. */
 MUST_CHECK int net_mgr_change(struct net_mgr *m, const struct net_config *c, struct state_txn **ret, struct err *e);
 /* Task srvreload: the pending configuration becomes the one in force, or all stays as it is. */

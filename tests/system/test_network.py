@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -157,8 +158,18 @@ def names_and_values_of_strangers_are_refused(node):
                 {"cidr": "10.0.0.1/24", "dhcp-range": "10.0.0.5,10.0.0.9"}, {"slaves": "eth0"}, {"comments": "a\x1bb"},
                 {"comments": "x" * 600}, {"bridge_ports": "vmbr4"}, {"bridge_ports": " ".join(f"nic{i}" for i in range(60))}]:
         refusal(node.api.post, NET, iface="vmbr4", type="bridge", **bad)
-    for kind in ("bond", "OVSBridge", "alias", "vnet"):
+    for kind in ("OVSBridge", "OVSBond", "alias", "vnet", "fabric"):
         assert "not supported" in refusal(node.api.post, NET, iface="x1", type=kind)
+    for bad in [{}, {"slaves": "x9"}, {"slaves": "nic0", "bond_mode": "balance-slb"}, {"slaves": "nic0", "bond-primary": "nic1"},
+                {"slaves": "nic0", "bond_mode": "active-backup", "bond-primary": "nic1"}, {"slaves": "nic0", "bridge_ports": "nic1"},
+                {"slaves": "nic0", "bond_mode": "active-backup", "bond_xmit_hash_policy": "layer2"}, {"slaves": "nic0 x9"},
+                {"slaves": "nic0;../x"}, {"slaves": "nic0", "bridge_vlan_aware": 1}]:
+        refusal(node.api.post, NET, iface="x9", type="bond", **bad)
+    node.api.post(NET, iface="bond0", type="bond", slaves="nic0,nic1", bond_mode="802.3ad", bond_xmit_hash_policy="layer3+4")
+    one = node.api.get(f"{NET}/bond0")
+    assert (one["slaves"], one["bond_mode"], one["bond_xmit_hash_policy"]) == ("nic0 nic1", "802.3ad", "layer3+4"), one
+    assert "is a port of" in refusal(bridge, node, "vmbr4", bridge_ports="nic1")
+    node.api.delete(NET)
     for n in range(128):
         bridge(node, f"b{n}")
     assert "more than 128" in refusal(bridge, node, "b128")
@@ -246,6 +257,112 @@ def net_init_makes_a_network_and_remove_undoes_it(node):
     node.cli("net", "delete", "vmbr1", "-y")
     node.cli("net", "apply")
     assert not netns.links()
+
+
+class DhcpClient:
+    """Asks for an address on the far end of a pair whose near end is a port of the bridge: bytes as it likes."""
+
+    def __init__(self, device, mac):
+        self.mac = bytes.fromhex(mac.replace(":", ""))
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
+        self.socket.bind((device, 0))
+        self.socket.settimeout(slow(5))
+
+    def send(self, kind, options):
+        bootp = struct.pack(">BBBBIHHIIII", 1, 1, 6, 0, 0x12345678, 0, 0x8000, 0, 0, 0, 0) + self.mac + bytes(10 + 64 + 128)
+        bootp += b"\x63\x82\x53\x63" + bytes([53, 1, kind]) + options + b"\xff"
+        udp = struct.pack(">HHHH", 68, 67, 8 + len(bootp), 0) + bootp
+        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
+        total = sum(struct.unpack(">10H", ip))
+        total = (total & 0xffff) + (total >> 16)
+        ip = ip[:10] + struct.pack(">H", ~total & 0xffff) + ip[12:]
+        self.socket.send(b"\xff" * 6 + self.mac + b"\x08\x00" + ip + udp)
+
+    def answer(self, kind):
+        """The address in the next answer of this kind to this client."""
+        while True:
+            frame = self.socket.recv(2048)
+            dhcp = frame[42:]
+            if len(dhcp) > 243 and frame[36:38] == b"\x00\x44" and dhcp[28:34] == self.mac and dhcp[240:243] == bytes([53, 1, kind]):
+                return dhcp[16:20]
+
+    def lease(self, name):
+        """With this host name (option 12), asked for again until there is an answer."""
+        option = bytes([12, len(name)]) + name if name else b""
+        for _ in range(5):
+            try:
+                self.send(1, option)
+                offered = self.answer(2)
+                self.send(3, option + bytes([50, 4]) + offered + bytes([54, 4]) + socket.inet_aton("10.87.0.1"))
+                return socket.inet_ntoa(self.answer(5))
+            except TimeoutError:
+                continue
+        raise AssertionError(f"no lease for {name}")
+
+
+HOSTILE_NAMES = [b'"; touch /tmp/holm-x; "', b"a\nb c", b"%n%n%s", b"x" * 255, b"\x1b[2J\x1b]0;x\x07", b"../../etc/passwd", b"$(id)",
+                 b"\xff\xfe\x00\x01", b"a,b=c", b"-"]
+
+
+@test(limit=90)
+def leases_are_shown_and_hostile_clients_do_no_harm(node):
+    netns.ip("link", "add", "nic0", "type", "veth", "peer", "name", "nic0p")
+    netns.ip("link", "set", "nic0p", "up")
+    node.cli("net", "init")
+    node.api.put(f"{NET}/vmbr0", type="bridge", bridge_ports="nic0")
+    apply(node)
+    server = wait_for(lambda: dnsmasq(node), 10, "dnsmasq")
+    assert node.api.get("/nodes/{node}/dhcp-leases") == []
+    good = DhcpClient("nic0p", "02:00:00:00:00:01").lease(b"web-1")
+    for n, name in enumerate(HOSTILE_NAMES):
+        assert DhcpClient("nic0p", f"02:00:00:00:01:{n:02x}").lease(name) != good
+    rows = {r["mac"]: r for r in node.api.get("/nodes/{node}/dhcp-leases")}
+    assert len(rows) == 1 + len(HOSTILE_NAMES), rows
+    mine = rows["02:00:00:00:00:01"]
+    assert mine["name"] == "web-1" and mine["address"] == good and mine["iface"] == "vmbr0" and mine["expire"] > time.time(), mine
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]*", r["name"]) for r in rows.values()), rows
+    shown = node.cli("net", "leases").stdout
+    assert "web-1" in shown and good in shown and "\x1b" not in shown and len(shown.splitlines()) == 2 + len(HOSTILE_NAMES), shown
+    assert not os.path.exists("/tmp/holm-x") and dnsmasq(node) == server
+    node.api.refused("GET", "/nodes/none/dhcp-leases", text="hostname lookup")
+    assert "Permission check failed" in refusal(node.restricted("plain@pve").get, "/nodes/{node}/dhcp-leases")
+    # Killed together with its holmd, again and again: there is one, and the leases are still known.
+    for is_server_killed in (True, False, True):
+        node.kill9()
+        for pid in dnsmasq(node) if is_server_killed else ():
+            procs.kill(pid)
+        node.start()
+        wait_for(lambda: len(dnsmasq(node)) == 1, 15, "one dnsmasq")
+    # Killed between its start and its pid file: two are started, one stays.
+    again = DhcpClient("nic0p", "02:00:00:00:00:01").lease(b"web-1")
+    assert again == good and len(dnsmasq(node)) == 1
+    with open(node.path("run/net/vmbr0.pid"), encoding="ascii") as f:
+        assert [int(f.read())] == dnsmasq(node)
+    node.cli("net", "remove", "vmbr0", "-y")
+    wait_for(lambda: not os.listdir(node.path("run/net")) and not os.listdir(node.path("var/net")), 10, "its files to go")
+    netns.ip("link", "del", "nic0")
+
+
+@test(limit=60)
+def addresses_that_go_are_named(node):
+    """Before they go, in the task's log: whoever is connected over one may be the one who asked."""
+    bridge(node, "vmbr1", cidr="10.1.0.1/24", cidr6="fd01::1/64")
+    bridge(node, "vmbr2", cidr="10.2.0.1/24")
+    apply(node)
+    with socket.create_server(("10.1.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        peer, _ = listener.accept()
+        node.api.put(f"{NET}/vmbr1", type="bridge", cidr="10.1.0.2/24", delete="cidr6")
+        node.api.delete(f"{NET}/vmbr2")
+        log = "\n".join(node.api.task_log(apply(node)))
+        peer.close()
+        client.close()
+    assert "WARN: 10.1.0.1/24 is taken off vmbr1: the connections over it (2 now) end" in log, log
+    assert "fd01::1/64 is taken off vmbr1" in log and "10.2.0.1/24 is taken off vmbr2" in log, log
+    # An address that only moves is not gone.
+    bridge(node, "vmbr3", cidr="10.1.0.2/24")
+    node.api.put(f"{NET}/vmbr1", type="bridge", delete="cidr")
+    assert "is taken off" not in "\n".join(node.api.task_log(apply(node)))
+    clear(node)
 
 
 # --- guests ---
