@@ -55,7 +55,7 @@ static void damaged_state_is_refused(void **state)
         "{}",
         "{\"format\":2,\"interfaces\":{}}",
         "{\"format\":1,\"interfaces\":{\"vmbr0\":{}}}",
-        "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"bond\"}}}",
+        "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"team\"}}}",
         "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"bridge\",\"mtu\":-1}}}",
         "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"bridge\",\"cidr\":5}}}",
         "{\"format\":1,\"interfaces\":{\"averyveryverylongname\":{\"type\":\"bridge\"}}}",

@@ -333,7 +333,6 @@ def leases_are_shown_and_hostile_clients_do_no_harm(node):
             procs.kill(pid)
         node.start()
         wait_for(lambda: len(dnsmasq(node)) == 1, 15, "one dnsmasq")
-    # Killed between its start and its pid file: two are started, one stays.
     again = DhcpClient("nic0p", "02:00:00:00:00:01").lease(b"web-1")
     assert again == good and len(dnsmasq(node)) == 1
     with open(node.path("run/net/vmbr0.pid"), encoding="ascii") as f:
@@ -356,7 +355,7 @@ def addresses_that_go_are_named(node):
         log = "\n".join(node.api.task_log(apply(node)))
         peer.close()
         client.close()
-    assert "WARN: 10.1.0.1/24 is taken off vmbr1: the connections over it (2 now) end" in log, log
+    assert "WARNING: 10.1.0.1/24 is taken off vmbr1: the connections over it (2 now) end" in log, log
     assert "fd01::1/64 is taken off vmbr1" in log and "10.2.0.1/24 is taken off vmbr2" in log, log
     # An address that only moves is not gone.
     bridge(node, "vmbr3", cidr="10.1.0.2/24")
@@ -403,12 +402,13 @@ def a_guest_without_its_bridge_does_not_start(node):
     assert not os.listdir(node.path("run/guest")) and node.guest_state(100) == "stopped"
     bridge(node, "vmbr0", mtu=1400)
     apply(node)
-    for value, words in [("virtio,bridge=vmbr0,tag=5", "needs a VLAN-aware bridge"), ("virtio,bridge=vmbr0,mtu=9000", "more than the 1400")]:
+    for value, words in [("virtio,bridge=vmbr0,tag=5", "needs a VLAN-aware bridge"),
+                         ("virtio,bridge=vmbr0,trunks=1;2-9", "trunks= needs a VLAN-aware bridge"), ("virtio,bridge=vmbr0,mtu=9000", "more than the 1400")]:
         node.api.put(node.vm(100, "/config"), net0=value)
         assert words in refusal(node.api.run, "POST", node.vm(100, "/status/start"))
     assert not [name for name in netns.links() if name.startswith("h")]
     for bad in ("virtio,bridge=../x", "virtio,bridge=vmbr0;id", "virtio,rate=5", "virtio,tag=5", "virtio,queues=4",
-                "virtio,bridge=vmbr0,trunks=1;2", "virtio,bridge=vmbr0,queues=65", "virtio,bridge=vmbr0,tag=4095",
+                "virtio,bridge=vmbr0,trunks=1;4095", "virtio,trunks=5", "virtio,bridge=vmbr0,trunks=1-600", "virtio,bridge=vmbr0,queues=65", "virtio,bridge=vmbr0,tag=4095",
                 "virtio,bridge=averyveryverylongname"):
         refusal(node.api.put, node.vm(100, "/config"), net0=bad)
     node.remove(100)
