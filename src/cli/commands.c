@@ -135,7 +135,7 @@
         "IFACE", "iface", ARG_TEXT                                                                                     \
     }
 #define NET_OPTS                                                                                                       \
-    {"type", "type", OPT_CHOICE, "TYPE", "bridge|bond|eth|vlan", "kind of interface", true},                                \
+    {"type", "type", OPT_CHOICE, "TYPE", "bridge|bond|eth|vlan", "kind of interface", true},                           \
         {"cidr", "cidr", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv4 address"},                                              \
         {"cidr6", "cidr6", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv6 address"},                                            \
         {"gateway", "gateway", OPT_TEXT, "ADDRESS", NULL, "IPv4 default gateway"},                                     \
