@@ -335,6 +335,10 @@ def leases_are_shown_and_hostile_clients_do_no_harm(node):
         wait_for(lambda: len(dnsmasq(node)) == 1, 15, "one dnsmasq")
     again = DhcpClient("nic0p", "02:00:00:00:00:01").lease(b"web-1")
     assert again == good and len(dnsmasq(node)) == 1
+    # One that was started by a holmd killed before it could know of it: the second finds the address taken, and ends.
+    second = subprocess.run(["/usr/sbin/dnsmasq", f"--conf-file={node.path('run/net/vmbr0.conf')}"], capture_output=True, text=True,
+                            timeout=slow(20), check=False)
+    assert second.returncode != 0 and "in use" in second.stderr, second.stderr
     with open(node.path("run/net/vmbr0.pid"), encoding="ascii") as f:
         assert [int(f.read())] == dnsmasq(node)
     node.cli("net", "remove", "vmbr0", "-y")
