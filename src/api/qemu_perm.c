@@ -2,6 +2,9 @@
  * (PVE: qemu-server, check_vm_modify_config_perm and check_storage_access). Loop thread. */
 #include "api/qemu_change.h"
 #include "base/propstr.h"
+#include "network/network.h"
+
+#define TRUNK_VLANS_MAX 512u /* of one interface: each is a look at the rights */
 
 /* On the guest, or on the pool it is created into. */
 static int require_vm(struct change *ch, priv_mask mask, struct err *e)
@@ -79,6 +82,29 @@ static int check_drive(struct change *ch, const char *key, const char *value, st
     return require_storage(ch, storage, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
 }
 
+/* Each of the VLANs by itself: a right may be taken away on one of them. */
+static int check_trunks(struct change *ch, const char *bridge, const char *trunks, struct err *e)
+{
+    struct net_vlans v[NET_TRUNKS_MAX];
+    char path[AUTH_PATH_MAX];
+    unsigned n = 0, total = 0;
+    int r = 0;
+
+    if (trunks && net_trunks_parse(trunks, v, &n) < 0)
+        return err_set(e, -EINVAL, "param.invalid", "trunks: at most %u of 1 to %u, as in 5;10-20", NET_TRUNKS_MAX,
+                       NET_VLAN_LAST);
+    for (unsigned i = 0; i < n; i++)
+        total += v[i].last - v[i].first + 1u;
+    if (total > TRUNK_VLANS_MAX)
+        return err_set(e, -EINVAL, "param.invalid", "trunks: more than %u VLANs", TRUNK_VLANS_MAX);
+    for (unsigned i = 0; r == 0 && i < n; i++)
+        for (unsigned id = v[i].first; r == 0 && id <= v[i].last; id++) {
+            snprintf(path, sizeof(path), "/sdn/zones/localnetwork/%s/%u", bridge, id);
+            r = api_require(ch->call, path, PRIV_M(SDN_USE), false, e);
+        }
+    return r;
+}
+
 /* Who uses a bridge, or one VLAN of it (PVE: GuestHelpers, check_vnet_access). */
 static int check_bridge(struct change *ch, const struct propstr *p, struct err *e)
 {
@@ -88,12 +114,13 @@ static int check_bridge(struct change *ch, const struct propstr *p, struct err *
     if (!bridge)
         return 0;
     snprintf(path, sizeof(path), "/sdn/zones/localnetwork/%s%s%s", bridge, tag ? "/" : "", tag ? tag : "");
-    return api_require(ch->call, path, PRIV_M(SDN_USE), false, e);
+    int r = api_require(ch->call, path, PRIV_M(SDN_USE), false, e);
+    return r < 0 ? r : check_trunks(ch, bridge, propstr_get(p, "trunks"), e);
 }
 
 static int check_net(struct change *ch, const char *key, const char *value, struct err *e)
 {
-    static const char *const of_bridge[] = {"tag", "rate", "queues"};
+    static const char *const of_bridge[] = {"tag", "trunks", "rate", "queues"};
     struct propstr p;
     int r = require_vm(ch, PRIV_M(VM_CONFIG_NETWORK), e);
 
@@ -105,8 +132,6 @@ static int check_net(struct change *ch, const char *key, const char *value, stru
         if (propstr_get(&p, of_bridge[i]))
             return err_set(e, -EINVAL, "param.unsupported",
                            "'%s' needs a bridge: without one the interface is in user mode", of_bridge[i]);
-    if (propstr_get(&p, "trunks"))
-        return err_set(e, -EINVAL, "param.unsupported", "'trunks' is not supported");
     return check_bridge(ch, &p, e);
 }
 

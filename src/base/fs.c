@@ -163,6 +163,22 @@ int fs_open_dir(int dirfd, const char *path, mode_t mode, int *ret_fd, struct er
     return 0;
 }
 
+void fs_sweep_temporary(int dirfd, const char *name)
+{
+    char start[300];
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    snprintf(start, sizeof(start), ".%s%s", name ? name : "", name ? "." : "");
+    for (struct dirent *de; dir && (de = readdir(dir));)
+        if (str_starts(de->d_name, start) && str_ends(de->d_name, ".tmp"))
+            unlinkat(dirfd, de->d_name, 0);
+    if (dir)
+        closedir(dir);
+    else if (fd >= 0)
+        close(fd);
+}
+
 int fs_unlink_if_exists(int dirfd, const char *name, struct err *e)
 {
     if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)

@@ -29,6 +29,9 @@ MUST_CHECK int fs_write_all(int fd, const void *data, size_t n, struct err *e);
 MUST_CHECK int fs_write_all_at(int fd, const void *data, size_t n, uint64_t offset, struct err *e);
 MUST_CHECK int fs_sync_dir(int dirfd, struct err *e);
 /* Removes a file; a missing one is success. */
+/* Removes what fs_replace_durable(dirfd, name) of a process that was killed left; name NULL: of any name. Best effort.
+ */
+void fs_sweep_temporary(int dirfd, const char *name);
 MUST_CHECK int fs_unlink_if_exists(int dirfd, const char *name, struct err *e);
 /* rm -r of dirfd/name without following symbolic links or leaving the file system. Missing is success. */
 MUST_CHECK int fs_remove_tree(int dirfd, const char *name, struct err *e);

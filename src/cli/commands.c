@@ -135,12 +135,16 @@
         "IFACE", "iface", ARG_TEXT                                                                                     \
     }
 #define NET_OPTS                                                                                                       \
-    {"type", "type", OPT_CHOICE, "TYPE", "bridge|eth|vlan", "kind of interface", true},                                \
+    {"type", "type", OPT_CHOICE, "TYPE", "bridge|bond|eth|vlan", "kind of interface", true},                           \
         {"cidr", "cidr", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv4 address"},                                              \
         {"cidr6", "cidr6", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv6 address"},                                            \
         {"gateway", "gateway", OPT_TEXT, "ADDRESS", NULL, "IPv4 default gateway"},                                     \
         {"gateway6", "gateway6", OPT_TEXT, "ADDRESS", NULL, "IPv6 default gateway"},                                   \
         {"ports", "bridge_ports", OPT_TEXT, "A,B", NULL, "interfaces that are ports of the bridge"},                   \
+        {"slaves", "slaves", OPT_TEXT, "A,B", NULL, "interfaces that the bond puts together"},                         \
+        {"bond-mode", "bond_mode", OPT_TEXT, "MODE", NULL, "active-backup, 802.3ad, ..."},                             \
+        {"bond-hash", "bond_xmit_hash_policy", OPT_TEXT, "POLICY", NULL, "layer2, layer2+3 or layer3+4"},              \
+        {"bond-primary", "bond-primary", OPT_TEXT, "IFACE", NULL, "slave that active-backup prefers"},                 \
         {"vlan-aware", "bridge_vlan_aware", OPT_BOOL, "BOOL", NULL, "guests may have a tag on this bridge"},           \
         {"vlan-raw-device", "vlan-raw-device", OPT_TEXT, "IFACE", NULL, "what carries the VLAN"},                      \
         {"vlan-id", "vlan-id", OPT_INT, "N", NULL, "number of the VLAN"},                                              \
@@ -603,6 +607,10 @@ const struct cli_command command_table[] = {
      .help = "List the interfaces of the host and the changes that wait to be applied.", .example = "holm net list"},
     {"net", "show", ARGS(IFACE), .method = "GET", .path = NETWORK "/{iface}",
      .help = "Show the configuration of an interface.", .example = "holm net show vmbr0"},
+    {"net", "status", .method = "GET", .path = "/nodes/{node}/netstat", .columns = "vmid,dev,in,out",
+     .help = "List the guests' interfaces on bridges, and what they received and sent.", .example = "holm net status"},
+    {"net", "leases", .method = "GET", .path = "/nodes/{node}/dhcp-leases", .columns = "iface,address,mac,name,expire",
+     .help = "List the addresses that guests have by DHCP.", .example = "holm net leases"},
     {"net", "init", ARGS({"BRIDGE", NULL, ARG_TEXT, true}),
      OPTS({"subnet", NULL, OPT_TEXT, "NETWORK/BITS", NULL, "private network of the guests; 10.87.0.0/24 if not given"},
           {"no-nat", NULL, OPT_FLAG, NULL, NULL, "guests reach only each other and the host"},

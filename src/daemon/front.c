@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fp.h"
@@ -23,6 +24,10 @@
 #define RESTART_LAST_MS  5000u
 #define LIVED_LONG_MS    2000u
 #define SETS             4u /* one that serves, and those that still have a console open */
+
+/* Fronts of a daemon that was killed hold the port until the kernel has ended them. */
+#define BIND_WAIT_MS  2000u
+#define BIND_RETRY_MS 20u
 
 enum { FD_LISTEN = 3, FD_LINK = 4, FD_CERT = 5, FD_KEY = 6, FD_WEB = 7 };
 
@@ -52,6 +57,20 @@ struct fronts {
     struct front sets[SETS][FRONTS_MAX];
 };
 
+/* Before the loop runs: nobody waits for this thread yet, and there is nothing to poll. */
+static int bind_patiently(int fd, const struct addrinfo *ai)
+{
+    uint64_t deadline_ms = clock_boot_ms() + BIND_WAIT_MS;
+
+    while (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
+        int r = -errno;
+        if (r != -EADDRINUSE || FP("front.port-taken") || clock_boot_ms() >= deadline_ms)
+            return r;
+        nanosleep(&(struct timespec){.tv_nsec = BIND_RETRY_MS * 1000000l}, NULL);
+    }
+    return listen(fd, 512) < 0 ? -errno : 0;
+}
+
 static int listen_on(const struct options *o, int *ret_fd, struct err *e)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE}, *ai;
@@ -65,8 +84,7 @@ static int listen_on(const struct options *o, int *ret_fd, struct err *e)
     int r = fd < 0 ? -errno : 0;
     if (r == 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-        if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 512) < 0)
-            r = -errno;
+        r = bind_patiently(fd, ai);
     }
     freeaddrinfo(ai);
     if (r == -EADDRINUSE) {

@@ -401,7 +401,7 @@ static void test_refusals(void **state)
         {"net0", "virtio,rate=10", "param.unsupported"},
         {"net0", "virtio,bridge=vmbr0,rate=-1", "param.invalid"},
         {"net0", "virtio,bridge=vmbr0,queues=17", "param.unsupported"},
-        {"net0", "virtio,bridge=vmbr0,trunks=5", "param.unsupported"},
+        {"net0", "virtio,trunks=5", "param.unsupported"},
         {"net0", "model=ne2k_isa", "param.unsupported"},
         {"net32", "virtio", "param.unsupported"},
         {"machine", "q35,viommu=intel,aw-bits=48", NULL},

@@ -128,8 +128,8 @@ void launch_job_free(struct launch_job *j);
 void guest_counters_sample(struct guest_mgr *m);
 
 /* The drive or interface of one key, opened; blocking. Descriptors are the caller's. */
-int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
-                  struct engine_net *ret_net, struct err *e);
+int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
+                  struct engine_disk *ret_disk, struct engine_net *ret_net, struct err *e);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

@@ -13,12 +13,12 @@
 #include "base/propstr.h"
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
+#include "guest/netif.h"
 #include "guest/limits.h"
 #include "network/network.h"
 
 #define LAUNCH_DISKS_MAX 64u
 #define LAUNCH_NETS_MAX  32u
-_Static_assert(ENGINE_QUEUES_MAX == NET_QUEUES_MAX, "a tap fits an interface");
 
 enum { FD_DIR = 3, FD_CONTROL = 4, FD_LAUNCH = 5, FD_LOCK = 6 };
 
@@ -109,76 +109,20 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
     return 0;
 }
 
-static const char *const net_models[] = {"virtio",        "e1000",         "e1000e",        "rtl8139", "vmxnet3",
-                                         "e1000-82540em", "e1000-82544gc", "e1000-82545em", "i82551",  "i82557b",
-                                         "i82559er",      "ne2k_pci",      "ne2k_isa",      "pcnet"};
-
-/* bridge=: a tap of this guest's own on it. Without: QEMU's user mode. */
-static int add_tap(struct launch *l, struct engine_net *n, const struct propstr *p, struct err *e)
-{
-    const char *rate = propstr_get(p, "rate");
-    struct net_tap_spec s = {.instance = l->job->mgr->env.instance,
-                             .vmid = l->job->vmid,
-                             .index = n->index,
-                             .owner = guest_uid(l->job->mgr, l->job->uid_slot),
-                             .bridge = propstr_get(p, "bridge"),
-                             .mtu = n->mtu > 1 ? n->mtu : 0};
-    uint64_t queues, tag;
-    struct net_tap t;
-
-    if (!s.bridge)
-        return 0;
-    int r = propstr_get_u64(p, "queues", 1, &queues, e);
-    if (r == 0)
-        r = propstr_get_u64(p, "tag", 0, &tag, e);
-    if (r < 0)
-        return r;
-    s.n_queues = streq(n->model, "virtio") && queues > 1 ? (unsigned)queues : 1;
-    s.tag = (uint16_t)tag;
-    s.rate_bytes_s = rate ? (uint64_t)(strtod(rate, NULL) * 1024 * 1024) : 0;
-    r = net_tap_open(&s, &t, e);
-    if (r < 0)
-        return r;
-    n->n_taps = t.n;
-    memcpy(n->tap_fds, t.fds, sizeof(n->tap_fds));
-    memcpy(n->vhost_fds, t.vhost_fds, sizeof(n->vhost_fds));
-    n->mtu = n->mtu == 1 ? t.mtu : n->mtu;
-    return 0;
-}
-
-/* "virtio=MAC,…" or "model=virtio,macaddr=MAC,…". */
 static int add_net(struct launch *l, const struct config_item *it, struct err *e)
 {
-    struct engine_net n = {.model = "virtio"};
-    struct propstr p;
-    uint64_t mtu = 0;
+    struct netif n;
 
     if (!guest_is_index_key(it->key, "net"))
         return 0;
     if (l->n_nets == LAUNCH_NETS_MAX)
         return err_set(e, -E2BIG, "guest.nets", "more than %u network interfaces", LAUNCH_NETS_MAX);
-    int r = propstr_parse(it->value, "model", &p, e);
-    if (r < 0)
-        return err_wrap(e, r, "%s", it->key);
-    const char *model = propstr_get(&p, "model"), *mac = propstr_get(&p, "macaddr");
-    for (size_t i = 0; i < ARRAY_SIZE(net_models); i++) {
-        const char *value = propstr_get(&p, net_models[i]);
-        if (value || (model && streq(model, net_models[i])))
-            n.model = net_models[i];
-        if (value)
-            mac = value;
-    }
-    r = propstr_get_bool(&p, "link_down", false, &n.is_link_down, e);
+    int r = netif_parse(l->job->mgr, l->job->vmid, l->job->uid_slot, it, &n, e);
     if (r == 0)
-        r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
-    if (r < 0 || !mac || str_copy(n.mac, sizeof(n.mac), mac) < 0 || str_copy(n.key, sizeof(n.key), it->key) < 0)
-        return err_set(e, -EINVAL, "param.invalid", "%s: not a valid network interface", it->key);
-    n.mtu = (uint32_t)mtu;
-    n.index = (unsigned)strtoul(it->key + 3, NULL, 10);
-    r = add_tap(l, &n, &p, e);
+        r = netif_open(&n, e);
     if (r < 0)
         return err_wrap(e, r, "%s", it->key);
-    l->nets[l->n_nets++] = n;
+    l->nets[l->n_nets++] = n.net;
     return 0;
 }
 
@@ -398,10 +342,10 @@ void launch_run(void *arg)
         log_err(LOG_WARN, &ignored, "guest %u", j->vmid);
 }
 
-int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
-                  struct engine_net *ret_net, struct err *e)
+int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
+                  struct engine_disk *ret_disk, struct engine_net *ret_net, struct err *e)
 {
-    struct launch_job job = {.mgr = m};
+    struct launch_job job = {.mgr = m, .vmid = vmid, .uid_slot = uid_slot};
     struct launch l = {.job = &job};
     int r = add_disk(&l, it, e);
 

@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "base/propstr.h"
 #include "guest/guest_priv.h"
+#include "guest/netif.h"
 #include "task/pool.h"
 
 #define LOCK_WAIT_MS 10000u
 
+/* CABLE: the host's side of an interface, and whether it is plugged in. */
 enum live_plan { LIVE_NONE, LIVE_ADD, LIVE_REMOVE, LIVE_REPLACE, LIVE_CABLE, LIVE_MEDIUM };
 
 struct live {
@@ -30,6 +32,7 @@ struct live {
     /* the job of the pool thread */
     struct engine_disk disk;
     struct engine_net net;
+    uint32_t uid_slot;
     bool is_disk;
     int r;
     struct err err;
@@ -68,26 +71,6 @@ static bool is_hotplugged(const struct guest *g, const char *what)
     return !value || streq(value, "1") || strstr(value, what);
 }
 
-/* The interface is the same but for its cable. */
-static bool differs_in_cable_only(const char *a, const char *b)
-{
-    struct propstr p, q;
-    struct err e = ERR_INIT;
-    size_t n = 0, m = 0;
-
-    if (propstr_parse(a, "model", &p, &e) < 0 || propstr_parse(b, "model", &q, &e) < 0)
-        return false;
-    for (size_t i = 0; i < p.n; i++) {
-        const char *other = propstr_get(&q, p.items[i].key);
-        n += !streq(p.items[i].key, "link_down");
-        if (!streq(p.items[i].key, "link_down") && (!other || !streq(other, p.items[i].value)))
-            return false;
-    }
-    for (size_t i = 0; i < q.n; i++)
-        m += !streq(q.items[i].key, "link_down");
-    return n == m;
-}
-
 static bool is_same_volume(const char *a, const char *b)
 {
     struct volume_id v, w;
@@ -102,11 +85,11 @@ static enum live_plan plan_of(const struct guest *g, const struct config_item *i
     const char *key = it->key + is_gone, *old = config_get(&g->config, key);
 
     if (guest_is_index_key(key, "net")) {
+        if (old && !is_gone && netif_is_same_device(old, it->value))
+            return LIVE_CABLE; /* whatever hotplug= says: the guest's device stays */
         if (!is_hotplugged(g, "network"))
             return LIVE_NONE;
-        if (is_gone)
-            return LIVE_REMOVE;
-        return !old ? LIVE_ADD : differs_in_cable_only(old, it->value) ? LIVE_CABLE : LIVE_REPLACE;
+        return is_gone ? LIVE_REMOVE : old ? LIVE_REPLACE : LIVE_ADD;
     }
     if (!guest_is_drive_key(key))
         return LIVE_NONE;
@@ -217,6 +200,34 @@ static void next_key(struct live *l, bool is_done)
     run_key(l);
 }
 
+static void sweep(void *arg)
+{
+    struct live *l = arg;
+
+    net_tap_sweep(l->m->env.instance, l->vmid);
+}
+
+static void swept(void *arg)
+{
+    struct live *l = arg;
+
+    if (l->plan == LIVE_REPLACE)
+        run_key(l);
+    else
+        next_key(l, true);
+}
+
+/* The device is gone. What its tap needed besides itself goes too. */
+static void removed(struct live *l)
+{
+    struct err e = ERR_INIT;
+
+    l->is_removed = true;
+    close_disk(l);
+    if (l->is_disk || pool_submit(l->m->env.pool, sweep, swept, l, &e) < 0)
+        swept(l);
+}
+
 static void on_script(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
 {
     struct live *l = arg;
@@ -226,14 +237,12 @@ static void on_script(void *arg, int r, const char *body, size_t n, bool is_eof,
         live_end(l, 0, &(struct err)ERR_INIT);
         return;
     }
-    if (r == 0 && l->plan == LIVE_REPLACE && !l->is_removed) {
-        l->is_removed = true;
-        close_disk(l);
-        run_key(l);
+    if (r == 0 && (l->plan == LIVE_REPLACE || l->plan == LIVE_REMOVE) && !l->is_removed) {
+        removed(l);
         return;
     }
     /* What only a new start can change waits for it, as anything that is pending. */
-    if (r < 0 && r != -EOPNOTSUPP && !strstr(e->text, "not support hotplug") && l->failed)
+    if (r < 0 && !streq(e->code, "engine.live") && !strstr(e->text, "not support hotplug") && l->failed)
         l->failed(l->arg, key_of(l), e->text);
     next_key(l, r == 0);
 }
@@ -284,11 +293,32 @@ static void run_script(struct live *l, enum engine_live what)
     buf_done(&s.fields);
 }
 
+/* Of an interface that is already there, or that is to make room for another one. */
+static int look_at_net(struct live *l, struct err *e)
+{
+    struct netif n;
+    int r = netif_parse(l->m, l->vmid, l->uid_slot, item(l), &n, e);
+
+    if (r == 0 && n.tap.bridge)
+        r = l->plan == LIVE_CABLE ? net_tap_change(&n.tap, e) : net_tap_check(&n.tap, e);
+    if (r == 0)
+        l->net = n.net;
+    return r;
+}
+
+static bool has_new_device(const struct live *l)
+{
+    return l->is_disk || l->plan == LIVE_ADD || (l->plan == LIVE_REPLACE && l->is_removed);
+}
+
 static void open_device(void *arg)
 {
     struct live *l = arg;
 
-    l->r = launch_device(l->m, item(l), &l->disk, &l->net, &l->err);
+    if (has_new_device(l))
+        l->r = launch_device(l->m, l->vmid, l->uid_slot, item(l), &l->disk, &l->net, &l->err);
+    else
+        l->r = look_at_net(l, &l->err);
 }
 
 static void opened(void *arg)
@@ -333,12 +363,13 @@ static void run_key(struct live *l)
         return;
     }
     l->is_disk = guest_is_drive_key(key_of(l));
+    l->uid_slot = g->monitor ? g->monitor->uid_slot : 0;
     l->disk = (struct engine_disk){.fd = -1};
     l->net = (struct engine_net){.n_taps = 0};
     l->err = (struct err)ERR_INIT;
     if (l->is_settling)
         probe(l);
-    else if (change_of(l) == ENGINE_UNPLUG)
+    else if (change_of(l) == ENGINE_UNPLUG && (l->is_disk || l->plan == LIVE_REMOVE))
         run_script(l, ENGINE_UNPLUG);
     else if (pool_submit(l->m->env.pool, open_device, opened, l, &l->err) < 0)
         on_script(l, l->err.num, "", 0, false, &l->err);

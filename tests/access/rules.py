@@ -115,8 +115,12 @@ def _bridge(world, who, value):
     options = dict(item.partition("=")[::2] for item in value.split(","))
     if "bridge" not in options:
         return None
-    path = f"/sdn/zones/localnetwork/{options['bridge']}" + (f"/{options['tag']}" if "tag" in options else "")
-    return need(world, who, path, ["SDN.Use"])
+    bridge = f"/sdn/zones/localnetwork/{options['bridge']}"
+    wanted = [bridge + (f"/{options['tag']}" if "tag" in options else "")]
+    for part in filter(None, options.get("trunks", "").split(";")):
+        first, _, last = part.partition("-")
+        wanted += [f"{bridge}/{vlan}" for vlan in range(int(first), int(last or first) + 1)]
+    return next((refused for path in wanted if (refused := need(world, who, path, ["SDN.Use"])) is not None), None)
 
 
 def config_key(world, who, request, key, value):

@@ -182,6 +182,8 @@ def key_cases():
     yield change(on_vm(OPTIONS), on("/", "Sys.Modify"), delete="startup")
     yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0", "SDN.Use"), net0="virtio,bridge=vmbr0")
     yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0/5", "SDN.Use"), net1="virtio,bridge=vmbr0,tag=5")
+    yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0", "SDN.Use"), on("/sdn/zones/localnetwork/vmbr0/7", "SDN.Use"),
+                 on("/sdn/zones/localnetwork/vmbr0/8", "SDN.Use"), net1="virtio,bridge=vmbr0,trunks=7-8")
     yield Case("PUT", CONFIG, {"vmid": VM, "dry-run": 1, "freeze": 0},
                [on_vm("VM.PowerMgmt"), Need(f"/vms/{VM}", CONFIG_ANY)], status=None)
     for key in ("kernel", "initrd"):
