@@ -5,7 +5,7 @@
 #include "guest/guest.h"
 #include "link/link_event.h"
 
-#define GUESTS_MAX     10000u
+#define GUESTS_MAX     32768u
 #define GUEST_SLOTS    65536u
 #define GUEST_UID_BASE 0x40000000u
 
@@ -54,6 +54,9 @@ struct monitor {
 /* model.c */
 struct guest *guest_add(struct guest_mgr *m, uint32_t vmid);
 void guest_drop(struct guest_mgr *m, struct guest *g);
+
+/* summary.c: after every change of what a guest is configured or runs with. */
+void guest_summary_forget(struct guest *g);
 
 /* text.c: the copies under DIR/etc, written in order by one thread. */
 void guest_text_write(struct guest_mgr *m, const struct guest *g);
