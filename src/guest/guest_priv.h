@@ -18,9 +18,11 @@ struct guest_mgr {
     struct state_watch *watch;
     struct pool *text_queue; /* one thread: text copies in order */
     int text_dirfd;          /* DIR/etc/nodes/NODE/qemu-server */
-    int run_dirfd;           /* DIR/run/guest */
-    uint8_t *uid_slots;      /* bit per slot: in use */
-    char cgroup_dir[512];    /* where guest cgroups are made, "" = none */
+    size_t n_early_texts;    /* written before is_text_settled, at the start */
+    bool is_text_settled;
+    int run_dirfd;        /* DIR/run/guest */
+    uint8_t *uid_slots;   /* bit per slot: in use */
+    char cgroup_dir[512]; /* where guest cgroups are made, "" = none */
     struct event *sampler;
     bool is_counting; /* a job of counters.c is under way */
     uint32_t net_round;
