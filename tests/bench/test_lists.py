@@ -1,38 +1,16 @@
 """What a list of many guests costs, as a client on a keep-alive connection sees it: beside LXD's list of as many, and
-with 20,000 of them. The guests are defined through a dump of the state that is loaded, as after a restore."""
+with 20,000 of them."""
 import json
 import statistics
 
 from bench.figures import Line, note, rate, tls, within
 from bench.lxd import Lxd
+from bench.many import define
 from lib.holm import Node, is_sanitized
 from lib.tap import main, test
-from lib.wait import slow
 
 RESOURCES = "/api2/json/cluster/resources"
-
-
-def guest(node, vmid):
-    """A record of the state as POST /nodes/N/qemu leaves it."""
-    mac = f"BC:24:11:{vmid >> 16 & 255:02X}:{vmid >> 8 & 255:02X}:{vmid & 255:02X}"
-    config = {"name": f"guest-{vmid}", "memory": "1024", "cores": "2", "net0": f"virtio={mac}", "tags": "bench;prod",
-              "scsi0": f"local:{vmid}/vm-{vmid}-disk-0.raw,size=8G"}
-    return {"format": 1, "type": "qemu", "node": node.name, "engine": "qemu", "machine": "q35", "ctime": 1700000000,
-            "uuid": f"00000000-0000-4000-8000-{vmid:012}", "config": config, "pending": {}}
-
-
-def define(node, count):
-    """So many guests more, and one user who may see them all by an entry on /vms."""
-    auditor = node.restricted("auditor@pve", **{"/vms": "PVEAuditor"})
-    node.stop()
-    dump = json.loads(node.cli("state", "dump").stdout)
-    dump["keys"].update({f"shared/guest/{v}": guest(node, v) for v in range(10000, 10000 + count)})
-    path = node.base + "/dump"
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump(dump, f)
-    node.cli("-y", "state", "load", path, timeout=60)
-    node.launch().wait_ready(slow(90))
-    return f"Cookie: PVEAuthCookie={node.api.ticket}\r\n", "Authorization: PVEAPIToken=%s=%s\r\n" % auditor.token
+GUEST = {"memory": 1024, "cores": 2, "net0": "virtio", "tags": "bench;prod"}
 
 
 @test(limit=180)
@@ -40,7 +18,7 @@ def beside_lxd():
     """Turn by turn, so that both meet the same machine."""
     count = 100
     with Node() as node, Lxd() as lxd:
-        administrator, _ = define(node, count)
+        administrator, _ = define(node, count, **GUEST)
         for i in range(count):
             lxd.define(f"c{i}")
         ours, theirs = Line(tls(node.port)), lxd.line()
@@ -71,7 +49,7 @@ def beside_lxd():
 def twenty_thousand():
     count = 20000
     with Node() as node:
-        administrator, auditor = define(node, count)
+        administrator, auditor = define(node, count, **GUEST)
         line = Line(tls(node.port))
         for who, header in (("administrator", administrator), ("token with a role on /vms", auditor)):
             times = []
