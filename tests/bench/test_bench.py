@@ -78,6 +78,7 @@ def two_hundred_guests(node):
     rss = sum(procs.memory_kib(pid) for pid in mine) / 1024
     pss = sum(procs.memory_kib(pid, "Pss") for pid in mine) / 1024
     note("idle RSS of holmd + all of holm-front, 200 guests", "MiB", [rss])
+    within("idle RSS", "MiB", rss, 24)
     note("idle PSS of holmd + all of holm-front, 200 guests", "MiB", [pss])
     for vmid in range(1000, 1200):
         node.api.delete(node.vm(vmid))
