@@ -67,7 +67,7 @@ struct guest {
     /* summary.c: members of its summary that last, as text */
     char *lasting;
     size_t lasting_len;
-    bool is_lasting_of_running;
+    bool is_lasting_of_running, has_lasting_lock;
 };
 
 struct guest_env {

@@ -101,10 +101,8 @@ static void lasting_members(struct jw *w, const struct guest *g)
         jw_kv_str(w, "tags", tags);
 }
 
-static void passing_members(struct jw *w, struct guest_mgr *m, const struct guest *g)
+static void passing_members(struct jw *w, const struct guest *g, const char *lock)
 {
-    const char *lock = lock_of(m, g);
-
     jw_kv_str(w, "status", guest_status(g));
     jw_kv_u64(w, "uptime", guest_uptime_s(g));
     jw_kv_num(w, "cpu", guest_is_running(g) ? g->cpu_fraction : 0);
@@ -129,8 +127,9 @@ static bool need_lasting(struct guest_mgr *m, struct guest *g)
     if (g->lasting && g->is_lasting_of_running == is_of_running)
         return true;
     guest_summary_forget(g);
+    const char *lock = config_get(&g->config, "lock");
     snprintf(id, sizeof(id), "qemu/%u", g->vmid);
-    buf_init(&b, 64u * 1024u);
+    buf_init(&b, STATE_VALUE_MAX); /* as much as what it comes from */
     jw_init(&w, &b);
     jw_object(&w);
     jw_kv_str(&w, "id", id);
@@ -139,6 +138,8 @@ static bool need_lasting(struct guest_mgr *m, struct guest *g)
     lasting_members(&w, g);
     jw_kv_int(&w, "maxcpu", guest_cpus(g));
     jw_kv_int(&w, "template", 0);
+    if (lock)
+        jw_kv_str(&w, "lock", lock);
     size_t n = b.len;
     char *text = buf_take(&b);
     buf_done(&b);
@@ -146,6 +147,7 @@ static bool need_lasting(struct guest_mgr *m, struct guest *g)
     g->lasting = exact ? exact : text;
     g->lasting_len = n;
     g->is_lasting_of_running = is_of_running;
+    g->has_lasting_lock = lock;
     return g->lasting;
 }
 
@@ -165,9 +167,10 @@ void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, con
         w->out->is_failed = true;
         return;
     }
+    const char *lock = g->has_lasting_lock ? NULL : task_guest_lock(m->env.tasks, g->vmid);
     jw_raw(w, g->lasting, g->lasting_len);
-    if (guest_is_running(g) || g->net_in || g->net_out || g->disk_read || g->disk_write || lock_of(m, g))
-        passing_members(&rest, m, g);
+    if (guest_is_running(g) || g->net_in || g->net_out || g->disk_read || g->disk_write || lock)
+        passing_members(&rest, g, lock);
     else
         buf_append(w->out, idle, sizeof(idle) - 1);
     if (pool)
@@ -203,7 +206,7 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
     bool has_serial = false;
 
     lasting_members(w, g);
-    passing_members(w, m, g);
+    passing_members(w, g, lock_of(m, g));
     jw_kv_int(w, "cpus", guest_cpus(g));
     if (g->pid)
         jw_kv_int(w, "pid", g->pid);
