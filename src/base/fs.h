@@ -1,4 +1,4 @@
-/* Files. The only code that renames (fs_replace_durable) and the only opener of names that came from outside
+/* Files. The only code that renames (fs_replace_*) and the only opener of names that came from outside
  * (path_open_beneath, in path.h). All functions block: call them from a pool thread or before the loop runs. */
 #ifndef HOLM_BASE_FS_H
 #define HOLM_BASE_FS_H
@@ -12,6 +12,10 @@
 /* Writes n bytes to dirfd/name so that after a power cut either the old or the new content is there: temporary file in
  * the same folder, fsync, rename, fsync of the folder. A failed fsync is final: the temporary is removed, -EIO. */
 MUST_CHECK int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, mode_t mode, struct err *e);
+/* The same for thousands of files that can be made again: durable when fs_sync_all, of their file system, has come
+ * back. Until then a power cut may leave one of them empty. */
+MUST_CHECK int fs_replace_unsynced(int dirfd, const char *name, const void *data, size_t n, mode_t mode, struct err *e);
+MUST_CHECK int fs_sync_all(int dirfd, struct err *e);
 
 /* The same for a symbolic link: name points to target afterwards, whatever it was before. */
 MUST_CHECK int fs_replace_link_durable(int dirfd, const char *name, const char *target, struct err *e);

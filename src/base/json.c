@@ -66,6 +66,10 @@ static void append_quoted(struct buf *out, const char *s, size_t n)
     buf_append_char(out, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') { /* nearly everything */
+            i++;
+            continue;
+        }
         size_t len = c < 0x80 ? 1 : utf8_len(s + i, n - i);
         if (len && c >= 0x20 && c != '"' && c != '\\') {
             i += len;
@@ -135,8 +139,10 @@ void jw_num(struct jw *w, double v)
     char text[40];
 
     before_value(w);
-    if (!isfinite(v))
-        v = 0;
+    if (!isfinite(v) || v == 0) {
+        buf_append_char(w->out, '0');
+        return;
+    }
     snprintf(text, sizeof(text), "%.15g", v);
     if (strtod(text, NULL) != v)
         snprintf(text, sizeof(text), "%.17g", v);

@@ -166,7 +166,7 @@ MUST_CHECK int request_send_frame(struct conn *c, struct err *e);
 void reply_error(struct conn *c, unsigned status, const char *reason, const char *detail);
 void reply_from_err(struct conn *c, unsigned status, const struct err *e);
 void reply_redirect(struct conn *c);
-void reply_file(struct conn *c, const struct site_file *file);
+void reply_file(struct conn *c, struct site_file *file);
 /* The reply of holmd is complete in c->x. */
 void reply_ready(struct conn *c);
 void reply_send(struct conn *c); /* without asking for a delay */

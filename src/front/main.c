@@ -82,6 +82,7 @@ static int run(struct front *f, struct err *e)
     const struct front_options *o = &f->options;
     int r = prepare(f, e);
 
+    malloc_trim(0); /* what reading certificate and page took */
     if (r == 0)
         r = sandbox_enter(o->chroot_dir, o->uid, o->gid, descriptors_needed(o), e);
     if (r == 0)

@@ -298,7 +298,7 @@ static void route_file(struct conn *c)
     } else if (x->head.content_length) {
         reply_error(c, 501, "Unexpected content for method", NULL);
     } else {
-        const struct site_file *file = site_find(c->front->site, x->head.path);
+        struct site_file *file = site_find(c->front->site, x->head.path);
         if (file)
             reply_file(c, file);
         else

@@ -64,6 +64,10 @@ struct guest {
     uint64_t disk_read, disk_write, net_in, net_out;
     uint32_t net_round;                         /* of the last sample that saw a tap of it */
     uint64_t balloon_bytes, hypervisor_version; /* 7002022: 7.2.22; 0: not known */
+    /* summary.c: members of its summary that last, as text */
+    char *lasting;
+    size_t lasting_len;
+    bool is_lasting_of_running, has_lasting_lock;
 };
 
 struct guest_env {
@@ -121,8 +125,8 @@ uint64_t guest_config_size(const char *value);
 /* Writes the size of a volume into each drive's value that names it; a drive without size= gets one. */
 MUST_CHECK int guest_config_resize(struct config *c, const struct volume_id *v, uint64_t size_bytes);
 
-/* One object as in GET /cluster/resources (without "pool"). */
-void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid);
+/* One object as in GET /cluster/resources; pool: NULL for none. */
+void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, const char *pool);
 /* Members of GET status/current and of GET /nodes/N/qemu, inside an open object. */
 void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full);
 

@@ -5,7 +5,7 @@
 #include "guest/guest.h"
 #include "link/link_event.h"
 
-#define GUESTS_MAX     10000u
+#define GUESTS_MAX     32768u
 #define GUEST_SLOTS    65536u
 #define GUEST_UID_BASE 0x40000000u
 
@@ -18,9 +18,11 @@ struct guest_mgr {
     struct state_watch *watch;
     struct pool *text_queue; /* one thread: text copies in order */
     int text_dirfd;          /* DIR/etc/nodes/NODE/qemu-server */
-    int run_dirfd;           /* DIR/run/guest */
-    uint8_t *uid_slots;      /* bit per slot: in use */
-    char cgroup_dir[512];    /* where guest cgroups are made, "" = none */
+    size_t n_early_texts;    /* written before is_text_settled, at the start */
+    bool is_text_settled;
+    int run_dirfd;        /* DIR/run/guest */
+    uint8_t *uid_slots;   /* bit per slot: in use */
+    char cgroup_dir[512]; /* where guest cgroups are made, "" = none */
     struct event *sampler;
     bool is_counting; /* a job of counters.c is under way */
     uint32_t net_round;
@@ -54,6 +56,9 @@ struct monitor {
 /* model.c */
 struct guest *guest_add(struct guest_mgr *m, uint32_t vmid);
 void guest_drop(struct guest_mgr *m, struct guest *g);
+
+/* summary.c: after every change of what a guest is configured or runs with. */
+void guest_summary_forget(struct guest *g);
 
 /* text.c: the copies under DIR/etc, written in order by one thread. */
 void guest_text_write(struct guest_mgr *m, const struct guest *g);

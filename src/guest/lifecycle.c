@@ -161,6 +161,7 @@ static void launched(void *ctx)
         r = monitor_attach(o->mgr, g, j->result.control_fd, j->result.pid, j->result.pidfd, j->result.cookie,
                            j->uid_slot, true, &e);
         if (r == 0) {
+            guest_summary_forget(g);
             config_done(&g->running);
             g->running = j->config;
             j->config = (struct config){0};

@@ -111,6 +111,8 @@ static void on_committed(void *arg, int r, uint64_t revision, const struct err *
     struct guest *g = guest_find(l->m, l->vmid);
 
     /* What it runs with, where that is known. */
+    if (g)
+        guest_summary_forget(g);
     for (size_t i = 0; r == 0 && g && g->running.n && i < l->done.n; i++) {
         const struct config_item *it = &l->done.items[i];
         if (it->key[0] == '!')

@@ -86,6 +86,7 @@ static void guest_free(struct guest *g)
     config_done(&g->config);
     config_done(&g->pending);
     config_done(&g->running);
+    guest_summary_forget(g);
     free(g);
 }
 
@@ -161,6 +162,8 @@ static void on_guest(void *arg, const char *key, const char *value, uint64_t rev
     }
     if (!g)
         g = guest_add(m, (uint32_t)vmid);
+    if (g)
+        guest_summary_forget(g);
     if (!g || load_guest(g, value) < 0) {
         log_error("configuration of guest %u in the state database cannot be read", (unsigned)vmid);
         return;
