@@ -31,7 +31,7 @@ def routes():
 # --- what is asked of each route: parameters (several: several requests) and how it is made harmless ---
 
 PATH = {"vmid": GUEST, "storage": "local", "userid": TARGET, "tokenid": "spare", "groupid": "team", "roleid": "Spare",
-        "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0"}
+        "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0", "cputype": "none"}
 AGENT = "/nodes/{node}/qemu/{vmid}/agent/"
 NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
@@ -89,6 +89,14 @@ REQUESTS = {
     "POST /nodes/{node}/hosts": [{"data": "nonsense"}],
     "POST /nodes/{node}/startall": [{}, {"vms": str(PLAIN)}],
     "POST /nodes/{node}/stopall": [{}, {"vms": str(PLAIN)}],
+    **{f"POST /cluster/bulk-action/guest/{what}": [{}, {"vms": str(PLAIN)}] for what in ("shutdown", "suspend")},
+    # Starting would start: a word that is refused after the permission, or a guest that is locked.
+    "POST /cluster/bulk-action/guest/start": [{"vms": str(GUEST)}],
+    # CPU models: of a kind that is refused, or one that is not there.
+    "POST /cluster/qemu/custom-cpu-models": [{"cputype": "x1", "reported-model": "kvm64", "guest-phys-bits": 40}],
+    "PUT /cluster/qemu/custom-cpu-models/{cputype}": [{"level": 1}],
+    "DELETE /cluster/qemu/custom-cpu-models/{cputype}": [{}],
+    "GET /cluster/jobs/schedule-analyze": [{"schedule": "daily"}],
     "PUT /nodes/{node}/config": [{"wakeonlan": "02:00:00:00:00:01"}],
     "PUT /cluster/options": [{"migration": "secure"}],
     "DELETE /nodes/{node}/tasks/{upid}": [{}],  # it has ended
