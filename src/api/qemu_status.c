@@ -63,15 +63,16 @@ static void write_blockstats(struct jw *w, json_t *devices)
     jw_object_end(w);
 }
 
-/* blockstats: NULL when QEMU runs no more, or does not say. */
-static int write_current(struct api_call *c, const struct guest *g, json_t *blockstats)
+static int write_current(struct api_call *c, const struct guest *g)
 {
+    json_t *blockstats = g->blockstats ? json_loads(g->blockstats, 0, NULL) : NULL;
     struct jw *w = &c->out;
 
     jw_object(w);
     guest_status_members(w, c->api->guests, g, true);
     if (blockstats)
         write_blockstats(w, blockstats);
+    json_decref(blockstats);
     jw_key(w, "ha");
     jw_object(w);
     jw_kv_int(w, "managed", 0);
@@ -85,19 +86,25 @@ struct asked {
     uint32_t vmid;
 };
 
+/* An answer that does not come leaves the one before. */
 static void on_blockstats(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
 {
     const struct asked *asked = arg;
     struct api_call *c = asked->call;
-    json_t *stats = r == 0 ? json_loadb(body, n, 0, NULL) : NULL;
     struct err gone = ERR_INIT;
     struct guest *g;
+    int found = guest_get(c->api->guests, asked->vmid, &g, &gone);
 
-    r = guest_get(c->api->guests, asked->vmid, &g, &gone);
-    if (r == 0)
-        r = write_current(c, g, stats);
-    json_decref(stats);
-    api_finish(c, r, &gone);
+    if (found == 0) {
+        char *copy = r == 0 ? strndup(body, n) : NULL;
+        g->is_block_asked = false;
+        if (copy) {
+            free(g->blockstats);
+            g->blockstats = copy;
+        }
+        found = write_current(c, g);
+    }
+    api_finish(c, found, &gone);
 }
 
 int api_qemu_status_current(struct api_call *c, const struct api_qemu_status_current_args *a, struct err *e)
@@ -107,12 +114,13 @@ int api_qemu_status_current(struct api_call *c, const struct api_qemu_status_cur
 
     if (r < 0)
         return r;
-    if (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED)
-        return write_current(c, g, NULL);
+    if (g->is_block_asked || (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED))
+        return write_current(c, g);
     struct asked *asked = arena_alloc(&c->arena, sizeof(*asked));
     if (!asked)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     *asked = (struct asked){c, g->vmid};
+    g->is_block_asked = true;
     guest_control(c->api->guests, g->vmid, "query-blockstats", NULL, on_blockstats, asked);
     return API_LATER;
 }

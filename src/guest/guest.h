@@ -70,6 +70,8 @@ struct guest {
     uint64_t cpu_ticks, cpu_sample_ms, rss_bytes;
     double cpu_fraction; /* of its CPUs */
     uint64_t disk_read, disk_write, net_in, net_out;
+    char *blockstats;       /* the hypervisor's last word on its drives, JSON; NULL: none yet */
+    bool is_block_asked;    /* it is being asked: one question at a time, however many clients look */
     struct guest_nic *nics; /* GUEST_NICS_MAX of them, by the number of netN; NULL: none was ever counted */
     uint32_t net_round;     /* of the last sample that saw a tap of it */
     uint64_t balloon_bytes, hypervisor_version; /* 7002022: 7.2.22; 0: not known */

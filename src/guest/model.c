@@ -87,6 +87,7 @@ static void guest_free(struct guest *g)
     config_done(&g->pending);
     config_done(&g->running);
     free(g->nics);
+    free(g->blockstats);
     free(g);
 }
 
