@@ -4,7 +4,8 @@
 
 int api_cluster_index(struct api_call *c, const struct api_cluster_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"audit", "log", "nextid", "options", "resources", "status", "tasks", NULL};
+    static const char *const names[] = {"audit", "bulk-action", "jobs",   "log",   "nextid", "options",
+                                        "qemu",  "resources",   "status", "tasks", NULL};
 
     return api_reply_index(c, "name", names);
 }

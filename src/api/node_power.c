@@ -62,7 +62,8 @@ static void guests_stopped(void *arg, int r, const struct err *e)
 static int stop_guests(struct api_call *c, struct power *k, struct err *e)
 {
     struct guest_bulk o = {.user = api_user(c),
-                           .is_stop = true,
+                           .type = "stopall",
+                           .action = GUEST_BULK_SHUTDOWN,
                            .is_forced = true,
                            .workers =
                                (uint32_t)settings_u64(c->api->settings, SETTINGS_CLUSTER, "max_workers", STOP_WORKERS)};

@@ -2,6 +2,7 @@
  * (PVE: qemu-server, check_vm_modify_config_perm and check_storage_access). Loop thread. */
 #include "api/qemu_change.h"
 #include "base/propstr.h"
+#include "guest/cpu_models.h"
 #include "network/network.h"
 
 #define TRUNK_VLANS_MAX 512u /* of one interface: each is a look at the rights */
@@ -147,6 +148,59 @@ static int check_boot_file(struct change *ch, const char *value, struct err *e)
     return r < 0 ? r : check_volume(ch, &v, e);
 }
 
+/* A device of the host is root's to give away; a mapping is who may use it. What is there already is as protected as
+ * what comes. */
+static int check_usb(struct change *ch, const char *value, struct err *e)
+{
+    char path[AUTH_PATH_MAX];
+    struct propstr p;
+    int r = propstr_parse(value, "host", &p, e);
+
+    if (r < 0)
+        return r;
+    const char *device = propstr_get(&p, "host"), *mapping = propstr_get(&p, "mapping");
+    if (device && strcasecmp(device, "spice") != 0)
+        return api_require_root(ch->call, e);
+    r = require_vm(ch, PRIV_M(VM_CONFIG_HWTYPE), e);
+    if (r < 0 || !mapping)
+        return r;
+    snprintf(path, sizeof(path), "/mapping/usb/%s", mapping);
+    return api_require(ch->call, path, PRIV_M(MAPPING_USE), false, e);
+}
+
+static int check_usb_change(struct change *ch, const char *key, const char *value, struct err *e)
+{
+    const char *old = config_get(&ch->config, key), *pending = config_get(&ch->pending, key);
+    int r = require_vm(ch, PRIV_M(VM_CONFIG_HWTYPE), e);
+
+    if (r == 0 && value)
+        r = check_usb(ch, value, e);
+    if (r == 0 && old)
+        r = check_usb(ch, old, e);
+    return r == 0 && pending ? check_usb(ch, pending, e) : r;
+}
+
+/* A custom model must be there, and is its user's. */
+static int check_cpu(struct change *ch, const char *value, struct err *e)
+{
+    char path[AUTH_PATH_MAX];
+    struct propstr p;
+    int r = require_vm(ch, PRIV_M(VM_CONFIG_CPU), e);
+
+    if (r == 0)
+        r = propstr_parse(value, "cputype", &p, e);
+    if (r < 0)
+        return r;
+    const char *type = propstr_get(&p, "cputype");
+    if (!type || !str_starts(type, CPU_MODEL_PREFIX))
+        return 0;
+    snprintf(path, sizeof(path), "/mapping/cpu/%s", type + strlen(CPU_MODEL_PREFIX));
+    r = api_require(ch->call, path, PRIV_M(MAPPING_USE), false, e);
+    if (r == 0 && !cpu_models_find(guest_cpu_models(ch->call->api->guests), type))
+        r = err_set(e, -EINVAL, "param.invalid", "Custom cputype '%.40s' not found", type + strlen(CPU_MODEL_PREFIX));
+    return r;
+}
+
 int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value, struct err *e)
 {
     unsigned bit;
@@ -155,6 +209,10 @@ int change_check_key(struct change *ch, const struct api_param *p, const char *k
         return check_drive(ch, key, value, e);
     if (value && guest_is_index_key(key, "net"))
         return check_net(ch, key, value, e);
+    if (guest_is_index_key(key, "usb"))
+        return check_usb_change(ch, key, value, e);
+    if (value && streq(key, "cpu"))
+        return check_cpu(ch, value, e);
     if (value && (streq(key, "kernel") || streq(key, "initrd")))
         return check_boot_file(ch, value, e);
     if (value && guest_is_index_key(key, "serial") && !streq(value, "socket"))

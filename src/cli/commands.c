@@ -46,6 +46,17 @@
         "grace", "timeout", OPT_INT, "SECONDS", NULL, "how long the guest may take"                                    \
     }
 
+#define CPU_MODELS "/cluster/qemu/custom-cpu-models"
+#define CPU_MODEL_OPTS                                                                                                 \
+    {"reported-model", "reported-model", OPT_TEXT, "MODEL", NULL, "model that the guest sees"},                        \
+        {"flags", "flags", OPT_TEXT, "+A;-B", NULL, "flags to turn on and off"},                                       \
+        {"hidden", "hidden", OPT_BOOL, "BOOL", NULL, "hide that it is KVM"},                                           \
+        {"hv-vendor-id", "hv-vendor-id", OPT_TEXT, "TEXT", NULL, "vendor that Hyper-V hints show"},                    \
+        {"level", "level", OPT_INT, "N", NULL, "highest leaf of CPUID"},                                               \
+    {                                                                                                                  \
+        "phys-bits", "phys-bits", OPT_TEXT, "N", NULL, "bits of physical addresses, or host"                           \
+    }
+
 /* Common configuration keys are listed for help; any other key of the API is taken as well. */
 #define VM_CONFIG_OPTS                                                                                                 \
     {"name", "name", OPT_TEXT, "NAME", NULL, "name of the virtual machine"},                                           \
@@ -601,6 +612,45 @@ const struct cli_command command_table[] = {
           {"delete", "delete", OPT_TEXT, "KEYS", NULL, "settings to remove, with commas"}),
      .method = "PUT", .path = "/cluster/options", .help = "Change the settings of all nodes.",
      .example = "holm cluster options set --next-id lower=1000,upper=2000"},
+
+    {"cluster", "start",
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once; 4 if not given"}),
+     .method = "POST", .path = "/cluster/bulk-action/guest/start", .help = "Start many guests in their order.",
+     .example = "holm cluster start --vms 100,101", .flags = CMD_TASK},
+    {"cluster", "shutdown",
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"force-stop", "force-stop", OPT_BOOL, "BOOL", NULL,
+           "end guests that do not shut down in time; yes if not given"},
+          {"grace", "timeout", OPT_INT, "SECONDS", NULL, "how long a guest may take; 180 if not given"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once; 4 if not given"}),
+     .method = "POST", .path = "/cluster/bulk-action/guest/shutdown", .help = "Shut many guests down.",
+     .example = "holm cluster shutdown --vms 100,101 -y", .flags = CMD_TASK | CMD_ASKS},
+    {"cluster", "suspend",
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once; 4 if not given"}),
+     .method = "POST", .path = "/cluster/bulk-action/guest/suspend", .help = "Pause many guests.",
+     .example = "holm cluster suspend --vms 100,101", .flags = CMD_TASK},
+    {"cluster", "schedule", ARGS({"EVENT", "schedule", ARG_TEXT}),
+     OPTS({"iterations", "iterations", OPT_INT, "N", NULL, "how many times; 10 if not given"},
+          {"starttime", "starttime", OPT_INT, "SECONDS", NULL, "after this time, in seconds since 1970"}),
+     .method = "GET", .path = "/cluster/jobs/schedule-analyze", .columns = "timestamp,utc",
+     .help = "Show when a calendar event takes place next.", .example = "holm cluster schedule 'mon..fri 22:30'"},
+    {"cluster", "cpu-model list", .method = "GET", .path = CPU_MODELS,
+     .columns = "cputype,reported-model,flags,hidden,phys-bits", .help = "List the CPU models that were made here.",
+     .example = "holm cluster cpu-model list"},
+    {"cluster", "cpu-model show", ARGS({"MODEL", "cputype", ARG_TEXT}), .method = "GET",
+     .path = CPU_MODELS "/{cputype}", .help = "Show a CPU model.", .example = "holm cluster cpu-model show web"},
+    {"cluster", "cpu-model create", ARGS({"MODEL", "cputype", ARG_TEXT}), OPTS(CPU_MODEL_OPTS), .method = "POST",
+     .path = CPU_MODELS, .help = "Make a CPU model; guests have it by cpu=custom-MODEL.",
+     .example = "holm cluster cpu-model create web --reported-model EPYC --flags '+aes;-pcid'"},
+    {"cluster", "cpu-model set", ARGS({"MODEL", "cputype", ARG_TEXT}),
+     OPTS(CPU_MODEL_OPTS, {"delete", "delete", OPT_TEXT, "KEYS", NULL, "settings to remove, with commas"}),
+     .method = "PUT", .path = CPU_MODELS "/{cputype}", .help = "Change a CPU model, for guests that start later.",
+     .example = "holm cluster cpu-model set web --phys-bits host"},
+    {"cluster", "cpu-model delete", ARGS({"MODEL", "cputype", ARG_TEXT}), .method = "DELETE",
+     .path = CPU_MODELS "/{cputype}", .help = "Remove a CPU model.", .example = "holm cluster cpu-model delete web -y",
+     .flags = CMD_ASKS},
 
     /* net */
     {"net", "list", .method = "GET", .path = NETWORK, .columns = "iface,type,active,cidr,bridge_ports,pending",

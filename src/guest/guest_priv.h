@@ -2,6 +2,7 @@
 #ifndef HOLM_GUEST_GUEST_PRIV_H
 #define HOLM_GUEST_GUEST_PRIV_H
 
+#include "guest/cpu_models.h"
 #include "guest/guest.h"
 #include "link/link_event.h"
 
@@ -16,6 +17,7 @@ struct guest_mgr {
     uint32_t *reserved;
     size_t n_reserved;
     struct state_watch *watch;
+    struct cpu_models *cpu_models;
     struct pool *text_queue; /* one thread: text copies in order */
     int text_dirfd;          /* DIR/etc/nodes/NODE/qemu-server */
     size_t n_early_texts;    /* written before is_text_settled, at the start */
@@ -120,6 +122,7 @@ struct launch_job {
     uint32_t uid_slot;
     const struct engine *engine;
     char engine_machine[32], uuid[37];
+    char *cpu_model; /* what the custom model of its `cpu` stands for, or NULL */
     struct config config;
     struct launch_result result;
     int r;
@@ -132,9 +135,14 @@ void launch_job_free(struct launch_job *j);
 /* counters.c */
 void guest_counters_sample(struct guest_mgr *m);
 
-/* The drive or interface of one key, opened; blocking. Descriptors are the caller's. */
+/* The drive, interface or USB device of one key, opened; blocking. Descriptors are the caller's. */
+struct launch_device {
+    struct engine_disk disk;
+    struct engine_net net;
+    struct engine_usb usb;
+};
 int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
-                  struct engine_disk *ret_disk, struct engine_net *ret_net, struct err *e);
+                  struct launch_device *ret, struct err *e);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

@@ -15,10 +15,12 @@
 #include "guest/guest_priv.h"
 #include "guest/netif.h"
 #include "guest/limits.h"
+#include "guest/usb.h"
 #include "network/network.h"
 
 #define LAUNCH_DISKS_MAX 64u
 #define LAUNCH_NETS_MAX  32u
+#define LAUNCH_USBS_MAX  14u
 
 enum { FD_DIR = 3, FD_CONTROL = 4, FD_LAUNCH = 5, FD_LOCK = 6 };
 
@@ -26,7 +28,9 @@ struct launch {
     struct launch_job *job;
     struct engine_disk disks[LAUNCH_DISKS_MAX];
     struct engine_net nets[LAUNCH_NETS_MAX];
-    size_t n_disks, n_nets;
+    struct engine_usb usbs[LAUNCH_USBS_MAX];
+    size_t n_disks, n_nets, n_usbs;
+    char usb_missing[100]; /* the last one that is not plugged into the host */
     int kernel_fd, initrd_fd, dir_fd, lock_fd, launch_fd, pair[2];
     struct engine_vm vm;
     struct guest_limits limits;
@@ -126,6 +130,35 @@ static int add_net(struct launch *l, const struct config_item *it, struct err *e
     return 0;
 }
 
+static int add_usb(struct launch *l, const struct config_item *it, struct err *e)
+{
+    struct engine_usb u = {.fd = -1};
+
+    if (!guest_is_index_key(it->key, "usb"))
+        return 0;
+    if (l->n_usbs == LAUNCH_USBS_MAX || str_copy(u.key, sizeof(u.key), it->key) < 0)
+        return err_set(e, -E2BIG, "guest.usb", "more than %u USB devices", LAUNCH_USBS_MAX);
+    u.index = (unsigned)strtoul(it->key + 3, NULL, 10);
+    int r = usb_open(it->value, &u.fd, e);
+    if (r < 0)
+        return err_wrap(e, r, "%s", it->key);
+    l->usbs[l->n_usbs++] = u;
+    return 0;
+}
+
+/* A device that was pulled out does not keep the guest from starting. */
+static int add_usb_if_there(struct launch *l, const struct config_item *it, struct err *e)
+{
+    struct err why = ERR_INIT;
+    int r = add_usb(l, it, &why);
+
+    if (r == -ENODEV)
+        snprintf(l->usb_missing, sizeof(l->usb_missing), "%.90s", why.text);
+    else if (r < 0)
+        *e = why;
+    return r == -ENODEV ? 0 : r;
+}
+
 static int open_all(struct launch *l, struct err *e)
 {
     int r = open_boot_file(l, "kernel", &l->kernel_fd, e);
@@ -136,6 +169,8 @@ static int open_all(struct launch *l, struct err *e)
         r = add_disk(l, &l->job->config.items[i], e);
         if (r == 0)
             r = add_net(l, &l->job->config.items[i], e);
+        if (r == 0)
+            r = add_usb_if_there(l, &l->job->config.items[i], e);
     }
     return r;
 }
@@ -151,7 +186,7 @@ static void fill_vm(struct launch *l)
         .name = name,
         .machine = j->engine_machine,
         .memory_mib = engine_memory_mib(j->config.items, j->config.n),
-        .sockets = (uint32_t)get_number(l, "sockets", 1),
+        .sockets = engine_sockets(j->config.items, j->config.n),
         .cores = (uint32_t)get_number(l, "cores", 1),
         .config = j->config.items,
         .n_config = j->config.n,
@@ -159,6 +194,9 @@ static void fill_vm(struct launch *l)
         .n_disks = l->n_disks,
         .nets = l->nets,
         .n_nets = l->n_nets,
+        .usbs = l->usbs,
+        .n_usbs = l->n_usbs,
+        .cpu_model = j->cpu_model,
         .kernel_fd = l->kernel_fd,
         .initrd_fd = l->initrd_fd,
         .cmdline = get(l, "cmdline"),
@@ -293,6 +331,9 @@ static int prepare_and_spawn(struct launch *l, struct err *e)
         r = err_errno(e, errno, "socketpair");
     if (r == 0)
         r = spawn(l, &order, e);
+    size_t used = strlen(j->result.warning);
+    if (l->usb_missing[0])
+        snprintf(j->result.warning + used, sizeof(j->result.warning) - used, "%s%s", used ? "; " : "", l->usb_missing);
     engine_launch_done(&order);
     return r;
 }
@@ -324,6 +365,8 @@ void launch_run(void *arg)
             close_fd(l.nets[i].tap_fds[k]);
             close_fd(l.nets[i].vhost_fds[k]);
         }
+    for (size_t i = 0; i < l.n_usbs; i++)
+        close_fd(l.usbs[i].fd);
     close_fd(l.kernel_fd);
     close_fd(l.initrd_fd);
     close_fd(l.dir_fd);
@@ -343,7 +386,7 @@ void launch_run(void *arg)
 }
 
 int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
-                  struct engine_disk *ret_disk, struct engine_net *ret_net, struct err *e)
+                  struct launch_device *ret, struct err *e)
 {
     struct launch_job job = {.mgr = m, .vmid = vmid, .uid_slot = uid_slot};
     struct launch l = {.job = &job};
@@ -351,15 +394,20 @@ int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const s
 
     if (r == 0)
         r = add_net(&l, it, e);
+    if (r == 0)
+        r = add_usb(&l, it, e);
     if (r == 0 && l.n_disks)
-        *ret_disk = l.disks[0];
+        ret->disk = l.disks[0];
     if (r == 0 && l.n_nets)
-        *ret_net = l.nets[0];
+        ret->net = l.nets[0];
+    if (r == 0 && l.n_usbs)
+        ret->usb = l.usbs[0];
     return r;
 }
 
 void launch_job_free(struct launch_job *j)
 {
     config_done(&j->config);
+    free(j->cpu_model);
     free(j);
 }

@@ -203,6 +203,7 @@ static struct launch_job *launch_job_new(struct op *o, struct guest *g, struct e
     j->task = o->task;
     snprintf(j->engine_machine, sizeof(j->engine_machine), "%s", g->machine);
     snprintf(j->uuid, sizeof(j->uuid), "%s", g->uuid);
+    j->cpu_model = cpu_models_expand(o->mgr->cpu_models, config_get(&j->config, "cpu"));
     return j;
 }
 

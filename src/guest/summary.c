@@ -178,6 +178,24 @@ void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, con
     buf_append_char(w->out, '}');
 }
 
+/* Each tap of the last count. */
+static void nic_members(struct jw *w, const struct guest *g)
+{
+    jw_key(w, "nics");
+    jw_object(w);
+    for (unsigned i = 0; g->nics && i < GUEST_NICS_MAX; i++) {
+        const struct guest_nic *nic = &g->nics[i];
+        if (!nic->name[0] || nic->round != g->net_round)
+            continue;
+        jw_key(w, nic->name);
+        jw_object(w);
+        jw_kv_u64(w, "netin", nic->in);
+        jw_kv_u64(w, "netout", nic->out);
+        jw_object_end(w);
+    }
+    jw_object_end(w);
+}
+
 /* What the hypervisor told; sampled. */
 static void running_members(struct jw *w, const struct guest *g)
 {
@@ -185,6 +203,8 @@ static void running_members(struct jw *w, const struct guest *g)
     uint64_t v = g->hypervisor_version;
 
     jw_kv_str(w, "running-machine", g->machine);
+    jw_kv_u64(w, "memhost", g->rss_bytes);
+    nic_members(w, g);
     if (v) {
         snprintf(version, sizeof(version), "%llu.%llu.%llu", (unsigned long long)(v / 1000000),
                  (unsigned long long)(v / 1000 % 1000), (unsigned long long)(v % 1000));

@@ -90,7 +90,7 @@ def method_facts(method, template):
 
 
 def _regex(pattern):
-    return re.compile(pattern.replace("(?^:", "(?:").replace(r"\z", r"\Z"))
+    return re.compile(pattern.replace("(?^:", "(?:").replace("(?^u:", "(?:").replace(r"\z", r"\Z"))
 
 
 def _scalar(schema, value, where, out):
