@@ -397,6 +397,9 @@ static int plan_existing(struct change *ch, const struct propstr *p, const struc
     if (r < 0)
         return r;
     volume_id_format(v, id, sizeof(id));
+    if (ch->has_own_only && v->content == STORAGE_CONTENT_images && v->vmid == ch->vmid && info.ctime_s < ch->ctime_s)
+        return err_set(e, -EPERM, "auth.denied", "Permission check failed (/storage/%s, Datastore.Allocate)",
+                       v->storage);
     return compose(p, id, info.size_bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 
