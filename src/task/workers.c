@@ -322,6 +322,20 @@ int workers_call(struct workers *w, const struct worker_request *q, worker_done_
     return r;
 }
 
+static bool is_call_of(void *ctx, void *arg)
+{
+    struct work *k = ctx;
+
+    if (k->arg == arg)
+        k->r = err_set(&k->err, -ECANCELED, "task.aborted", "aborted");
+    return k->arg == arg;
+}
+
+void workers_skip(struct workers *w, void *arg)
+{
+    pool_skip(w->pool, is_call_of, arg);
+}
+
 int workers_call_blocking(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg,
                           struct err *e)
 {
