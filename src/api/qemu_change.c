@@ -325,7 +325,7 @@ static int parse_new(const char *file, char *storage, size_t cap, uint64_t *ret_
     memcpy(storage, file, (size_t)(colon - file));
     storage[colon - file] = 0;
     double gib = strtod(colon + 1, &end);
-    if (*end || end == colon + 1 || gib < 0 || gib > 65536.0 * 16)
+    if (*end || end == colon + 1 || !(gib >= 0 && gib <= 65536.0 * 16)) /* "nan" compares with nothing */
         return -EINVAL;
     *ret_bytes = (uint64_t)(gib * GIB) / 1024 * 1024;
     return 0;

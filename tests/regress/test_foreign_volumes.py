@@ -1,9 +1,13 @@
 """Ways to other people's volumes that were once open."""
 import os
+import ssl
 import time
+import urllib.parse
+
+import websocket
 
 from lib.tap import main, test
-from lib.wait import wait_for
+from lib.wait import slow, wait_for
 
 
 def role_of(node, name, privileges):
@@ -106,6 +110,67 @@ def what_a_guest_left_behind_is_not_its_successors(node):
     user.put(node.vm(8004, "/config"), delete="scsi0")
     unused = node.api.get(node.vm(8004, "/config"))["unused0"]
     user.put(node.vm(8004, "/config"), scsi1=unused)
+
+
+@test
+def a_size_is_a_number(node):
+    """"nan" passed both comparisons and became eight exbibytes, or whatever the processor makes of it."""
+    node.create(8008)
+    for size in ("nan", "-nan", "inf", "-1", "1e99", "0x"):
+        node.api.refused("PUT", node.vm(8008, "/config"), {"scsi0": f"local:{size}"}, 400)
+    assert not os.path.exists(node.path("var/storage/local/images/8008"))
+
+
+@test
+def a_drive_has_one_file(node):
+    """file= and volume= are two names of one thing: no one of them is checked while the other is used."""
+    node.create(8009, scsi0="local:0.01")
+    node.create(8010)
+    volume = node.api.get(node.vm(8009, "/config"))["scsi0"].split(",")[0]
+    user = disk_user(node, "alias8@pve", 8010)
+    user.call("PUT", node.vm(8010, "/config"), {"ide2": f"file=none,volume={volume},media=cdrom"})
+    user.call("PUT", node.vm(8010, "/config"), {"ide3": f"none,volume={volume}"})
+    user.refused("PUT", node.vm(8010, "/config"), {"scsi1": f"volume={volume}"}, 403)
+    node.api.run("POST", node.vm(8010, "/status/start"))
+    wait_for(lambda: node.guest_state(8010) == "running", 20)
+    path = os.path.realpath(node.path("var/storage/local/images", volume.removeprefix("local:")))
+    for pid in node.processes("qemu-system-x86_64"):
+        assert path not in [os.path.realpath(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+    node.api.run("POST", node.vm(8010, "/status/stop"))
+    user.put(node.vm(8010, "/config"), delete="ide2,ide3", force=1)
+    assert os.path.exists(path)
+
+
+def opens(client, vmid, port, ticket):
+    """Status of an attempt to open a guest's screen or terminal."""
+    query = urllib.parse.urlencode({"port": port, "vncticket": ticket})
+    url = f"{client.base.replace('https', 'wss')}/api2/json/nodes/{client.node}/qemu/{vmid}/vncwebsocket?{query}"
+    try:
+        websocket.create_connection(url, subprotocols=["binary"], header={"Authorization": client.http.headers["Authorization"]},
+                                    timeout=slow(20), suppress_origin=True,
+                                    sslopt={"cert_reqs": ssl.CERT_NONE, "check_hostname": False}).close()
+    except websocket.WebSocketBadStatusException as e:
+        return e.status_code
+    return 101
+
+
+@test
+def ones_own_console_only(node):
+    """A ticket for one's guest opens no other's, whatever the path, port or form of the ticket says."""
+    for vmid in (8011, 8012):
+        node.create(vmid, serial0="socket", vga="std", freeze=1)
+        node.api.run("POST", node.vm(vmid, "/status/start"))
+    user = node.restricted("console8@pve", **{"/vms/8011": role_of(node, "Console8", "VM.Console")})
+    for route in ("/vncproxy", "/termproxy"):
+        user.refused("POST", node.vm(8012, route), {}, 403)
+        given = user.post(node.vm(8011, route))
+        for ticket in (given["ticket"], given["ticket"].split(":", 1)[1], given["ticket"].replace("8011", "8012")):
+            for port in (given["port"], 5900):
+                assert opens(user, 8012, port, ticket) in (401, 403), (route, ticket, port)
+    for route, params in (("/sendkey", {"key": "ret"}), ("/monitor", {"command": "info version"})):
+        assert user.call("PUT" if "key" in params else "POST", node.vm(8012, route), params).status == 403
+    for vmid in (8011, 8012):
+        node.api.run("POST", node.vm(vmid, "/status/stop"))
 
 
 @test
