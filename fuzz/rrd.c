@@ -12,6 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+static char folder[] = "/dev/shm/fuzz-rrd-XXXXXX";
 static int dir_fd = -1;
 static uint8_t file[FILE_MAX];
 
@@ -77,15 +78,26 @@ static void read_all(unsigned n_ds, int64_t now)
     }
 }
 
+static void remove_folder(void)
+{
+    unlinkat(dir_fd, "x", 0);
+    rmdir(folder);
+}
+
+static void make_folder(void)
+{
+    if (!mkdtemp(folder) || (dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || atexit(remove_folder))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    char folder[] = "/dev/shm/fuzz-rrd-XXXXXX";
     struct err e = ERR_INIT;
     uint64_t clock = 0;
     struct rrd r;
 
-    if (dir_fd < 0 && (!mkdtemp(folder) || (dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0))
-        abort();
+    if (dir_fd < 0)
+        make_folder();
     if (n < 10)
         return 0;
     unsigned n_ds = data[1] % (RRD_DS_MAX + 1);
