@@ -357,7 +357,7 @@ static int parse_new(const char *file, char *storage, size_t cap, uint64_t *ret_
     memcpy(storage, file, (size_t)(colon - file));
     storage[colon - file] = 0;
     double gib = strtod(colon + 1, &end);
-    if (*end || end == colon + 1 || gib < 0 || gib > 65536.0 * 16)
+    if (*end || end == colon + 1 || !(gib >= 0 && gib <= 65536.0 * 16)) /* "nan" compares with nothing */
         return -EINVAL;
     *ret_bytes = (uint64_t)(gib * GIB) / 1024 * 1024;
     return 0;
@@ -429,6 +429,9 @@ static int plan_existing(struct change *ch, const struct propstr *p, const struc
     if (r < 0)
         return r;
     volume_id_format(v, id, sizeof(id));
+    if (ch->has_own_only && v->content == STORAGE_CONTENT_images && v->vmid == ch->vmid && info.ctime_s < ch->ctime_s)
+        return err_set(e, -EPERM, "auth.denied", "Permission check failed (/storage/%s, Datastore.Allocate)",
+                       v->storage);
     return compose(p, id, info.size_bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 

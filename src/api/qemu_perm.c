@@ -30,9 +30,26 @@ static int require_storage(struct change *ch, const char *storage, priv_mask mas
     return api_require(ch->call, path, mask, any, e);
 }
 
-/* An existing volume. Who administers the storage may use all of it; others what is for reading, and what belongs to a
- * guest that they may configure. What a guest left behind that is gone is nobody's to take, under its number neither.
- */
+/* Named by the guest's own configuration, as a drive or as an unused disk. */
+static bool is_in_use_here(const struct change *ch, const struct volume_id *v)
+{
+    const struct config *configs[] = {&ch->config, &ch->pending};
+    struct volume_id other;
+
+    for (size_t k = 0; k < ARRAY_SIZE(configs); k++)
+        for (size_t i = 0; i < configs[k]->n; i++) {
+            const struct config_item *it = &configs[k]->items[i];
+            if ((guest_is_drive_key(it->key) || guest_is_index_key(it->key, "unused")) &&
+                guest_drive_volume(it->value, &other) && other.vmid == v->vmid && streq(other.name, v->name) &&
+                streq(other.storage, v->storage))
+                return true;
+        }
+    return false;
+}
+
+/* An existing volume. Who administers the storage may use all of it; others what is for reading by everybody, and what
+ * belongs to a guest that they may configure. What a guest left behind that is gone is nobody's to take, under its
+ * number neither: that is looked at when the volume's age is known. */
 static int check_volume(struct change *ch, const struct volume_id *v, struct err *e)
 {
     struct api_call *c = ch->call;
@@ -42,15 +59,25 @@ static int check_volume(struct change *ch, const struct volume_id *v, struct err
 
     if (require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, &ignored) == 0)
         return 0;
+    if (v->content == STORAGE_CONTENT_backup || v->content == STORAGE_CONTENT_snippets)
+        return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, e);
     if (v->content != STORAGE_CONTENT_images)
         return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATESPACE) | PRIV_M(DATASTORE_AUDIT), true, e);
-    if (is_own && !ch->is_create)
+    if (is_own && !ch->is_create) {
+        ch->has_own_only = ch->has_own_only || !is_in_use_here(ch, v);
         return 0;
+    }
     if (is_own || !guest_find(c->api->guests, v->vmid))
         return require_storage(ch, v->storage, PRIV_M(DATASTORE_ALLOCATE), false, e);
     int r = require_storage(ch, v->storage, PRIV_M(DATASTORE_AUDIT), false, e);
     api_vm_path(v->vmid, path);
     return r < 0 ? r : api_require(c, path, PRIV_M(VM_CONFIG_DISK), false, e);
+}
+
+/* Not a disk that holds a state, which has rules of its own. */
+static bool is_bus_drive(const char *key)
+{
+    return !guest_is_index_key(key, "efidisk") && !guest_is_index_key(key, "tpmstate");
 }
 
 static int check_drive(struct change *ch, const char *key, const char *value, struct err *e)
@@ -75,8 +102,11 @@ static int check_drive(struct change *ch, const char *key, const char *value, st
         return err_set(e, -EINVAL, "param.unsupported", "only volumes of a storage can be attached");
     if (streq(file, "none"))
         return 0;
-    if (volume_id_parse(file, &v, e) == 0)
+    if (volume_id_parse(file, &v, e) == 0) {
+        if (v.content != STORAGE_CONTENT_images && !guest_drive_is_cdrom(value) && is_bus_drive(key))
+            return err_set(e, -EINVAL, "param.invalid", "'%.80s' can only be a CD-ROM (media=cdrom)", file);
         return check_volume(ch, &v, e);
+    }
     const char *colon = strchr(file, ':');
     char storage[STORAGE_ID_MAX + 1];
     snprintf(storage, sizeof(storage), "%.*s", colon ? (int)(colon - file) : 0, file);

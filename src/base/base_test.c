@@ -95,6 +95,8 @@ static void test_json_structure(void **state)
     assert_string_equal(buf_str(&b), "{\"a\":-5,\"b\":[18446744073709551615,0.1,null,{}],\"c\":\"x\"}");
     assert_int_equal(json_depth(buf_str(&b), b.len), 3);
     assert_int_equal(json_depth("\"[[[\\\"[[\"", 10), 0);
+    assert_int_equal(json_values("\"[[[\\\"[[\"", 10), 0);
+    assert_int_equal(json_values("{\"a\":[1,2,{}],\"b,\":3}", 21), 6);
     buf_done(&b);
 }
 

@@ -191,9 +191,10 @@ void jw_kv_num(struct jw *w, const char *key, double value)
     jw_num(w, value);
 }
 
-unsigned json_depth(const char *text, size_t n)
+static void measure(const char *text, size_t n, unsigned *ret_depth, size_t *ret_values)
 {
     unsigned depth = 0, max = 0;
+    size_t values = 0;
     bool in_string = false;
 
     for (size_t i = 0; i < n; i++) {
@@ -203,14 +204,33 @@ unsigned json_depth(const char *text, size_t n)
                 i++;
             else if (c == '"')
                 in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > max)
-                max = depth;
-        } else if ((c == ']' || c == '}') && depth) {
-            depth--;
+            continue;
         }
+        in_string = c == '"';
+        values += c == '[' || c == '{' || c == ',';
+        if (c == '[' || c == '{')
+            max = ++depth > max ? depth : max;
+        else if ((c == ']' || c == '}') && depth)
+            depth--;
     }
-    return max;
+    *ret_depth = max;
+    *ret_values = values;
+}
+
+unsigned json_depth(const char *text, size_t n)
+{
+    unsigned depth;
+    size_t values;
+
+    measure(text, n, &depth, &values);
+    return depth;
+}
+
+size_t json_values(const char *text, size_t n)
+{
+    unsigned depth;
+    size_t values;
+
+    measure(text, n, &depth, &values);
+    return values;
 }

@@ -79,6 +79,14 @@ static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *
     return false;
 }
 
+/* No guest's own: an ISO image, a kernel. Whatever the configuration says, many others may use it. */
+static bool is_shared(const char *value)
+{
+    struct volume_id v;
+
+    return guest_drive_volume(value, &v) && v.content != STORAGE_CONTENT_images;
+}
+
 static int add_disk(struct launch *l, const struct config_item *it, struct err *e)
 {
     struct engine_disk d = {.fd = -1, .options = it->value};
@@ -99,7 +107,7 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
         (serial && str_copy(d.serial, sizeof(d.serial), serial) < 0))
         return err_set(e, -EINVAL, "param.invalid", "%s: not a valid drive", it->key);
     d.is_cdrom = guest_drive_is_cdrom(it->value);
-    d.is_read_only = d.is_cdrom || is_ro;
+    d.is_read_only = d.is_cdrom || is_ro || is_shared(it->value);
     if (file && !streq(file, "none") && !streq(file, "cdrom")) {
         struct volume_attachment a;
         r = attach_volume(storages(l), file, d.is_read_only, &a, e);

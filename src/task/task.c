@@ -455,6 +455,10 @@ static void wait_unlocked(struct task_mgr *m, struct task *t, uint32_t vmid, uin
 {
     struct err e = ERR_INIT;
 
+    if (m->is_abandoned) {
+        fn(arg, err_set(&e, -EINTR, "daemon.ending", "the daemon is ending"), &e);
+        return;
+    }
     if (!task_guest_lock(m, vmid)) {
         fn(arg, 0, &e);
         return;
@@ -670,6 +674,7 @@ void task_mgr_abandon(struct task_mgr *m)
 
     if (!m)
         return;
+    m->is_abandoned = true; /* who begins to wait from now on is told at once */
     err_set(&e, -EINTR, "daemon.ending", "the daemon is ending");
     LIST_FOREACH_SAFE(w, &m->waiters, struct waiter, node)
     {

@@ -67,7 +67,7 @@ struct task_mgr {
     struct event *waiter_timer;
     const struct task_step_type *const *step_types;
     void *step_ctx;
-    bool is_recovering;
+    bool is_recovering, is_abandoned;
     size_t n_recovering;
     void (*recovered)(void *arg);
     void *recovered_arg;
