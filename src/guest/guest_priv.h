@@ -131,6 +131,9 @@ void guest_counters_sample(struct guest_mgr *m);
 int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
                   struct engine_net *ret_net, struct err *e);
 
+/* bulk.c: how long a shutdown may take by the key `startup`; 0: it does not say */
+uint32_t guest_down_s(const struct guest *g);
+
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);
 void guest_uid_mark(struct guest_mgr *m, uint32_t slot, bool is_used);
