@@ -1,6 +1,6 @@
 """A Debian disk as Debian's own tools make it (tools/debian-image), put into a guest's volume: it boots by SeaBIOS and,
-the same disk, by OVMF; its agent answers; what it wrote is there; it shuts down when asked, and its file system is clean."""
-import functools
+the same disk, by OVMF with Secure Boot; its agent answers; what it wrote is there; it shuts down when asked, and its file
+system is clean."""
 import json
 import subprocess
 
@@ -12,9 +12,9 @@ from lib.wait import wait_for
 
 VM = 100
 SECTOR = 512
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
-@functools.cache
 def debian_disk():
     done = subprocess.run([f"{facts.TOP}/tools/debian-image"], stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.strip()
@@ -25,9 +25,7 @@ def disk(node):
 
 
 def install(node):
-    """Once: the guest and its disk, larger than what is written to it, as an installer would find it."""
-    if any(g["vmid"] == VM for g in node.api.get("/nodes/{node}/qemu")):
-        return
+    """The guest and its disk, larger than what is written to it, as an installer would find it."""
     node.create(VM, name="debian", ostype="l26", memory=512, agent=1, serial0="socket", vga="none",
                 virtio0="local:1,format=raw,discard=on", boot="order=virtio0")
     subprocess.run(["qemu-img", "convert", "-n", "-O", "raw", debian_disk(), disk(node)], check=True)
@@ -81,9 +79,12 @@ def debian_boots_by_seabios_and_ovmf(node):
     assert agent(node, "POST", "file-write", file="/var/note", content="kept\n").status == 200
     shut_down(node)
     check_file_system(node)
-    node.api.run("POST", node.vm(VM, "/config"), {"bios": "ovmf", "machine": "q35", "efidisk0": "local:1,efitype=4m,pre-enrolled-keys=1"})
+    node.api.run("POST", node.vm(VM, "/config"), {"bios": "ovmf", "machine": "q35",
+                                                  "efidisk0": "local:1,efitype=4m,pre-enrolled-keys=1"})
     boot(node, "HOLM-DEBIAN-UP uefi")
     assert agent(node, "GET", "file-read", file="/var/note").data == {"content": "kept\n"}
+    # Four bytes of attributes and the value: shim, GRUB and the kernel were checked against the keys enrolled.
+    assert agent(node, "GET", "file-read", file=SECURE_BOOT).data["content"][4:] == "\x01"
     shut_down(node)
     check_file_system(node)
     node.remove(VM)
