@@ -178,6 +178,14 @@ static void read_startup(const struct guest *g, struct bulk_entry *en)
         en->down_s = 0;
 }
 
+uint32_t guest_down_s(const struct guest *g)
+{
+    struct bulk_entry en = {0};
+
+    read_startup(g, &en);
+    return (uint32_t)en.down_s;
+}
+
 static int by_order(const void *x, const void *y)
 {
     const struct bulk_entry *a = x, *b = y;

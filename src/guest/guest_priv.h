@@ -144,6 +144,9 @@ struct launch_device {
 int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
                   struct launch_device *ret, struct err *e);
 
+/* bulk.c: how long a shutdown may take by the key `startup`; 0: it does not say */
+uint32_t guest_down_s(const struct guest *g);
+
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);
 void guest_uid_mark(struct guest_mgr *m, uint32_t slot, bool is_used);

@@ -442,7 +442,8 @@ static void shutdown_begin(struct op *o)
         return;
     }
     o->phase = OP_WAIT_POWERDOWN;
-    op_timer(o, o->args.timeout_s ? o->args.timeout_s : SHUTDOWN_TIMEOUT_S);
+    uint32_t down_s = guest_down_s(g);
+    op_timer(o, o->args.timeout_s ? o->args.timeout_s : down_s ? down_s : SHUTDOWN_TIMEOUT_S);
     tell_guest(o, g);
 }
 

@@ -173,6 +173,9 @@ def status_tells(node):
     assert status["blockstat"]["virtio0"]["rd_bytes"] > 0
     assert node.api.get(node.vm(VM, "/feature"), feature="snapshot") == {"hasFeature": 0, "nodes": []}
     node.api.refused("GET", node.vm(VM, "/feature"), {"feature": "fly"}, 400, param="feature")
+    here, = node.api.get(node.vm(VM, "/snapshot"))
+    assert (here["name"], here["running"], here["digest"]) == ("current", 1, node.api.get(node.vm(VM, "/config"))["digest"])
+    node.api.refused("GET", node.vm(999, "/snapshot"), {}, 500, "does not exist")
 
 
 def adoption(node):
