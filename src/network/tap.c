@@ -188,7 +188,7 @@ int net_tap_open(const struct net_tap_spec *s, struct net_tap *ret, struct err *
 
 int net_tap_check(const struct net_tap_spec *s, struct err *e)
 {
-    struct net_link bridge;
+    struct net_link bridge = {0};
     struct rtnl n;
     int r = rtnl_open(&n, e);
 
