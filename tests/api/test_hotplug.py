@@ -83,7 +83,7 @@ def cpus(node, shell):
     assert config(node)["vcpus"] == 3 and online(shell) == 3
     problem(node, "vcpus", 6, "more vcpus than maxcpus")
     assert config(node)["vcpus"] == 4  # what it got to
-    assert online(shell) == 4
+    wait_for(lambda: online(shell) == 4, 20)
     put(node, delete="vcpus")  # all of them, as now
     assert "vcpus" not in config(node) and not pending(node)
 
