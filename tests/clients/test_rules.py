@@ -325,6 +325,7 @@ def every_reply(node):
         upid = node.api.run("POST", node.vm(RUNNING, "/status/reset"))
         values = {"node": node.name, "vmid": str(RUNNING), "storage": "local", "userid": "admin@pve", "roleid": "PVEVMUser",
                   "realm": "pve", "upid": upid, "iface": "lo", "tokenid": "r11", "groupid": "r11", "poolid": "r11",
+                  "service": "cron", "pci-id-or-mapping": "0000:00:00.0",
                   "volume": node.api.get(node.vm(RUNNING, "/config"))["scsi0"].split(",")[0]}
         node.api.post("/access/groups", groupid="r11", comment="1")
         node.api.post("/access/users/admin@pve/token/r11", privsep=0, expire=2000000000)
@@ -333,11 +334,13 @@ def every_reply(node):
         with open(f"{build_dir()}/src/front/openapi.json", encoding="utf-8") as f:
             paths = [p for p, methods in json.load(f)["paths"].items() if "get" in methods and not p.endswith("websocket")]
         query = {"/rrddata": "?timeframe=hour&cf=AVERAGE", "/access/users": "?full=1", "/nodes/{node}/qemu": "?full=1",
-                 "/feature": "?feature=snapshot", "/prunebackups": "?prune-backups=keep-all=1"}
+                 "/feature": "?feature=snapshot", "/prunebackups": "?prune-backups=keep-all=1",
+                 "/schedule-analyze": "?schedule=daily"}
         for path in paths:
-            if re.search(r"\{(id|snapname)\}|/agent/|query-url|/events", path):
+            # What needs a thing of its own, or a tool that not every host has.
+            if re.search(r"\{(id|snapname|cputype)\}|/agent/|query-url|/events|/scan/|/disks/(lvm|zfs|smart)|/state$", path):
                 continue
-            filled = re.sub(r"\{(\w+)\}", lambda m: values[m[1]], path)
+            filled = re.sub(r"\{([\w-]+)\}", lambda m: values[m[1]], path)
             filled += "".join(q for end, q in query.items() if path.endswith(end))
             _read[filled] = timed(lambda: call(node, "GET", filled))
         node.api.delete("/access/users/admin@pve/token/r11")
