@@ -55,6 +55,23 @@ def shut_down(node):
     assert node.guest_state(VM) == "stopped"
 
 
+def orders(node):
+    """What only a whole system obeys."""
+    trimmed = agent(node, "POST", "fstrim")
+    assert trimmed.status == 200 and [p for p in trimmed.data["result"]["paths"] if p["path"] == "/"], trimmed.text
+    assert agent(node, "POST", "set-user-password", username="root", password="quite secret").status == 200
+    shadow = agent(node, "GET", "file-read", file="/etc/shadow").data["content"].splitlines()
+    assert [line for line in shadow if line.startswith("root:$")], "root has a password now"
+    assert "quite secret" not in open(node.log_path, encoding="utf-8", errors="replace").read()
+
+
+def turn_off_by_agent(node):
+    with Console(node.api, node.vm(VM)) as c:
+        assert agent(node, "POST", "shutdown").status == 200
+        c.expect("Power down", 120)
+    wait_for(lambda: node.guest_state(VM) == "stopped", 60, "the guest to be off")
+
+
 def root_offset(path):
     """Of the last partition, in bytes."""
     table = json.loads(subprocess.run(["sfdisk", "--json", path], capture_output=True, text=True, check=True).stdout)
@@ -77,6 +94,7 @@ def debian_boots_by_seabios_and_ovmf(node):
     install(node)
     boot(node, "HOLM-DEBIAN-UP bios")
     assert agent(node, "POST", "file-write", file="/var/note", content="kept\n").status == 200
+    orders(node)
     shut_down(node)
     check_file_system(node)
     node.api.run("POST", node.vm(VM, "/config"), {"bios": "ovmf", "machine": "q35",
@@ -85,7 +103,7 @@ def debian_boots_by_seabios_and_ovmf(node):
     assert agent(node, "GET", "file-read", file="/var/note").data == {"content": "kept\n"}
     # Four bytes of attributes and the value: shim, GRUB and the kernel were checked against the keys enrolled.
     assert agent(node, "GET", "file-read", file=SECURE_BOOT).data["content"][4:] == "\x01"
-    shut_down(node)
+    turn_off_by_agent(node)
     check_file_system(node)
     node.remove(VM)
 
