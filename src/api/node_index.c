@@ -13,6 +13,8 @@ int api_node_pci_index(struct api_call *c, const struct api_node_pci_index_args 
 {
     static const char *const names[] = {"mdev", NULL};
 
+    if (!strchr(a->pci_id_or_mapping, ':'))
+        return api_param_error(c, e, "pci-id-or-mapping", "there is no mapping '%.64s'", a->pci_id_or_mapping);
     return reply_index(c, a->node, "method", names, e);
 }
 

@@ -134,6 +134,22 @@ def it_says_nothing(node):
 
 
 @test(limit=60)
+def orders_to_sleep_have_no_answer(node):
+    """An agent that puts its guest to sleep cannot answer any more (QGA: success-response is false): silence is
+    success, an error is an error."""
+    box = lab(node)
+    for how in ("ram", "disk", "hybrid"):
+        box.agent.play = lambda agent, command: None
+        reply = node.api.call("POST", f"{OF}/suspend-{how}")
+        assert reply.status == 200, (how, reply.text)
+        assert box.agent.heard[-1] == f"guest-suspend-{how}", box.agent.heard
+        box.agent.play = lambda agent, command: agent.say(b'{"error": {"class": "GenericError", "desc": "no swap"}}\n')
+        reply = node.api.call("POST", f"{OF}/suspend-{how}")
+        assert reply.status == 500 and "no swap" in reply.reason, (how, reply.text)
+        box.is_well()
+
+
+@test(limit=60)
 def it_has_the_wrong_number(node):
     box = lab(node)
     heard = len(box.agent.heard)
