@@ -20,7 +20,7 @@ from lib.wait import wait_for
 
 VMID = 100
 # What a user may call as he likes: a text that is shown, and an access path that is only compared.
-FREE = {"user", "comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "typefilter", "userfilter", "statusfilter",
+FREE = {"user", "comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "registered-tags", "typefilter", "userfilter", "statusfilter",
         "schedule", "source", "digest", "cmdline", "otp", "realm", "confirmation-password", "privs"}
 # Names that are keys, never files: Proxmox VE lets them begin with a dash and hold dots.
 KEYS = {"groupid", "roleid", "poolid"}
