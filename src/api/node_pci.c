@@ -53,9 +53,11 @@ static void read_device(int top, const char *name, struct pci_device *d)
     d->has_mdev = faccessat(dir, "mdev_supported_types", F_OK, 0) == 0;
 }
 
-/* "05;0x0604": hexadecimal numbers, one separator between them. */
+/* "05;0x0604": hexadecimal numbers, one separator between them, or nothing. */
 static bool is_class_list(const char *s)
 {
+    if (!*s)
+        return true; /* none */
     for (;; s++) {
         s += str_starts(s, "0x") ? 2 : 0;
         size_t n = strspn(s, "0123456789abcdefABCDEF");
