@@ -17,10 +17,10 @@ static void write_guests(struct api_call *c, const char *pool, const char *type)
 
     for (size_t i = 0; i < guests->n; i++) {
         uint32_t vmid = (uint32_t)strtoul(guests->sorted[i]->key, NULL, 10);
-        const struct guest *g = guest_find(c->api->guests, vmid);
+        struct guest *g = guest_find(c->api->guests, vmid);
         if (g && auth_member_of(container_of(guests->sorted[i], struct auth_member, item), pool) &&
             (!type || streq(type, g->type)))
-            guest_summary_write(&c->out, c->api->guests, vmid);
+            guest_summary_write(&c->out, c->api->guests, g, NULL);
     }
 }
 

@@ -37,6 +37,7 @@ struct audit_digests;
 struct stats;
 struct settings;
 struct net_mgr;
+struct fronts;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -64,6 +65,9 @@ struct api {
     const char *node;
     const char *root_dir;
     const char *address;   /* the node's own, as shown in /cluster/status */
+    struct fronts *fronts; /* holm-front's processes */
+    /* Has them take the certificate that is there now: new ones take over, the old ones serve what they have begun. */
+    int (*renew_fronts)(struct fronts *f, struct err *e);
     unsigned console_port; /* last label handed out, 5900-5999 */
 };
 

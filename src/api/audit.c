@@ -1,6 +1,7 @@
 /* See audit.h. */
 #include "api/audit.h"
 
+#include "api/audit_object.h"
 #include "api/common.h"
 #include "audit/audit.h"
 #include "auth/model.h"
@@ -166,58 +167,6 @@ static const char *event_of(const struct api_call *c)
     return is_login(c) ? "login" : "write";
 }
 
-/* ---- the object a request changes ---- */
-
-static const struct object_kind {
-    const char *path, *param, *key;
-} object_kinds[] = {
-    {"/access/users/{userid}/token/{tokenid}", "tokenid", NULL},
-    {"/access/users", "userid", "shared/auth/user/"},
-    {"/access/groups", "groupid", "shared/auth/group/"},
-    {"/access/roles", "roleid", "shared/auth/role/"},
-    {"/access/domains", "realm", "shared/auth/realm/"},
-    {"/access/acl", "path", "shared/auth/acl"},
-    {"/pools", "poolid", "shared/auth/pool/"},
-    {"/storage", "storage", "shared/storage/"},
-    {"/nodes/{node}/qemu", "vmid", "shared/guest/"},
-};
-
-/* Key of the object in the state; "" if the request changes none of these. */
-static const char *object_of(struct api_call *c)
-{
-    char path[AUTH_PATH_MAX];
-    struct err e = ERR_INIT;
-
-    for (size_t i = 0; c->route && i < ARRAY_SIZE(object_kinds); i++) {
-        const struct object_kind *k = &object_kinds[i];
-        const char *value = str_starts(c->route->path, k->path) ? api_raw_get(c, k->param) : NULL, *key = NULL;
-        if (!value)
-            continue;
-        if (!k->key)
-            key = arena_printf(&c->arena, "shared/auth/token/%s!%s", api_raw_get(c, "userid"), value);
-        else if (!streq(k->param, "path"))
-            key = arena_printf(&c->arena, "%s%s", k->key, value);
-        else if (auth_path_normalize(value, path, sizeof(path), &e) == 0)
-            key = arena_printf(&c->arena, "%s%s ", k->key, path);
-        return key ? key : "";
-    }
-    return "";
-}
-
-static bool digest_of(struct api *api, const char *object, char hex[AUDIT_HASH_HEX])
-{
-    uint64_t vmid;
-
-    if (!str_starts(object, "shared/guest/"))
-        return *object && audit_digest(api->digests, object, hex);
-    const struct guest *g = str_to_u64(object + strlen("shared/guest/"), &vmid) == 0 && vmid <= UINT32_MAX
-                                ? guest_find(api->guests, (uint32_t)vmid)
-                                : NULL;
-    if (g && !g->is_dropped)
-        snprintf(hex, AUDIT_HASH_HEX, "%s", g->digest);
-    return g && !g->is_dropped;
-}
-
 /* ---- records ---- */
 
 static void write_request(struct jw *w, struct api_call *c, const struct secrets *s, unsigned status, bool has_params)
@@ -269,9 +218,9 @@ void api_audit_begin(struct api_call *c)
     c->audit.is_begun = true;
     c->audit.time_ms = clock_wall_ms();
     c->audit.id = audit_next_id(c->api->audit);
-    c->audit.object = object_of(c);
+    c->audit.object = api_audit_object(c);
     c->audit.slot = -1;
-    digest_of(c->api, c->audit.object, c->audit.before);
+    api_audit_digest(c->api, c->audit.object, c->audit.before);
     if (!c->is_dry_run && !note_request(c, &s, true))
         note_request(c, &s, false);
 }
@@ -312,8 +261,23 @@ static void write_result(struct jw *w, struct api_call *c, const struct secrets 
         write_upid(w, c);
     if (c->audit.is_replay)
         jw_kv_int(w, "replay", 1);
-    if (c->audit.is_begun && !c->is_dry_run && digest_of(c->api, c->audit.object, after))
+    if (c->audit.is_begun && !c->is_dry_run && api_audit_digest(c->api, c->audit.object, after))
         jw_kv_str(w, "after", after);
+}
+
+/* Beyond a rate refusals are counted and not written one by one. A user's are those that had no effect for sure: who is
+ * told 500 may have changed something. */
+static bool is_flood(const struct api_call *c, unsigned status)
+{
+    char source[AUDIT_SOURCE_MAX + 1], user[AUTH_USER_MAX + AUTH_TOKEN_MAX + 2];
+
+    if (!c->who.user[0])
+        return audit_is_flood(c->api->audit, c->peer ? c->peer : "unknown");
+    if (status >= 500)
+        return false;
+    auth_subject_format(&c->who, user, sizeof(user));
+    snprintf(source, sizeof(source), "%s %s %s", user, c->method, c->route ? c->route->path : "(no route)");
+    return audit_is_user_flood(c->api->audit, source);
 }
 
 bool api_audit_end(struct api_call *c, unsigned status, void (*done)(void *call, int r, const struct err *e))
@@ -328,7 +292,7 @@ bool api_audit_end(struct api_call *c, unsigned status, void (*done)(void *call,
         c->audit.time_ms = clock_wall_ms();
         c->audit.slot = -1;
     }
-    if (status >= 400 && !c->who.user[0] && audit_is_flood(c->api->audit, c->peer ? c->peer : "unknown")) {
+    if (status >= 400 && is_flood(c, status)) {
         audit_cancel(c->api->audit, c->audit.slot);
         return false;
     }
@@ -355,7 +319,7 @@ static void describe(void *arg, const char *object, json_t *record)
 {
     char after[AUDIT_HASH_HEX];
 
-    if (digest_of(arg, object, after))
+    if (api_audit_digest(arg, object, after))
         json_object_set_new(record, "after", json_string(after));
 }
 
@@ -367,7 +331,10 @@ static void on_task_end(void *arg, const struct task_view *v)
     struct buf b;
     struct jw w;
 
-    snprintf(object, sizeof(object), "shared/guest/%.20s", v->upid.id);
+    if (streq(v->upid.type, "srvreload"))
+        snprintf(object, sizeof(object), "local/network/active");
+    else
+        snprintf(object, sizeof(object), "shared/guest/%.20s", v->upid.id);
     buf_init(&b, AUDIT_BODY_MAX);
     jw_init(&w, &b);
     jw_object(&w);
@@ -376,7 +343,7 @@ static void on_task_end(void *arg, const struct task_view *v)
     jw_kv_str(&w, "user", v->upid.user);
     jw_kv_str(&w, "upid", v->text);
     write_text(&w, &none, "result", v->status ? v->status : "unexpected status", ERROR_MAX);
-    if (digest_of(api, object, after)) {
+    if (api_audit_digest(api, object, after)) {
         jw_kv_str(&w, "object", object);
         jw_kv_str(&w, "after", after);
     }

@@ -4,7 +4,8 @@
 
 int api_cluster_index(struct api_call *c, const struct api_cluster_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"audit", "log", "nextid", "options", "resources", "status", "tasks", NULL};
+    static const char *const names[] = {"audit", "bulk-action", "jobs",   "log",   "nextid", "options",
+                                        "qemu",  "resources",   "status", "tasks", NULL};
 
     return api_reply_index(c, "name", names);
 }
@@ -40,22 +41,20 @@ static void write_node(struct api_call *c)
     jw_object_end(w);
 }
 
-static void write_guest(struct api_call *c, uint32_t vmid)
+static int write_guests(struct api_call *c, struct err *e)
 {
-    const char *pool = auth_pool_of_guest(c->api->auth, vmid);
-    size_t before = c->body.len;
+    struct guest_mgr *m = c->api->guests;
+    struct auth_guests *may = auth_guests_new(c->api->auth, &c->who);
 
-    guest_summary_write(&c->out, c->api->guests, vmid);
-    if (!pool || c->body.is_failed || c->body.len == before)
-        return;
-    /* The object just written is reopened for the pool, which the guest's own code does not know. */
-    c->body.data[--c->body.len] = 0;
-    buf_append_char(&c->body, ',');
-    struct jw w;
-    jw_init(&w, &c->body);
-    jw_key(&w, "pool");
-    jw_str(&w, pool);
-    buf_append_char(&c->body, '}');
+    if (!may)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    for (size_t i = 0; i < guest_count(m); i++) {
+        struct guest *g = guest_at(m, i);
+        if (!g->is_dropped && auth_guests_privileges(may, g->vmid) & PRIV_M(VM_AUDIT))
+            guest_summary_write(&c->out, m, g, auth_pool_of_guest(c->api->auth, g->vmid));
+    }
+    auth_guests_free(may);
+    return 0;
 }
 
 /* Here space to fill is not enough to see a storage; in its own lists it is. */
@@ -86,15 +85,13 @@ static bool write_pool(void *arg, const char *pool)
 int api_cluster_resources(struct api_call *c, const struct api_cluster_resources_args *a, struct err *e)
 {
     bool is_all = !a->type;
-    struct guest_mgr *m = c->api->guests;
+    int r = 0;
 
     jw_array(&c->out);
     if (is_all || streq(a->type, "vm"))
-        for (size_t i = 0; i < guest_count(m); i++) {
-            const struct guest *g = guest_at(m, i);
-            if (!g->is_dropped && api_may_see_guest(c, g->vmid))
-                write_guest(c, g->vmid);
-        }
+        r = write_guests(c, e);
+    if (r < 0)
+        return r;
     if (is_all || streq(a->type, "node"))
         write_node(c);
     if (is_all || streq(a->type, "storage"))

@@ -5,6 +5,7 @@
  * A ticket looks as PVE's: the password, a colon, the signed part. VNC takes the first eight characters of what it is
  * given as the password, so clients that use the whole ticket are right, too. The port is a label: nothing listens.
  * Loop thread; the certificate is read in the pool. */
+#include "api/certificates.h"
 #include "api/console_vnc.h"
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 #define PORT_FIRST     5900u
 #define PORTS          100u
-#define CERT_BYTES_MAX 65536u
+#define CERT_BYTES_MAX (256u * 1024u)
 #define PASSWORD_CHARS (AUTH_VNC_PASSWORD_SIZE - 1)
 
 const char *api_vnc_signed_part(const char *ticket, bool *ret_has_password)
@@ -46,7 +47,7 @@ static int check_guest(const struct guest *g, struct err *e)
 }
 
 struct proxy {
-    const char *path;
+    const char *root_dir;
     uint32_t vmid;
     struct buf cert;
 };
@@ -55,7 +56,7 @@ static int read_cert(void *ctx, struct err *e)
 {
     struct proxy *p = ctx;
 
-    return fs_read_file(AT_FDCWD, p->path, &p->cert, e);
+    return certificate_read(p->root_dir, &p->cert, e);
 }
 
 static void session_task(struct task *t, void *arg)
@@ -127,10 +128,9 @@ int api_qemu_vncproxy(struct api_call *c, const struct api_qemu_vncproxy_args *a
     if (r < 0)
         return r;
     struct proxy *p = arena_alloc(&c->arena, sizeof(*p));
-    const char *path = p ? arena_printf(&c->arena, "%s/etc/tls/cert.pem", c->api->root_dir) : NULL;
-    if (!path)
+    if (!p)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    *p = (struct proxy){.path = path, .vmid = g->vmid};
+    *p = (struct proxy){.root_dir = c->api->root_dir, .vmid = g->vmid};
     buf_init(&p->cert, CERT_BYTES_MAX);
     c->has_secret = true;
     return api_offload(c, read_cert, finish_proxy, p);

@@ -78,34 +78,56 @@ static unsigned status_of(const struct err *e)
     return 500;
 }
 
+/* The envelope around the value that the handler wrote: moved up by a few bytes, since it may be megabytes. */
+static void wrap_value(struct api_call *c)
+{
+    static const char before[] = "{\"data\":";
+    struct buf *b = &c->body;
+
+    if (!b->len)
+        buf_append_str(b, "null");
+    b->max += ERRORS_MAX;
+    if (!buf_reserve(b, sizeof(before)))
+        return;
+    memmove(b->data + sizeof(before) - 1, b->data, b->len);
+    memcpy(b->data, before, sizeof(before) - 1);
+    b->len += sizeof(before) - 1;
+    b->data[b->len] = 0;
+}
+
+static void write_error(struct api_call *c, struct jw *w)
+{
+    char *text = arena_printf(&c->arena, "%s\n", c->error.text);
+
+    jw_object(w);
+    jw_key(w, "data");
+    jw_null(w);
+    jw_key(w, "message");
+    jw_str(w, text ? text : "out of memory\n");
+    if (c->error.hint[0])
+        jw_kv_str(w, "hint", c->error.hint);
+    if (!c->param_errors.len)
+        return;
+    jw_key(w, "errors");
+    buf_append_char(&c->body, '{');
+    buf_append(&c->body, c->param_errors.data, c->param_errors.len);
+    buf_append_char(&c->body, '}');
+}
+
 /* Turns the result into the body that is sent. */
 static void build_body(struct api_call *c, int r)
 {
-    struct buf value = c->body;
-    struct jw w;
+    struct jw w = {.out = &c->body, .depth = 1, .has_item = 2}; /* inside an object that has a member */
 
-    buf_init(&c->body, value.max + ERRORS_MAX + 4096);
-    jw_init(&w, &c->body);
-    jw_object(&w);
-    jw_key(&w, "data");
-    if (r == 0 && value.len)
-        jw_raw(&w, value.data, value.len);
-    else
-        jw_null(&w);
     if (r < 0) {
-        jw_key(&w, "message");
-        char *text = arena_printf(&c->arena, "%s\n", c->error.text);
-        jw_str(&w, text ? text : "out of memory\n");
-        if (c->error.hint[0])
-            jw_kv_str(&w, "hint", c->error.hint);
-        if (c->param_errors.len) {
-            jw_key(&w, "errors");
-            buf_append_char(&c->body, '{');
-            buf_append(&c->body, c->param_errors.data, c->param_errors.len);
-            buf_append_char(&c->body, '}');
-        }
-    } else if (c->has_total) {
-        jw_kv_u64(&w, "total", c->total);
+        buf_done(&c->body);
+        buf_init(&c->body, c->body.max + ERRORS_MAX + 4096);
+        jw_init(&w, &c->body);
+        write_error(c, &w);
+    } else {
+        wrap_value(c);
+        if (c->has_total)
+            jw_kv_u64(&w, "total", c->total);
     }
     if (c->is_extjs) {
         jw_kv_int(&w, "success", r == 0);
@@ -113,7 +135,6 @@ static void build_body(struct api_call *c, int r)
             jw_kv_int(&w, "status", status_of(&c->error));
     }
     jw_object_end(&w);
-    buf_done(&value);
 }
 
 /* What is left of the wait: work of different length before a refusal ends at the same time. */

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 
+#include "base/calendar.h"
 #include "storage/storage.h"
 
 static bool is_alnum(char c)
@@ -293,6 +294,21 @@ static bool is_hotplug(const char *s)
     }
 }
 
+static bool is_calendar_event(const char *s)
+{
+    struct err e = ERR_INIT;
+    struct calendar ignored;
+
+    return calendar_parse(s, &ignored, &e) == 0;
+}
+
+static bool is_phys_bits(const char *s)
+{
+    uint64_t bits;
+
+    return streq(s, "host") || (str_to_u64(s, &bits) == 0 && bits >= 8 && bits <= 64);
+}
+
 /* "[order=]N,up=N,down=N", each once and at least one. */
 static bool is_startup(const char *s)
 {
@@ -383,6 +399,15 @@ static bool is_vlan_range(const char *s)
     return *s && strlen(s) <= 9 && strspn(s, "0123456789-") == strlen(s);
 }
 
+/* Lines of plain text; a worker reads what is in them. */
+static bool is_lines(const char *s)
+{
+    for (; *s; s++)
+        if (((unsigned char)*s < ' ' && !strchr("\r\n\t", *s)) || (unsigned char)*s > '~')
+            return false;
+    return true;
+}
+
 struct format {
     const char *name;
     bool (*check)(const char *s);
@@ -392,7 +417,9 @@ struct format {
 static const struct format formats[] = {
     {"pve-vmid", is_vmid, "value does not look like a valid VM ID"},
     {"pve-node", is_node, "value does not look like a valid node name"},
+    {"pve-calendar-event", is_calendar_event, "unable to parse calendar event"},
     {"pve-configid", is_configid, "invalid configuration ID"},
+    {"pve-phys-bits", is_phys_bits, "value must be an integer between 8 and 64 or 'host'"},
     {"pve-storage-id", is_storage_id, "storage ID contains illegal characters"},
     {"pve-volume-id", is_volume_id, "unable to parse volume ID"},
     {"pve-volume-id-or-qm-path", is_drive_file, "unable to parse volume ID"},
@@ -441,6 +468,8 @@ static const struct format formats[] = {
     {"CIDR", is_text, "invalid value"},
     {"ip", is_address, "value does not look like a valid IP address"},
     {"string", is_text, "invalid value"},
+    {"pem-string", is_lines, "value does not look like PEM"},
+    {"pem-certificate-chain", is_lines, "value does not look like PEM"},
 };
 
 static const struct format *find_format(const char *name, size_t n)

@@ -79,6 +79,12 @@ void api_network_members(struct jw *w, const struct net_iface *i)
     write_text(w, "dhcp-range", i->dhcp_range);
     if (i->type == NET_BRIDGE)
         jw_kv_str(w, "bridge_ports", i->ports);
+    if (i->type == NET_BOND) {
+        jw_kv_str(w, "slaves", i->ports);
+        jw_kv_str(w, "bond_mode", i->bond_mode[0] ? i->bond_mode : "balance-rr");
+    }
+    write_text(w, "bond_xmit_hash_policy", i->bond_hash);
+    write_text(w, "bond-primary", i->bond_primary);
     if (i->is_autostart)
         jw_kv_int(w, "autostart", 1);
     if (i->is_vlan_aware)

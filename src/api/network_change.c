@@ -5,9 +5,7 @@
 #include <arpa/inet.h>
 
 /* Of PVE's settings those that nothing here acts on. */
-static const char *const refused[] = {"bond-primary", "bond_mode",  "bond_xmit_hash_policy", "bridge_vids",
-                                      "ovs_bonds",    "ovs_bridge", "ovs_options",           "ovs_ports",
-                                      "ovs_tag",      "slaves"};
+static const char *const refused[] = {"bridge_vids", "ovs_bonds", "ovs_bridge", "ovs_options", "ovs_ports", "ovs_tag"};
 
 static int refuse_others(struct api_call *c, const char *type, struct err *e)
 {
@@ -16,6 +14,12 @@ static int refuse_others(struct api_call *c, const char *type, struct err *e)
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (api_raw_get(c, refused[i]))
             return err_set(e, -EINVAL, "param.unsupported", "'%s' is not supported", refused[i]);
+    if (str_starts(type, "OVS"))
+        return err_set(e, -EINVAL, "param.unsupported",
+                       "Open vSwitch (%s) is not supported: a Linux bridge is 'bridge'", type);
+    if (streq(type, "alias"))
+        return err_set(e, -EINVAL, "param.unsupported",
+                       "interfaces of type 'alias' are not supported: an interface has one cidr and one cidr6");
     if (!net_type_parse(type, &t))
         return err_set(e, -EINVAL, "param.unsupported", "interfaces of type '%s' are not supported", type);
     return 0;
@@ -71,8 +75,16 @@ static int take_texts(struct api_call *c, struct net_iface *i, struct err *e)
         r = take(c, "gateway", i->gateway, sizeof(i->gateway), e);
     if (r == 0)
         r = take(c, "gateway6", i->gateway6, sizeof(i->gateway6), e);
+    if (r == 0 && api_raw_get(c, i->type == NET_BOND ? "bridge_ports" : "slaves"))
+        r = api_param_error(c, e, i->type == NET_BOND ? "bridge_ports" : "slaves", "not of this type");
     if (r == 0)
-        r = take(c, "bridge_ports", i->ports, sizeof(i->ports), e);
+        r = take(c, i->type == NET_BOND ? "slaves" : "bridge_ports", i->ports, sizeof(i->ports), e);
+    if (r == 0)
+        r = take(c, "bond_mode", i->bond_mode, sizeof(i->bond_mode), e);
+    if (r == 0)
+        r = take(c, "bond_xmit_hash_policy", i->bond_hash, sizeof(i->bond_hash), e);
+    if (r == 0)
+        r = take(c, "bond-primary", i->bond_primary, sizeof(i->bond_primary), e);
     if (r == 0)
         r = take(c, "vlan-raw-device", i->raw_device, sizeof(i->raw_device), e);
     if (r == 0)
@@ -195,6 +207,10 @@ static int delete_keys(struct api_call *c, const char *keys, struct net_iface *i
                {"gateway", i->gateway, NULL, NULL},
                {"gateway6", i->gateway6, NULL, NULL},
                {"bridge_ports", i->ports, NULL, NULL},
+               {"slaves", i->ports, NULL, NULL},
+               {"bond_mode", i->bond_mode, NULL, NULL},
+               {"bond_xmit_hash_policy", i->bond_hash, NULL, NULL},
+               {"bond-primary", i->bond_primary, NULL, NULL},
                {"comments", i->comments, NULL, NULL},
                {"comments6", i->comments, NULL, NULL},
                {"dhcp-range", i->dhcp_range, NULL, NULL},

@@ -1,11 +1,11 @@
-/* POST /nodes/N/startall and /stopall. PVE: pve-manager, API2/Nodes.pm. The work is guest/bulk.c's. Loop thread. */
+/* POST /nodes/N/startall, /stopall and /suspendall. PVE: pve-manager, API2/Nodes.pm. The work is guest/bulk.c's. Loop
+ * thread. */
 #include "api/common.h"
 #include "api/settings.h"
 
 #define STOP_WORKERS 4u
 
-/* VM.PowerMgmt on everything, or on each guest that is named. */
-static int check_right(struct api_call *c, const char *vms, struct err *e)
+int api_bulk_check_right(struct api_call *c, const char *vms, struct err *e)
 {
     char path[24];
     bool has_one = false;
@@ -24,7 +24,7 @@ static int check_right(struct api_call *c, const char *vms, struct err *e)
     return has_one ? 0 : api_require(c, "/", PRIV_M(VM_POWERMGMT), false, e);
 }
 
-static int check_exist(struct api_call *c, const char *vms, struct err *e)
+int api_bulk_check_exist(struct api_call *c, const char *vms, struct err *e)
 {
     for (const char *p = vms ? vms : ""; *p;) {
         size_t n = strcspn(p, ",; \t\n");
@@ -42,9 +42,9 @@ static int begin(struct api_call *c, const char *node, struct guest_bulk *o, str
     int r = api_check_node(c, node, e);
 
     if (r == 0)
-        r = check_right(c, o->vmids, e);
+        r = api_bulk_check_right(c, o->vmids, e);
     if (r == 0)
-        r = check_exist(c, o->vmids, e);
+        r = api_bulk_check_exist(c, o->vmids, e);
     if (r < 0)
         return r;
     o->user = api_user(c);
@@ -54,8 +54,10 @@ static int begin(struct api_call *c, const char *node, struct guest_bulk *o, str
 
 int api_node_startall(struct api_call *c, const struct api_node_startall_args *a, struct err *e)
 {
-    struct guest_bulk o = {
-        .vmids = a->vms, .is_forced = a->force, .workers = a->has_max_workers ? (uint32_t)a->max_workers : 1};
+    struct guest_bulk o = {.type = "startall",
+                           .vmids = a->vms,
+                           .is_forced = a->force,
+                           .workers = a->has_max_workers ? (uint32_t)a->max_workers : 1};
 
     return begin(c, a->node, &o, e);
 }
@@ -63,10 +65,22 @@ int api_node_startall(struct api_call *c, const struct api_node_startall_args *a
 int api_node_stopall(struct api_call *c, const struct api_node_stopall_args *a, struct err *e)
 {
     uint64_t workers = settings_u64(c->api->settings, SETTINGS_CLUSTER, "max_workers", STOP_WORKERS);
-    struct guest_bulk o = {.is_stop = true,
+    struct guest_bulk o = {.type = "stopall",
+                           .action = GUEST_BULK_SHUTDOWN,
                            .vmids = a->vms,
                            .is_forced = a->has_force_stop ? a->force_stop : true,
                            .timeout_s = a->has_timeout ? (uint32_t)a->timeout : 0,
+                           .workers = a->has_max_workers ? (uint32_t)a->max_workers : (uint32_t)workers};
+
+    return begin(c, a->node, &o, e);
+}
+
+int api_node_suspendall(struct api_call *c, const struct api_node_suspendall_args *a, struct err *e)
+{
+    uint64_t workers = settings_u64(c->api->settings, SETTINGS_CLUSTER, "max_workers", STOP_WORKERS);
+    struct guest_bulk o = {.type = "suspendall",
+                           .action = GUEST_BULK_SUSPEND,
+                           .vmids = a->vms,
                            .workers = a->has_max_workers ? (uint32_t)a->max_workers : (uint32_t)workers};
 
     return begin(c, a->node, &o, e);

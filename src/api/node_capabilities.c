@@ -8,6 +8,7 @@
 #include "api/common.h"
 #include "base/capture.h"
 #include "base/fs.h"
+#include "guest/cpu_models.h"
 
 #define FILE_NAME    "qemu-capabilities"
 #define ANSWERS_MAX  (16u * 1024u * 1024u)
@@ -26,6 +27,7 @@ struct query {
     const char *qemu, *version, *root_dir, *node;
     const char *what; /* "machines", "cpus", "flags" */
     bool is_tcg, has_kvm;
+    json_t *customs; /* "cpus": [{"name","model"}…] of the caller's custom models */
     struct buf json;
 };
 
@@ -275,6 +277,25 @@ static void write_cpu(struct jw *w, json_t *cpu)
     jw_object_end(w);
 }
 
+/* A custom model has the vendor of the one that it shows. */
+static void write_custom(struct jw *w, json_t *custom, json_t *cpus)
+{
+    const char *model = json_string_value(json_object_get(custom, "model")), *vendor = NULL;
+    json_t *cpu;
+    size_t i;
+
+    json_array_foreach(cpus, i, cpu)
+    {
+        if (model && streq(name_of(cpu), model))
+            vendor = json_string_value(json_object_get(cpu, "vendor"));
+    }
+    jw_object(w);
+    jw_kv_str(w, "name", name_of(custom));
+    jw_kv_str(w, "vendor", vendor ? vendor : "default");
+    jw_kv_int(w, "custom", 1);
+    jw_object_end(w);
+}
+
 /* The host's own flags, between blanks; '.' and '-' of QEMU's names are '_' there. */
 static void read_host_flags(struct buf *b)
 {
@@ -332,6 +353,10 @@ static void write_kept(struct query *q)
         else
             write_flag(&w, q, item, buf_str(&flags));
     }
+    json_array_foreach(q->customs, i, item)
+    {
+        write_custom(&w, item, list);
+    }
     jw_array_end(&w);
     buf_done(&flags);
 }
@@ -356,6 +381,7 @@ static int finish_capabilities(struct api_call *c, void *ctx, int r, struct err 
     if (r == 0)
         jw_raw(&c->out, buf_str(&q->json), q->json.len);
     buf_done(&q->json);
+    json_decref(q->customs);
     return r;
 }
 
@@ -364,6 +390,23 @@ static int reply_nothing(struct api_call *c)
     jw_array(&c->out);
     jw_array_end(&c->out);
     return 0;
+}
+
+static json_t *customs_of(struct api_call *c)
+{
+    const struct cpu_models *models = guest_cpu_models(c->api->guests);
+    json_t *all = json_array();
+    char name[sizeof(CPU_MODEL_PREFIX) + CPU_MODEL_NAME_MAX];
+
+    for (size_t i = 0; i < cpu_models_count(models); i++) {
+        const struct cpu_model *m = cpu_models_at(models, i);
+        const char *reported = config_get(&m->values, "reported-model");
+        if (!api_may_see_cpu_model(c, m->name) && !auth_has(c->api->auth, &c->who, "/nodes", PRIV_M(SYS_AUDIT), false))
+            continue;
+        snprintf(name, sizeof(name), CPU_MODEL_PREFIX "%s", m->name);
+        json_array_append_new(all, json_pack("{s:s, s:s}", "name", name, "model", reported ? reported : "kvm64"));
+    }
+    return all;
 }
 
 /* Of another architecture, or where no QEMU is installed, there is nothing. */
@@ -385,6 +428,7 @@ static int reply(struct api_call *c, const char *node, const char *arch, const c
                         .node = c->api->node,
                         .what = what,
                         .is_tcg = is_tcg,
+                        .customs = streq(what, "cpus") ? customs_of(c) : NULL,
                         .has_kvm = h->has_kvm};
     return api_offload(c, read_capabilities, finish_capabilities, q);
 }
@@ -419,4 +463,9 @@ int api_node_capabilities_cpu(struct api_call *c, const struct api_node_capabili
 int api_node_capabilities_flags(struct api_call *c, const struct api_node_capabilities_flags_args *a, struct err *e)
 {
     return reply(c, a->node, a->arch, "flags", a->accel && streq(a->accel, "tcg"), e);
+}
+
+int api_cluster_qemu_flags(struct api_call *c, const struct api_cluster_qemu_flags_args *a, struct err *e)
+{
+    return reply(c, NULL, a->arch, "flags", a->accel && streq(a->accel, "tcg"), e);
 }

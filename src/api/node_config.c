@@ -1,4 +1,4 @@
-/* GET and PUT /nodes/N/config, and the node's routes that say that there is nothing: subscription, netstat. PVE:
+/* GET and PUT /nodes/N/config, and the node's routes that say that there is nothing: subscription. PVE:
  * pve-manager, API2/NodeConfig.pm. Loop thread. */
 #include "api/common.h"
 #include "api/settings.h"
@@ -57,17 +57,5 @@ int api_node_subscription(struct api_call *c, const struct api_node_subscription
     jw_kv_str(&c->out, "status", "notfound");
     jw_kv_str(&c->out, "message", "Holm is free software: there are no subscriptions");
     jw_object_end(&c->out);
-    return 0;
-}
-
-/* Only devices of guests on a bridge would be shown; all cards are in user mode, which has none. */
-int api_node_netstat(struct api_call *c, const struct api_node_netstat_args *a, struct err *e)
-{
-    int r = api_check_node(c, a->node, e);
-
-    if (r < 0)
-        return r;
-    jw_array(&c->out);
-    jw_array_end(&c->out);
     return 0;
 }

@@ -30,7 +30,7 @@ struct disk {
 
 int api_node_disks_index(struct api_call *c, const struct api_node_disks_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"list", NULL};
+    static const char *const names[] = {"directory", "list", "lvm", "lvmthin", "smart", "zfs", NULL};
     int r = api_check_node(c, a->node, e);
 
     return r < 0 ? r : api_reply_index(c, "name", names);

@@ -190,13 +190,39 @@ static int put_resolv(void *ctx, struct err *e)
     return in_turn(change_resolv, ctx, e);
 }
 
-/* Names with dots, separated by blanks. */
+/* A domain: labels of letters, digits and inner dashes, with one dot between them (RFC 1123, 2.1). */
+static bool is_domain(const char *s, size_t n)
+{
+    bool was_alnum = false;
+
+    for (size_t i = 0; i < n; i++) {
+        bool is_alnum = (s[i] >= '0' && s[i] <= '9') || ((s[i] | 0x20) >= 'a' && (s[i] | 0x20) <= 'z');
+        bool is_inner = s[i] == '-' || (s[i] == '.' && was_alnum);
+
+        /* After a dot only a letter or digit may follow, before one nothing else. */
+        if (!is_alnum && (!is_inner || i == 0 || s[i - 1] == '.'))
+            return false;
+        was_alnum = is_alnum;
+    }
+    return was_alnum && n <= 253;
+}
+
+/* Domains, one blank between them. */
 static bool is_search(const char *s)
 {
     size_t n = strlen(s);
 
-    return n > 0 && n <= 256 && s[0] != ' ' &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._ ") == n;
+    if (n == 0 || n > 256)
+        return false;
+    for (;;) {
+        size_t word = strcspn(s, " ");
+
+        if (!is_domain(s, word))
+            return false;
+        if (!s[word])
+            return true;
+        s += word + 1;
+    }
 }
 
 int api_node_dns_set(struct api_call *c, const struct api_node_dns_set_args *a, struct err *e)

@@ -243,7 +243,7 @@ static int finish_syslog(struct api_call *c, void *ctx, int r, struct err *e)
 /* A unit's name: nothing that journalctl takes for a pattern or an option. */
 static bool is_service(const char *s)
 {
-    return *s && *s != '-' &&
+    return *s && *s != '-' && *s != '.' && s[strlen(s) - 1] != '.' &&
            strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@:") == strlen(s);
 }
 

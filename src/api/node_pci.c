@@ -27,7 +27,7 @@ struct pci_query {
 
 int api_node_hardware_index(struct api_call *c, const struct api_node_hardware_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"pci", NULL};
+    static const char *const names[] = {"pci", "usb", NULL};
     int r = api_check_node(c, a->node, e);
 
     return r < 0 ? r : api_reply_index(c, "type", names);
@@ -51,6 +51,24 @@ static void read_device(int top, const char *name, struct pci_device *d)
     if (sysfs_link(dir, "iommu_group", group, sizeof(group)) && str_to_u64(group, &number) == 0)
         d->iommu_group = (int)number;
     d->has_mdev = faccessat(dir, "mdev_supported_types", F_OK, 0) == 0;
+}
+
+/* "05;0x0604": hexadecimal numbers, one separator between them, or nothing. */
+static bool is_class_list(const char *s)
+{
+    if (!*s)
+        return true; /* none */
+    for (;; s++) {
+        s += str_starts(s, "0x") ? 2 : 0;
+        size_t n = strspn(s, "0123456789abcdefABCDEF");
+        if (n < 1 || n > 6)
+            return false;
+        s += n;
+        if (!*s)
+            return true;
+        if (!strchr(",; ", *s))
+            return false;
+    }
 }
 
 /* Classes are listed by the beginning of their six hexadecimal digits. */
@@ -204,6 +222,8 @@ int api_node_hardware_pci(struct api_call *c, const struct api_node_hardware_pci
         return r;
     if (!q)
         return err_set(e, -ENOMEM, NULL, "out of memory");
+    if (a->pci_class_blacklist && !is_class_list(a->pci_class_blacklist))
+        return api_param_error(c, e, "pci-class-blacklist", "value is no list of hexadecimal classes");
     *q = (struct pci_query){.blacklist = a->pci_class_blacklist ? a->pci_class_blacklist : "05;06;0b",
                             .is_verbose = a->has_verbose ? a->verbose : true};
     return api_offload(c, read_devices, finish_devices, q);

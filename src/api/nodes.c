@@ -59,10 +59,11 @@ int api_nodes_list(struct api_call *c, const struct api_nodes_list_args *a, stru
 
 int api_node_index(struct api_call *c, const struct api_node_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"capabilities", "config",   "disks",    "dns",     "hardware", "hosts",
-                                        "journal",      "lxc",      "netstat",  "network", "qemu",     "report",
-                                        "rrddata",      "services", "startall", "status",  "stopall",  "storage",
-                                        "subscription", "syslog",   "tasks",    "time",    "version",  NULL};
+    static const char *const names[] = {
+        "apt",    "capabilities", "certificates", "config",  "dhcp-leases", "disks",   "dns",          "hardware",
+        "hosts",  "journal",      "lxc",          "netstat", "network",     "qemu",    "report",       "rrddata",
+        "scan",   "services",     "startall",     "status",  "stopall",     "storage", "subscription", "suspendall",
+        "syslog", "tasks",        "time",         "version", NULL};
     int r = api_check_node(c, a->node, e);
 
     return r < 0 ? r : api_reply_index(c, "name", names);

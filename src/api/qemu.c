@@ -13,16 +13,20 @@ int api_qemu_list(struct api_call *c, const struct api_qemu_list_args *a, struct
 
     if (r < 0)
         return r;
+    struct auth_guests *may = auth_guests_new(c->api->auth, &c->who);
+    if (!may)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
     jw_array(&c->out);
     for (size_t i = 0; i < guest_count(m); i++) {
         const struct guest *g = guest_at(m, i);
-        if (g->is_dropped || !api_may_see_guest(c, g->vmid))
+        if (g->is_dropped || !(auth_guests_privileges(may, g->vmid) & PRIV_M(VM_AUDIT)))
             continue;
         jw_object(&c->out);
         guest_status_members(&c->out, m, g, a->full);
         jw_object_end(&c->out);
     }
     jw_array_end(&c->out);
+    auth_guests_free(may);
     return 0;
 }
 

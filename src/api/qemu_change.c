@@ -85,6 +85,33 @@ static int complete_net(const char *value, struct buf *out, struct err *e)
     return 0;
 }
 
+static bool is_sent(const struct change_request *q, const char *key)
+{
+    for (size_t i = 0; i < q->n_set; i++)
+        if (streq(q->set[i].key, key))
+            return true;
+    return false;
+}
+
+/* cdrom=FILE is ide2=FILE,media=cdrom. */
+static int resolve_alias(struct api_call *c, const struct change_request *q, struct api_kv *kv, struct err *e)
+{
+    const char *more = strstr(kv->value, "media=") ? "" : ",media=cdrom";
+    size_t n = strlen(kv->value) + strlen(more) + 1;
+    char *value;
+
+    if (!streq(kv->key, "cdrom"))
+        return 0;
+    if (is_sent(q, "ide2"))
+        return err_set(e, -EINVAL, "param.invalid", "it is another name of ide2, which is here too");
+    value = arena_alloc(&c->arena, n);
+    if (!value)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    snprintf(value, n, "%s%s", kv->value, more);
+    *kv = (struct api_kv){.key = "ide2", .value = value};
+    return 0;
+}
+
 static int add_key(struct change *ch, const struct api_kv *kv, struct err *e)
 {
     const struct api_param *p = api_route_param(ch->route, kv->key);
@@ -117,7 +144,8 @@ static int add_key(struct change *ch, const struct api_kv *kv, struct err *e)
 static int add_keys(struct change *ch, const struct change_request *q, struct err *e)
 {
     for (size_t i = 0; i < q->n_set; i++) {
-        if (add_key(ch, &q->set[i], e) == 0)
+        struct api_kv kv = q->set[i];
+        if (resolve_alias(ch->call, q, &kv, e) == 0 && add_key(ch, &kv, e) == 0)
             continue;
         if (!str_starts(e->code, "param."))
             return e->num;
@@ -150,6 +178,8 @@ static int add_deletes(struct change *ch, const char *list, struct err *e)
     int r = list ? split_list(c, list, &ch->deleted, &ch->n_deleted, e) : 0;
 
     for (size_t i = 0; r == 0 && i < ch->n_deleted; i++) {
+        if (streq(ch->deleted[i], "cdrom"))
+            ch->deleted[i] = "ide2";
         const char *key = ch->deleted[i];
         const struct api_param *p = api_route_param(ch->route, key);
         if (!p || !p->is_config)
@@ -169,6 +199,8 @@ static int revert(struct change *ch, const char *list, struct err *e)
     int r = list ? split_list(ch->call, list, &keys, &n, e) : 0;
 
     for (size_t i = 0; list && r == 0 && i < n; i++) {
+        if (streq(keys[i], "cdrom"))
+            keys[i] = "ide2";
         const struct api_param *p = api_route_param(ch->route, keys[i]);
         if (!p || !p->is_config)
             return api_param_error(ch->call, e, "revert", "unknown setting '%s'", keys[i]);
@@ -325,7 +357,7 @@ static int parse_new(const char *file, char *storage, size_t cap, uint64_t *ret_
     memcpy(storage, file, (size_t)(colon - file));
     storage[colon - file] = 0;
     double gib = strtod(colon + 1, &end);
-    if (*end || end == colon + 1 || gib < 0 || gib > 65536.0 * 16)
+    if (*end || end == colon + 1 || !(gib >= 0 && gib <= 65536.0 * 16)) /* "nan" compares with nothing */
         return -EINVAL;
     *ret_bytes = (uint64_t)(gib * GIB) / 1024 * 1024;
     return 0;
@@ -397,6 +429,9 @@ static int plan_existing(struct change *ch, const struct propstr *p, const struc
     if (r < 0)
         return r;
     volume_id_format(v, id, sizeof(id));
+    if (ch->has_own_only && v->content == STORAGE_CONTENT_images && v->vmid == ch->vmid && info.ctime_s < ch->ctime_s)
+        return err_set(e, -EPERM, "auth.denied", "Permission check failed (/storage/%s, Datastore.Allocate)",
+                       v->storage);
     return compose(p, id, info.size_bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 

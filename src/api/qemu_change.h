@@ -16,7 +16,8 @@ struct change {
     struct storage_mgr *storages;
     uint32_t vmid;
     bool is_create, is_forced, is_running;
-    const char *pool; /* creation into a pool: permissions count there too */
+    bool has_own_only; /* a volume that only its number makes the guest's: it must be younger than the guest */
+    const char *pool;  /* creation into a pool: permissions count there too */
     const struct engine *engine;
     char engine_name[16], machine[32], uuid[37];
     int64_t ctime_s;

@@ -4,6 +4,8 @@
 #include "api/common.h"
 #include "api/console_vnc.h"
 
+#define BLOCKSTATS_MAX 256u
+
 static int find(struct api_call *c, const char *node, int64_t vmid, struct guest **ret, struct err *e)
 {
     int r = api_check_node(c, node, e);
@@ -21,6 +23,92 @@ int api_qemu_status_index(struct api_call *c, const struct api_qemu_status_index
     return r < 0 ? r : api_reply_index(c, "subdir", names);
 }
 
+/* "/machine/peripheral/virtio0/virtio-backend" and "virtio0" are the drive virtio0. */
+static bool drive_of(json_t *device, char *ret, size_t cap)
+{
+    static const char prefix[] = "/machine/peripheral/";
+    const char *qdev = json_string_value(json_object_get(device, "qdev"));
+
+    if (!qdev)
+        return false;
+    if (str_starts(qdev, prefix))
+        qdev += strlen(prefix);
+    snprintf(ret, cap, "%.*s", (int)strcspn(qdev, "/"), qdev);
+    return guest_is_drive_key(ret);
+}
+
+/* QEMU's numbers of each drive, as it gives them. */
+static void write_blockstats(struct jw *w, json_t *devices)
+{
+    json_t *device, *value;
+    const char *key;
+    char drive[24];
+    size_t i;
+
+    jw_key(w, "blockstat");
+    jw_object(w);
+    json_array_foreach(devices, i, device)
+    {
+        if (i == BLOCKSTATS_MAX || !drive_of(device, drive, sizeof(drive)))
+            continue;
+        jw_key(w, drive);
+        jw_object(w);
+        json_object_foreach(json_object_get(device, "stats"), key, value)
+        {
+            if (json_is_integer(value))
+                jw_kv_int(w, key, json_integer_value(value));
+        }
+        jw_object_end(w);
+    }
+    jw_object_end(w);
+}
+
+static int write_current(struct api_call *c, const struct guest *g)
+{
+    json_t *blockstats = g->blockstats ? json_loads(g->blockstats, 0, NULL) : NULL;
+    struct jw *w = &c->out;
+
+    jw_object(w);
+    guest_status_members(w, c->api->guests, g, true);
+    if (blockstats)
+        write_blockstats(w, blockstats);
+    json_decref(blockstats);
+    if (guest_has_agent(g))
+        jw_kv_int(w, "agent", 1);
+    jw_key(w, "ha");
+    jw_object(w);
+    jw_kv_int(w, "managed", 0);
+    jw_object_end(w);
+    jw_object_end(w);
+    return 0;
+}
+
+struct asked {
+    struct api_call *call;
+    uint32_t vmid;
+};
+
+/* An answer that does not come leaves the one before. */
+static void on_blockstats(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    const struct asked *asked = arg;
+    struct api_call *c = asked->call;
+    struct err gone = ERR_INIT;
+    struct guest *g;
+    int found = guest_get(c->api->guests, asked->vmid, &g, &gone);
+
+    if (found == 0) {
+        char *copy = r == 0 ? strndup(body, n) : NULL;
+        g->is_block_asked = false;
+        if (copy) {
+            free(g->blockstats);
+            g->blockstats = copy;
+        }
+        found = write_current(c, g);
+    }
+    api_finish(c, found, &gone);
+}
+
 int api_qemu_status_current(struct api_call *c, const struct api_qemu_status_current_args *a, struct err *e)
 {
     struct guest *g;
@@ -28,14 +116,15 @@ int api_qemu_status_current(struct api_call *c, const struct api_qemu_status_cur
 
     if (r < 0)
         return r;
-    jw_object(&c->out);
-    guest_status_members(&c->out, c->api->guests, g, true);
-    jw_key(&c->out, "ha");
-    jw_object(&c->out);
-    jw_kv_int(&c->out, "managed", 0);
-    jw_object_end(&c->out);
-    jw_object_end(&c->out);
-    return 0;
+    if (g->is_block_asked || (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED))
+        return write_current(c, g);
+    struct asked *asked = arena_alloc(&c->arena, sizeof(*asked));
+    if (!asked)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    *asked = (struct asked){c, g->vmid};
+    g->is_block_asked = true;
+    guest_control(c->api->guests, g->vmid, "query-blockstats", NULL, on_blockstats, asked);
+    return API_LATER;
 }
 
 typedef int (*operation)(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);

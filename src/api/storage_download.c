@@ -237,6 +237,7 @@ static void download_abort(struct task *t, void *arg)
     struct download *d = arg;
 
     eventfd_write(d->abort_fd, 1);
+    workers_skip(d->api->fetchers, d);
 }
 
 static void download_ended(struct task *t, void *arg, int r, const struct err *e)

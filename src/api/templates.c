@@ -1,26 +1,19 @@
 /* GET and POST /nodes/{node}/aplinfo: container templates that can be downloaded. PVE: pve-manager, API2/Nodes.pm. The
- * list is a text file of the administrator, DIR/etc/templates.list; without it there is none. One template a line:
- *     NAME URL ALGORITHM:HEX [HEADLINE…]
- * '-' for the checksum: none is known. Lines that begin with '#' are comments; a line that is wrong is left out. The
+ * list is a text file of the administrator, DIR/etc/templates.list (template_list.h); without it there is none. The
  * file is read in a pool thread. */
 #include <fcntl.h>
 
 #include "api/storage_common.h"
+#include "api/template_list.h"
 #include "base/fs.h"
 
 #define LIST_MAX_BYTES (256u * 1024u)
-#define ROWS_MAX       1000u
 #define LIST_NAME      "etc/templates.list"
-
-struct row {
-    char *name, *url, *checksum, *headline;
-};
 
 struct list {
     const char *root_dir, *wanted, *storage;
     struct buf text;
-    struct row rows[ROWS_MAX];
-    size_t n;
+    struct template_list known;
 };
 
 static int work_read(void *ctx, struct err *e)
@@ -33,51 +26,6 @@ static int work_read(void *ctx, struct err *e)
     buf_init(&l->text, LIST_MAX_BYTES);
     int r = fs_read_file(dir, LIST_NAME, &l->text, e);
     return r == -ENOENT ? 0 : r;
-}
-
-static char *next_word(char **line)
-{
-    char *word = *line + strspn(*line, " \t"), *end = word + strcspn(word, " \t");
-
-    *line = *end ? end + 1 : end;
-    *end = 0;
-    return *word ? word : NULL;
-}
-
-static bool is_template(const char *name)
-{
-    struct volume_id v;
-    struct err ignored = ERR_INIT;
-    char id[VOLUME_ID_MAX + 64];
-
-    return strlen(name) <= VOLUME_NAME_MAX && snprintf(id, sizeof(id), "any:vztmpl/%s", name) > 0 &&
-           volume_id_parse(id, &v, &ignored) == 0;
-}
-
-static void parse_line(struct list *l, char *line)
-{
-    struct row row = {.name = next_word(&line), .url = next_word(&line), .checksum = next_word(&line)};
-
-    if (!row.checksum || row.name[0] == '#' || !is_template(row.name) ||
-        (!str_starts(row.url, "https://") && !str_starts(row.url, "http://")))
-        return;
-    row.headline = line + strspn(line, " \t");
-    if (streq(row.checksum, "-"))
-        row.checksum = NULL;
-    else if (!strchr(row.checksum, ':'))
-        return;
-    l->rows[l->n++] = row;
-}
-
-static void parse(struct list *l)
-{
-    char *save = NULL;
-
-    if (!l->text.len)
-        return;
-    for (char *line = strtok_r(l->text.data, "\r\n", &save); line && l->n < ROWS_MAX;
-         line = strtok_r(NULL, "\r\n", &save))
-        parse_line(l, line);
 }
 
 /* "debian-12-standard_12.2-1_amd64.tar.zst": package, version, architecture, as far as the name says. */
@@ -96,7 +44,7 @@ static void write_name(struct jw *w, const char *name)
     jw_strn(w, second + 1, strcspn(second + 1, "."));
 }
 
-static void write_row(struct jw *w, const struct row *row)
+static void write_row(struct jw *w, const struct template_row *row)
 {
     char key[24];
 
@@ -120,10 +68,10 @@ static int finish_list(struct api_call *c, void *ctx, int r, struct err *e)
     struct list *l = ctx;
 
     if (r == 0) {
-        parse(l);
+        template_list_parse(l->text.data, &l->known);
         jw_array(&c->out);
-        for (size_t i = 0; i < l->n; i++)
-            write_row(&c->out, &l->rows[i]);
+        for (size_t i = 0; i < l->known.n; i++)
+            write_row(&c->out, &l->known.rows[i]);
         jw_array_end(&c->out);
     }
     buf_done(&l->text);
@@ -156,13 +104,13 @@ int api_templates_list(struct api_call *c, const struct api_templates_list_args 
 static int finish_download(struct api_call *c, void *ctx, int r, struct err *e)
 {
     struct list *l = ctx;
-    const struct row *found = NULL;
+    const struct template_row *found = NULL;
 
     if (r == 0)
-        parse(l);
-    for (size_t i = 0; i < l->n && !found; i++)
-        if (streq(l->rows[i].name, l->wanted))
-            found = &l->rows[i];
+        template_list_parse(l->text.data, &l->known);
+    for (size_t i = 0; i < l->known.n && !found; i++)
+        if (streq(l->known.rows[i].name, l->wanted))
+            found = &l->known.rows[i];
     if (r == 0 && !found)
         r = api_param_error(c, e, "template", "no such template");
     if (r == 0) {

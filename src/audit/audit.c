@@ -23,7 +23,7 @@ struct audit {
     /* loop */
     struct event *wake, *flood_timer;
     struct audit_pending *pending;
-    struct audit_flood *flood;
+    struct audit_flood *flood, *user_flood;
     struct audit_queue late;
     size_t n_late;
     struct waiter *waiters; /* of the probe under way */
@@ -253,6 +253,22 @@ static void submit_count(void *arg, const char *address, uint64_t count)
     submit_note(a, "flood", text);
 }
 
+static void submit_user_count(void *arg, const char *source, uint64_t count)
+{
+    char text[60 + AUDIT_SOURCE_MAX];
+    struct audit *a = arg;
+
+    snprintf(text, sizeof(text), "%llu more refused requests: %s", (unsigned long long)count, source);
+    submit_note(a, "flood", text);
+}
+
+static bool flush_floods(struct audit *a, uint64_t now_ms, bool is_end)
+{
+    bool is_left = audit_flood_flush(a->flood, now_ms, is_end, submit_count, a);
+
+    return audit_flood_flush(a->user_flood, now_ms, is_end, submit_user_count, a) || is_left;
+}
+
 static void arm_flood_timer(struct audit *a)
 {
     struct timeval tv = {.tv_sec = FLOOD_S};
@@ -265,17 +281,27 @@ static void on_flood_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct audit *a = arg;
 
-    if (audit_flood_flush(a->flood, clock_boot_ms(), false, submit_count, a))
+    if (flush_floods(a, clock_boot_ms(), false))
         arm_flood_timer(a);
 }
 
-bool audit_is_flood(struct audit *a, const char *address)
+static bool check_flood(struct audit *a, struct audit_flood *f, const char *source)
 {
-    bool is_flood = audit_flood_check(a->flood, address, clock_boot_ms());
+    bool is_flood = audit_flood_check(f, source, clock_boot_ms());
 
     if (is_flood)
         arm_flood_timer(a);
     return is_flood;
+}
+
+bool audit_is_flood(struct audit *a, const char *address)
+{
+    return check_flood(a, a->flood, address);
+}
+
+bool audit_is_user_flood(struct audit *a, const char *source)
+{
+    return check_flood(a, a->user_flood, source);
 }
 
 /* ---- start and end ---- */
@@ -290,10 +316,11 @@ int audit_open(struct event_base *base, const struct audit_options *o, struct au
     audit_writer_init(&a->w, o);
     randombytes_buf(&a->next_id, sizeof(a->next_id));
     a->flood = audit_flood_new();
+    a->user_flood = audit_flood_new();
     a->w.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     a->wake = a->w.wake_fd >= 0 ? event_new(base, a->w.wake_fd, EV_READ | EV_PERSIST, on_wake, a) : NULL;
     a->flood_timer = evtimer_new(base, on_flood_timer, a);
-    int r = !a->w.dir || !a->flood || !a->flood_timer || !a->wake || event_add(a->wake, NULL) < 0
+    int r = !a->w.dir || !a->flood || !a->user_flood || !a->flood_timer || !a->wake || event_add(a->wake, NULL) < 0
                 ? err_set(e, -ENOMEM, NULL, "out of memory")
                 : 0;
     if (r == 0) {
@@ -324,7 +351,7 @@ bool audit_drain(struct audit *a)
 
 static void stop(struct audit *a)
 {
-    audit_flood_flush(a->flood, 0, true, submit_count, a);
+    flush_floods(a, 0, true);
     submit_note(a, "stop", NULL);
     audit_drain(a);
     audit_log_head(a);
@@ -339,6 +366,7 @@ void audit_close(struct audit *a)
         stop(a);
     audit_pending_close(a->pending);
     audit_flood_free(a->flood);
+    audit_flood_free(a->user_flood);
     audit_queue_done(&a->late);
     if (a->wake)
         event_free(a->wake);

@@ -23,6 +23,7 @@
 #define AUDIT_BODY_MAX      (12u * 1024u) /* of one record, without number and hashes */
 #define AUDIT_PENDING_MAX   1919u         /* of the notes of a request under way */
 #define AUDIT_HASH_HEX      65u
+#define AUDIT_SOURCE_MAX    159u
 
 struct event_base;
 struct audit;
@@ -67,8 +68,10 @@ void audit_settle(struct audit *a, void (*describe)(void *arg, const char *objec
 /* Refusals of people who proved nothing are counted per address beyond a rate: true = write no record. The count
  * becomes a record of its own later. */
 bool audit_is_flood(struct audit *a, const char *address);
+/* The same for users; source: user and route, AUDIT_SOURCE_MAX bytes of it count. */
+bool audit_is_user_flood(struct audit *a, const char *source);
 
-/* SHA-256 in hex of the values of stored objects below shared/auth and shared/storage, fed by watches. */
+/* SHA-256 in hex of the values of stored objects: users, groups …, storages, settings, networks; fed by watches. */
 struct audit_digests;
 MUST_CHECK int audit_digests_new(struct state *s, struct audit_digests **ret, struct err *e);
 void audit_digests_free(struct audit_digests *d);

@@ -13,8 +13,12 @@ struct entry {
     char key[];
 };
 
+/* Below these lies what requests change and records speak of; nothing secret. Guests have a digest of their own. */
+static const char *const prefixes[] = {"shared/auth/", "shared/storage/", "shared/options", "shared/node/",
+                                       "local/network/"};
+
 struct audit_digests {
-    struct state_watch *auth, *storage;
+    struct state_watch *watches[ARRAY_SIZE(prefixes)];
     unsigned char secret[crypto_shorthash_KEYBYTES];
     struct entry **buckets;
     size_t n, n_buckets;
@@ -60,7 +64,7 @@ static void on_key(void *arg, const char *key, const char *value, uint64_t revis
     struct audit_digests *d = arg;
     uint64_t hash = key_hash(d, key);
 
-    if (str_starts(key, "shared/auth/member/"))
+    if (str_starts(key, "shared/auth/member/")) /* part of what a pool or user is; whoever asks knows them */
         return;
     struct entry **at = find(d, key, hash), *en = *at;
     if (!value) {
@@ -97,9 +101,9 @@ int audit_digests_new(struct state *s, struct audit_digests **ret, struct err *e
         return err_set(e, -ENOMEM, NULL, "out of memory");
     }
     crypto_shorthash_keygen(d->secret);
-    int r = state_watch(s, "shared/auth/", on_key, d, &d->auth, e);
-    if (r == 0)
-        r = state_watch(s, "shared/storage/", on_key, d, &d->storage, e);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(prefixes); i++)
+        r = state_watch(s, prefixes[i], on_key, d, &d->watches[i], e);
     if (r < 0)
         audit_digests_free(d);
     else
@@ -113,8 +117,8 @@ void audit_digests_free(struct audit_digests *d)
 
     if (!d)
         return;
-    state_unwatch(d->auth);
-    state_unwatch(d->storage);
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+        state_unwatch(d->watches[i]);
     for (size_t i = 0; i < d->n_buckets; i++)
         for (struct entry *en = d->buckets[i]; en; en = next) {
             next = en->next;

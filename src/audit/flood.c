@@ -1,5 +1,6 @@
-/* Refusals of people who proved nothing: per address and window so many get a record of their own, the rest are
- * counted and become one record. Strangers choose their addresses, so the table is small, what does not fit shares one
+/* Refusals: of people who proved nothing per address, of users per user and route. In a window so many of each get a
+ * record of their own, the rest are counted and become one record. The two are kept apart, so that strangers cannot use
+ * up what is there for users. Strangers choose their addresses, so the table is small, what does not fit shares one
  * entry, and there is a bound for all together. Loop thread. */
 #include "audit/audit_priv.h"
 
@@ -9,7 +10,7 @@
 #define ADDRESSES   256u
 
 struct source {
-    char address[64]; /* "" = free */
+    char address[AUDIT_SOURCE_MAX + 1]; /* or user and route; "" = free */
     uint64_t since_ms;
     uint32_t n;
     uint64_t n_more;

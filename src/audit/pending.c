@@ -24,6 +24,13 @@ struct audit_pending {
     bool is_used[AUDIT_SLOTS];
 };
 
+/* A look at every slot maps two megabytes, and one or two are ever used: the rest is unmapped again. What is in them
+ * stays in the page cache, where it belongs to the file. */
+static void put_away(struct audit_pending *p)
+{
+    madvise(p->slots, FILE_BYTES, MADV_DONTNEED);
+}
+
 struct audit_pending *audit_pending_open(int dirfd)
 {
     autoclose int fd = openat(dirfd, "pending", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -40,6 +47,7 @@ struct audit_pending *audit_pending_open(int dirfd)
     madvise(p->slots, FILE_BYTES, MADV_DONTDUMP);
     for (size_t i = 0; i < AUDIT_SLOTS; i++)
         p->is_used[i] = atomic_load(&p->slots[i].len) != 0;
+    put_away(p);
     return p;
 }
 
@@ -94,4 +102,6 @@ void audit_pending_each_old(struct audit_pending *p,
         s->object[AUDIT_OBJECT_MAX] = 0;
         fn(arg, (int)i, s->id, s->object, s->body);
     }
+    if (p)
+        put_away(p);
 }

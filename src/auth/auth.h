@@ -83,6 +83,12 @@ const char *auth_default_realm(struct auth *a);
 priv_mask auth_privileges(struct auth *a, const struct auth_subject *s, const char *path, priv_mask *ret_propagate);
 /* All of mask (or any of it). */
 bool auth_has(struct auth *a, const struct auth_subject *s, const char *path, priv_mask mask, bool any);
+/* The privileges on "/vms/VMID" of one subject for many guests, as for a list. Valid until the loop turns (the subject
+ * may be gone earlier); NULL when out of memory. */
+struct auth_guests;
+struct auth_guests *auth_guests_new(struct auth *a, const struct auth_subject *s);
+priv_mask auth_guests_privileges(struct auth_guests *q, uint32_t vmid);
+void auth_guests_free(struct auth_guests *q);
 /* Permission through groups of users ("userid-group"): on /access/groups/G of every group in the comma list, or, when
  * groups is NULL, of any group that user belongs to. */
 bool auth_has_on_groups(struct auth *a, const struct auth_subject *s, priv_mask mask, const char *groups,

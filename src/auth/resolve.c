@@ -5,7 +5,9 @@
  * are any that count (the level is the path itself, or the entry propagates), else the union of its groups' entries.
  * NoAccess among what is left at the end wipes everything. Then the roles on the pools that a guest or storage is in
  * are added, without propagation; NoAccess there wipes everything too. A token that is separated has what its own
- * entries give, cut down to what its user has. */
+ * entries give, cut down to what its user has.
+ *
+ * A list asks the same for each of its guests: an auth_guests keeps what does not differ between them. */
 #include "auth/auth_priv.h"
 
 #define PRIV_ALL ((UINT64_C(1) << (PRIV_BIT_VM_SNAPSHOT_ROLLBACK + 1)) - 1)
@@ -28,6 +30,8 @@ struct who {
     struct name self; /* user, or full token id */
     bool is_token, has_groups;
     const struct auth_member *member;
+    const char *pool; /* the last one that was asked for, and what it gives */
+    struct grant of_pool;
     struct name groups[WHO_GROUPS_MAX];
     size_t n_groups;
 };
@@ -176,28 +180,57 @@ static const struct auth_member *pools_of(const struct auth *a, const char *path
     return NULL;
 }
 
-static void add_pools(const struct auth *a, const struct who *who, const char *path, struct grant *g)
+static const struct grant *grant_of_pool(const struct auth *a, struct who *who, const char *pool)
 {
-    const struct auth_member *pools = pools_of(a, path);
-    char pool_path[AUTH_PATH_MAX];
+    char path[AUTH_PATH_MAX];
 
+    if (!who->pool || !streq(who->pool, pool)) {
+        snprintf(path, sizeof(path), "/pool/%s", pool);
+        who->of_pool = walk(a, who, path);
+        who->pool = pool;
+    }
+    return &who->of_pool;
+}
+
+static void add_pools(const struct auth *a, struct who *who, const struct auth_member *pools, struct grant *g)
+{
     for (size_t i = 0; pools && i < pools->n; i++) {
         if (!auth_find(a, AUTH_POOL, pools->refs[i]))
             continue;
-        snprintf(pool_path, sizeof(pool_path), "/pool/%s", pools->refs[i]);
-        struct grant of_pool = walk(a, who, pool_path);
-        g->is_no_access = g->is_no_access || of_pool.is_no_access;
-        g->all |= of_pool.all;
+        const struct grant *of_pool = grant_of_pool(a, who, pools->refs[i]);
+        g->is_no_access = g->is_no_access || of_pool->is_no_access;
+        g->all |= of_pool->all;
     }
 }
 
-static struct grant resolve(const struct auth *a, const struct who *who, const char *path)
+static struct grant resolve(const struct auth *a, struct who *who, const char *path)
 {
     struct grant g = walk(a, who, path);
 
     if (!g.is_no_access)
-        add_pools(a, who, path, &g);
+        add_pools(a, who, pools_of(a, path), &g);
     return g.is_no_access ? (struct grant){0} : g;
+}
+
+/* The groups' names stay as they are when there are none: they are a kilobyte, and this is asked often. */
+static void who_is_user(const struct auth *a, const char *user, struct who *who)
+{
+    who->self = name_of(user);
+    who->is_token = false;
+    who->member = auth_find(a, AUTH_MEMBER, user);
+    who->pool = NULL;
+    who->n_groups = 0;
+    collect_groups(a, who);
+}
+
+static void who_is_token(const char *id, struct who *who)
+{
+    who->self = name_of(id);
+    who->is_token = true;
+    who->member = NULL;
+    who->pool = NULL;
+    who->has_groups = false;
+    who->n_groups = 0;
 }
 
 static struct grant resolve_user(const struct auth *a, const char *user, const char *path)
@@ -206,11 +239,7 @@ static struct grant resolve_user(const struct auth *a, const char *user, const c
 
     if (streq(user, "root@pam"))
         return (struct grant){.all = PRIV_ALL, .propagated = PRIV_ALL};
-    who.self = name_of(user);
-    who.is_token = false;
-    who.member = auth_find(a, AUTH_MEMBER, user);
-    who.n_groups = 0;
-    collect_groups(a, &who);
+    who_is_user(a, user, &who);
     return auth_is_usable(a) ? resolve(a, &who, path) : (struct grant){0};
 }
 
@@ -226,8 +255,7 @@ static struct grant resolve_token(const struct auth *a, const struct auth_subjec
     if (!token->is_separated)
         return of_user;
     struct who who;
-    who.self = name_of(id);
-    who.is_token = true;
+    who_is_token(id, &who);
     struct grant g = auth_is_usable(a) ? resolve(a, &who, path) : (struct grant){0};
     return (struct grant){.all = g.all & of_user.all, .propagated = g.propagated & of_user.propagated};
 }
@@ -250,6 +278,97 @@ bool auth_has(struct auth *a, const struct auth_subject *s, const char *path, pr
     priv_mask has = auth_privileges(a, s, path, NULL) & mask;
 
     return any ? has != 0 : has == mask;
+}
+
+/* What a user, or a token by itself, has on "/" and "/vms" is there for every guest. */
+struct part {
+    struct who who;
+    struct grant above;
+    bool is_all;
+};
+
+struct auth_guests {
+    const struct auth *auth;
+    char token[AUTH_USER_MAX + AUTH_TOKEN_MAX + 2];
+    struct part parts[2]; /* a separated token has what both have */
+    size_t n;             /* 0: nothing */
+};
+
+static void look_above(const struct auth *a, struct part *p)
+{
+    p->above = (struct grant){0};
+    apply_level(a, &p->who, "/", 1, false, &p->above);
+    apply_level(a, &p->who, "/vms", 4, false, &p->above);
+}
+
+struct auth_guests *auth_guests_new(struct auth *a, const struct auth_subject *s)
+{
+    struct auth_guests *q = malloc(sizeof(*q));
+    const struct auth_token *token = NULL;
+
+    if (!q)
+        return NULL;
+    q->auth = a;
+    q->n = 0;
+    auth_subject_format(s, q->token, sizeof(q->token));
+    if (!s->user[0] || (s->token[0] && !(token = auth_find(a, AUTH_TOKEN, q->token))))
+        return q;
+    struct part *p = &q->parts[q->n++];
+    p->is_all = streq(s->user, "root@pam");
+    who_is_user(a, s->user, &p->who);
+    look_above(a, p);
+    if (token && token->is_separated) {
+        p = &q->parts[q->n++];
+        p->is_all = false;
+        who_is_token(q->token, &p->who);
+        look_above(a, p);
+    }
+    return q;
+}
+
+void auth_guests_free(struct auth_guests *q)
+{
+    free(q);
+}
+
+/* Decimal; returns its length. A list formats tens of thousands. */
+static size_t put_vmid(uint32_t vmid, char dst[12])
+{
+    char digits[12];
+    size_t at = sizeof(digits), n;
+
+    do
+        digits[--at] = (char)('0' + vmid % 10);
+    while (vmid /= 10);
+    n = sizeof(digits) - at;
+    memcpy(dst, digits + at, n);
+    dst[n] = 0;
+    return n;
+}
+
+static priv_mask of_part(const struct auth *a, struct part *p, const char *path, size_t n)
+{
+    struct grant g = p->above;
+
+    if (p->is_all)
+        return PRIV_ALL;
+    if (!auth_is_usable(a))
+        return 0;
+    apply_level(a, &p->who, path, n, true, &g);
+    if (!g.is_no_access)
+        add_pools(a, &p->who, auth_find(a, AUTH_GUEST, path + strlen("/vms/")), &g);
+    return g.is_no_access ? 0 : g.all;
+}
+
+priv_mask auth_guests_privileges(struct auth_guests *q, uint32_t vmid)
+{
+    char path[5 + 12] = "/vms/";
+    size_t n = 5 + put_vmid(vmid, path + 5);
+    priv_mask all = q->n ? PRIV_ALL : 0;
+
+    for (size_t i = 0; i < q->n; i++)
+        all &= of_part(q->auth, &q->parts[i], path, n);
+    return all;
 }
 
 /* PVE names every privilege of an "any" test, else the first that is missing. */
@@ -328,9 +447,11 @@ static const char *pool_of(const struct auth *a, enum auth_kind kind, const char
 
 const char *auth_pool_of_guest(struct auth *a, uint32_t vmid)
 {
-    char key[16];
+    char key[12];
 
-    snprintf(key, sizeof(key), "%u", vmid);
+    if (!a->sets[AUTH_GUEST].n)
+        return NULL;
+    put_vmid(vmid, key);
     return pool_of(a, AUTH_GUEST, key);
 }
 

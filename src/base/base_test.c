@@ -95,6 +95,8 @@ static void test_json_structure(void **state)
     assert_string_equal(buf_str(&b), "{\"a\":-5,\"b\":[18446744073709551615,0.1,null,{}],\"c\":\"x\"}");
     assert_int_equal(json_depth(buf_str(&b), b.len), 3);
     assert_int_equal(json_depth("\"[[[\\\"[[\"", 10), 0);
+    assert_int_equal(json_values("\"[[[\\\"[[\"", 10), 0);
+    assert_int_equal(json_values("{\"a\":[1,2,{}],\"b,\":3}", 21), 6);
     buf_done(&b);
 }
 
@@ -249,6 +251,41 @@ static void test_capture(void **state)
     buf_done(&b);
 }
 
+static int capture_status(struct buf *b, uint32_t timeout_ms, const char *script, int *ret_status)
+{
+    const char *argv[] = {"/bin/sh", "-c", script, NULL};
+    struct capture c = {.path = argv[0],
+                        .argv = argv,
+                        .timeout_ms = timeout_ms,
+                        .max_bytes = 1000,
+                        .take = take_piece,
+                        .arg = b,
+                        .has_errors = true,
+                        .ret_status = ret_status};
+    struct err e = ERR_INIT;
+
+    buf_reset(b);
+    return capture_run(&c, &e);
+}
+
+/* How it ends is waited for, also after it has closed its output. */
+static void test_capture_status(void **state)
+{
+    int status = -5;
+    struct buf b;
+
+    buf_init(&b, 1000);
+    assert_int_equal(capture_status(&b, 10000, "echo out; echo err >&2; exit 7", &status), 0);
+    assert_string_equal(buf_str(&b), "out\nerr\n");
+    assert_int_equal(status, 7);
+    assert_int_equal(capture_status(&b, 10000, "exec >&- 2>&-; read x < /dev/null; exit 3", &status), 0);
+    assert_int_equal(status, 3);
+    assert_int_equal(capture_status(&b, 10000, "kill -9 $$", &status), 0);
+    assert_int_equal(status, -1);
+    assert_int_equal(capture_status(&b, 50, "exec >&- 2>&-; exec sleep 1000", &status), -ETIMEDOUT);
+    buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,7 +294,7 @@ int main(void)
         cmocka_unit_test(test_json_check),    cmocka_unit_test(test_names),
         cmocka_unit_test(test_files),         cmocka_unit_test(test_arena_cap),
         cmocka_unit_test(test_processes),     cmocka_unit_test(test_capture),
-        cmocka_unit_test(test_spawn_failure),
+        cmocka_unit_test(test_spawn_failure), cmocka_unit_test(test_capture_status),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

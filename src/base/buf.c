@@ -46,28 +46,6 @@ char *buf_reserve(struct buf *b, size_t n)
     return b->data + b->len;
 }
 
-void buf_append(struct buf *b, const void *p, size_t n)
-{
-    char *dst = buf_reserve(b, n);
-
-    if (!dst)
-        return;
-    if (n)
-        memcpy(dst, p, n);
-    b->len += n;
-    b->data[b->len] = 0;
-}
-
-void buf_append_str(struct buf *b, const char *s)
-{
-    buf_append(b, s, strlen(s));
-}
-
-void buf_append_char(struct buf *b, char c)
-{
-    buf_append(b, &c, 1);
-}
-
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
     va_list again;

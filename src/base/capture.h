@@ -17,10 +17,13 @@ struct capture {
     /* Each piece as it comes. Returns false when no more is wanted: the program is ended, which is no error. */
     bool (*take)(void *arg, const char *data, size_t n);
     void *arg;
+    bool has_errors; /* what it writes to standard error is taken too */
+    /* NULL: how it ends is not looked at, only what it wrote. Otherwise it may end by itself until the time is over,
+     * and this gets its exit status, or -1 if it was killed. */
+    int *ret_status;
 };
 
-/* 0 when the program closed its output or no more was wanted; -ETIMEDOUT, -EFBIG, or why it could not be started. Its
- * exit status is not looked at: what it wrote is. */
+/* 0 when the program closed its output or no more was wanted; -ETIMEDOUT, -EFBIG, or why it could not be started. */
 MUST_CHECK int capture_run(const struct capture *c, struct err *e);
 
 #endif

@@ -47,7 +47,7 @@ int fs_sync_dir(int dirfd, struct err *e)
     return 0;
 }
 
-int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, mode_t mode, struct err *e)
+static int replace(int dirfd, const char *name, const void *data, size_t n, mode_t mode, bool is_synced, struct err *e)
 {
     static atomic_uint counter;
     char tmp[300];
@@ -61,7 +61,7 @@ int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, 
     int r = fs_write_all(fd, data, n, e);
     if (r == 0 && fchmod(fd, mode) < 0)
         r = err_errno(e, errno, "set mode of %s", name);
-    if (r == 0 && fsync(fd) < 0)
+    if (r == 0 && is_synced && fsync(fd) < 0)
         r = err_errno(e, errno, "fsync %s", name);
     if (r == 0 && FP("fs.replace.before-rename"))
         r = err_set(e, -EIO, NULL, "fail point");
@@ -71,7 +71,22 @@ int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, 
         unlinkat(dirfd, tmp, 0);
         return err_wrap(e, r, "replace %s", name);
     }
-    return fs_sync_dir(dirfd, e);
+    return is_synced ? fs_sync_dir(dirfd, e) : 0;
+}
+
+int fs_replace_durable(int dirfd, const char *name, const void *data, size_t n, mode_t mode, struct err *e)
+{
+    return replace(dirfd, name, data, n, mode, true, e);
+}
+
+int fs_replace_unsynced(int dirfd, const char *name, const void *data, size_t n, mode_t mode, struct err *e)
+{
+    return replace(dirfd, name, data, n, mode, false, e);
+}
+
+int fs_sync_all(int dirfd, struct err *e)
+{
+    return syncfs(dirfd) < 0 ? err_errno(e, errno, "sync the file system") : 0;
 }
 
 int fs_replace_link_durable(int dirfd, const char *name, const char *target, struct err *e)
@@ -161,6 +176,22 @@ int fs_open_dir(int dirfd, const char *path, mode_t mode, int *ret_fd, struct er
         return err_errno(e, errno, "open folder %s", path);
     *ret_fd = fd;
     return 0;
+}
+
+void fs_sweep_temporary(int dirfd, const char *name)
+{
+    char start[300];
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    snprintf(start, sizeof(start), ".%s%s", name ? name : "", name ? "." : "");
+    for (struct dirent *de; dir && (de = readdir(dir));)
+        if (str_starts(de->d_name, start) && str_ends(de->d_name, ".tmp"))
+            unlinkat(dirfd, de->d_name, 0);
+    if (dir)
+        closedir(dir);
+    else if (fd >= 0)
+        close(fd);
 }
 
 int fs_unlink_if_exists(int dirfd, const char *name, struct err *e)

@@ -66,6 +66,10 @@ static void append_quoted(struct buf *out, const char *s, size_t n)
     buf_append_char(out, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') { /* nearly everything */
+            i++;
+            continue;
+        }
         size_t len = c < 0x80 ? 1 : utf8_len(s + i, n - i);
         if (len && c >= 0x20 && c != '"' && c != '\\') {
             i += len;
@@ -135,8 +139,10 @@ void jw_num(struct jw *w, double v)
     char text[40];
 
     before_value(w);
-    if (!isfinite(v))
-        v = 0;
+    if (!isfinite(v) || v == 0) {
+        buf_append_char(w->out, '0');
+        return;
+    }
     snprintf(text, sizeof(text), "%.15g", v);
     if (strtod(text, NULL) != v)
         snprintf(text, sizeof(text), "%.17g", v);
@@ -185,9 +191,10 @@ void jw_kv_num(struct jw *w, const char *key, double value)
     jw_num(w, value);
 }
 
-unsigned json_depth(const char *text, size_t n)
+static void measure(const char *text, size_t n, unsigned *ret_depth, size_t *ret_values)
 {
     unsigned depth = 0, max = 0;
+    size_t values = 0;
     bool in_string = false;
 
     for (size_t i = 0; i < n; i++) {
@@ -197,14 +204,33 @@ unsigned json_depth(const char *text, size_t n)
                 i++;
             else if (c == '"')
                 in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > max)
-                max = depth;
-        } else if ((c == ']' || c == '}') && depth) {
-            depth--;
+            continue;
         }
+        in_string = c == '"';
+        values += c == '[' || c == '{' || c == ',';
+        if (c == '[' || c == '{')
+            max = ++depth > max ? depth : max;
+        else if ((c == ']' || c == '}') && depth)
+            depth--;
     }
-    return max;
+    *ret_depth = max;
+    *ret_values = values;
+}
+
+unsigned json_depth(const char *text, size_t n)
+{
+    unsigned depth;
+    size_t values;
+
+    measure(text, n, &depth, &values);
+    return depth;
+}
+
+size_t json_values(const char *text, size_t n)
+{
+    unsigned depth;
+    size_t values;
+
+    measure(text, n, &depth, &values);
+    return values;
 }

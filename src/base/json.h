@@ -37,6 +37,10 @@ void jw_kv_num(struct jw *w, const char *key, double value);
 /* Depth of nesting of a JSON text, counted outside strings; used to refuse deep input before parsing. */
 unsigned json_depth(const char *text, size_t n);
 
+/* About how many values a JSON text has: arrays, objects and commas outside strings. A parsed one costs up to 300 bytes
+ * where its text has three, so this is what bounds the memory of a tree. */
+size_t json_values(const char *text, size_t n);
+
 /* text is exactly one JSON value (RFC 8259) of valid UTF-8, nested at most depth_max (<= 32) deep. Pure, allocates
  * nothing: for JSON that goes on to somebody else as it is. */
 bool json_is_value(const char *text, size_t n, unsigned depth_max);

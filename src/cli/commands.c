@@ -46,6 +46,17 @@
         "grace", "timeout", OPT_INT, "SECONDS", NULL, "how long the guest may take"                                    \
     }
 
+#define CPU_MODELS "/cluster/qemu/custom-cpu-models"
+#define CPU_MODEL_OPTS                                                                                                 \
+    {"reported-model", "reported-model", OPT_TEXT, "MODEL", NULL, "model that the guest sees"},                        \
+        {"flags", "flags", OPT_TEXT, "+A;-B", NULL, "flags to turn on and off"},                                       \
+        {"hidden", "hidden", OPT_BOOL, "BOOL", NULL, "hide that it is KVM"},                                           \
+        {"hv-vendor-id", "hv-vendor-id", OPT_TEXT, "TEXT", NULL, "vendor that Hyper-V hints show"},                    \
+        {"level", "level", OPT_INT, "N", NULL, "highest leaf of CPUID"},                                               \
+    {                                                                                                                  \
+        "phys-bits", "phys-bits", OPT_TEXT, "N", NULL, "bits of physical addresses, or host"                           \
+    }
+
 /* Common configuration keys are listed for help; any other key of the API is taken as well. */
 #define VM_CONFIG_OPTS                                                                                                 \
     {"name", "name", OPT_TEXT, "NAME", NULL, "name of the virtual machine"},                                           \
@@ -135,12 +146,16 @@
         "IFACE", "iface", ARG_TEXT                                                                                     \
     }
 #define NET_OPTS                                                                                                       \
-    {"type", "type", OPT_CHOICE, "TYPE", "bridge|eth|vlan", "kind of interface", true},                                \
+    {"type", "type", OPT_CHOICE, "TYPE", "bridge|bond|eth|vlan", "kind of interface", true},                           \
         {"cidr", "cidr", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv4 address"},                                              \
         {"cidr6", "cidr6", OPT_TEXT, "ADDRESS/BITS", NULL, "IPv6 address"},                                            \
         {"gateway", "gateway", OPT_TEXT, "ADDRESS", NULL, "IPv4 default gateway"},                                     \
         {"gateway6", "gateway6", OPT_TEXT, "ADDRESS", NULL, "IPv6 default gateway"},                                   \
         {"ports", "bridge_ports", OPT_TEXT, "A,B", NULL, "interfaces that are ports of the bridge"},                   \
+        {"slaves", "slaves", OPT_TEXT, "A,B", NULL, "interfaces that the bond puts together"},                         \
+        {"bond-mode", "bond_mode", OPT_TEXT, "MODE", NULL, "active-backup, 802.3ad, ..."},                             \
+        {"bond-hash", "bond_xmit_hash_policy", OPT_TEXT, "POLICY", NULL, "layer2, layer2+3 or layer3+4"},              \
+        {"bond-primary", "bond-primary", OPT_TEXT, "IFACE", NULL, "slave that active-backup prefers"},                 \
         {"vlan-aware", "bridge_vlan_aware", OPT_BOOL, "BOOL", NULL, "guests may have a tag on this bridge"},           \
         {"vlan-raw-device", "vlan-raw-device", OPT_TEXT, "IFACE", NULL, "what carries the VLAN"},                      \
         {"vlan-id", "vlan-id", OPT_INT, "N", NULL, "number of the VLAN"},                                              \
@@ -523,6 +538,64 @@ const struct cli_command command_table[] = {
           {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once"}),
      .method = "POST", .path = "/nodes/{node}/stopall", .help = "Shut down all guests of a node.",
      .example = "holm node stopall -y", .flags = CMD_TASK | CMD_ASKS},
+    {"node", "suspendall", ARGS(NODE),
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once"}),
+     .method = "POST", .path = "/nodes/{node}/suspendall", .help = "Pause all running guests of a node.",
+     .example = "holm node suspendall", .flags = CMD_TASK},
+    {"node", "power", ARGS({"reboot|shutdown", "command", ARG_TEXT}), .method = "POST", .path = "/nodes/{node}/status",
+     .help = "Shut down the guests of a node, then reboot it or shut it down.", .example = "holm node power reboot -y",
+     .flags = CMD_ASKS},
+    {"node", "service state", ARGS({"SERVICE", "service", ARG_TEXT}), .method = "GET",
+     .path = "/nodes/{node}/services/{service}/state", .help = "Show the state of a system service.",
+     .example = "holm node service state sshd"},
+    {"node", "service start", ARGS({"SERVICE", "service", ARG_TEXT}), .method = "POST",
+     .path = "/nodes/{node}/services/{service}/start", .help = "Start a system service.",
+     .example = "holm node service start chrony", .flags = CMD_TASK},
+    {"node", "service stop", ARGS({"SERVICE", "service", ARG_TEXT}), .method = "POST",
+     .path = "/nodes/{node}/services/{service}/stop", .help = "Stop a system service.",
+     .example = "holm node service stop chrony -y", .flags = CMD_TASK | CMD_ASKS},
+    {"node", "service restart", ARGS({"SERVICE", "service", ARG_TEXT}), .method = "POST",
+     .path = "/nodes/{node}/services/{service}/restart", .help = "Stop a system service and start it again.",
+     .example = "holm node service restart holmd", .flags = CMD_TASK},
+    {"node", "service reload", ARGS({"SERVICE", "service", ARG_TEXT}), .method = "POST",
+     .path = "/nodes/{node}/services/{service}/reload", .help = "Have a system service read its configuration again.",
+     .example = "holm node service reload sshd", .flags = CMD_TASK},
+    {"node", "certificate show", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/certificates/info",
+     .columns = "filename,subject,notafter,fingerprint,public-key-type", .help = "Show the web server's certificates.",
+     .example = "holm node certificate show"},
+    {"node", "certificate set", ARGS(NODE),
+     OPTS({"force", "force", OPT_FLAG, NULL, NULL, "replace one that was uploaded before"},
+          {"restart", "restart", OPT_FLAG, NULL, NULL, "use it at once"}),
+     .method = "POST", .path = "/nodes/{node}/certificates/custom", .help = "Have the web server use your certificate.",
+     .example = "holm node certificate set --data-file certificates=chain.pem --data-file key=key.pem --restart",
+     .flags = CMD_PASSTHROUGH},
+    {"node", "certificate delete", ARGS(NODE),
+     OPTS({"restart", "restart", OPT_FLAG, NULL, NULL, "use the node's own certificate at once"}), .method = "DELETE",
+     .path = "/nodes/{node}/certificates/custom", .help = "Go back to the certificate that the node has made.",
+     .example = "holm node certificate delete --restart -y", .flags = CMD_ASKS},
+    {"node", "packages", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/apt/versions",
+     .columns = "Package,Version,CurrentState,Title", .help = "List the versions of the packages that matter here.",
+     .example = "holm node packages"},
+    {"node", "usb", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/hardware/usb",
+     .columns = "busnum,usbpath,vendid,prodid,manufacturer,product,speed", .help = "List the USB devices of a node.",
+     .example = "holm node usb"},
+    {"node", "mdev", ARGS({"DEVICE", "pci-id-or-mapping", ARG_TEXT}), .method = "GET",
+     .path = "/nodes/{node}/hardware/pci/{pci-id-or-mapping}/mdev", .columns = "type,available,name,description",
+     .help = "List the mediated devices that a PCI device offers.", .example = "holm node mdev 0000:01:00.0"},
+    {"node", "lvm", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/scan/lvm", .columns = "vg",
+     .help = "List the volume groups of a node.", .example = "holm node lvm"},
+    {"node", "lvmthin", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/disks/lvmthin",
+     .columns = "vg,lv,lv_size,used,metadata_size,metadata_used", .help = "List the thin pools of a node.",
+     .example = "holm node lvmthin"},
+    {"node", "zfs", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/disks/zfs",
+     .columns = "name,size,alloc,free,frag,dedup,health", .help = "List the ZFS pools of a node.",
+     .example = "holm node zfs"},
+    {"node", "mounts", ARGS(NODE), .method = "GET", .path = "/nodes/{node}/disks/directory",
+     .columns = "path,device,type,options,unitfile", .help = "List the folders that are disks of their own.",
+     .example = "holm node mounts"},
+    {"node", "smart", ARGS({"DISK", "disk", ARG_TEXT}), .method = "GET", .path = "/nodes/{node}/disks/smart",
+     .help = "Show what a disk says about its health.", .example = "holm node smart /dev/nvme0n1"},
 
     /* cluster */
     {"cluster", "options show", .method = "GET", .path = "/cluster/options", .help = "Show the settings of all nodes.",
@@ -540,11 +613,54 @@ const struct cli_command command_table[] = {
      .method = "PUT", .path = "/cluster/options", .help = "Change the settings of all nodes.",
      .example = "holm cluster options set --next-id lower=1000,upper=2000"},
 
+    {"cluster", "start",
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once; 4 if not given"}),
+     .method = "POST", .path = "/cluster/bulk-action/guest/start", .help = "Start many guests in their order.",
+     .example = "holm cluster start --vms 100,101", .flags = CMD_TASK},
+    {"cluster", "shutdown",
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"force-stop", "force-stop", OPT_BOOL, "BOOL", NULL,
+           "end guests that do not shut down in time; yes if not given"},
+          {"grace", "timeout", OPT_INT, "SECONDS", NULL, "how long a guest may take; 180 if not given"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once; 4 if not given"}),
+     .method = "POST", .path = "/cluster/bulk-action/guest/shutdown", .help = "Shut many guests down.",
+     .example = "holm cluster shutdown --vms 100,101 -y", .flags = CMD_TASK | CMD_ASKS},
+    {"cluster", "suspend",
+     OPTS({"vms", "vms", OPT_TEXT, "A,B", NULL, "only these guests"},
+          {"max-workers", "max-workers", OPT_INT, "N", NULL, "at most so many at once; 4 if not given"}),
+     .method = "POST", .path = "/cluster/bulk-action/guest/suspend", .help = "Pause many guests.",
+     .example = "holm cluster suspend --vms 100,101", .flags = CMD_TASK},
+    {"cluster", "schedule", ARGS({"EVENT", "schedule", ARG_TEXT}),
+     OPTS({"iterations", "iterations", OPT_INT, "N", NULL, "how many times; 10 if not given"},
+          {"starttime", "starttime", OPT_INT, "SECONDS", NULL, "after this time, in seconds since 1970"}),
+     .method = "GET", .path = "/cluster/jobs/schedule-analyze", .columns = "timestamp,utc",
+     .help = "Show when a calendar event takes place next.", .example = "holm cluster schedule 'mon..fri 22:30'"},
+    {"cluster", "cpu-model list", .method = "GET", .path = CPU_MODELS,
+     .columns = "cputype,reported-model,flags,hidden,phys-bits", .help = "List the CPU models that were made here.",
+     .example = "holm cluster cpu-model list"},
+    {"cluster", "cpu-model show", ARGS({"MODEL", "cputype", ARG_TEXT}), .method = "GET",
+     .path = CPU_MODELS "/{cputype}", .help = "Show a CPU model.", .example = "holm cluster cpu-model show web"},
+    {"cluster", "cpu-model create", ARGS({"MODEL", "cputype", ARG_TEXT}), OPTS(CPU_MODEL_OPTS), .method = "POST",
+     .path = CPU_MODELS, .help = "Make a CPU model; guests have it by cpu=custom-MODEL.",
+     .example = "holm cluster cpu-model create web --reported-model EPYC --flags '+aes;-pcid'"},
+    {"cluster", "cpu-model set", ARGS({"MODEL", "cputype", ARG_TEXT}),
+     OPTS(CPU_MODEL_OPTS, {"delete", "delete", OPT_TEXT, "KEYS", NULL, "settings to remove, with commas"}),
+     .method = "PUT", .path = CPU_MODELS "/{cputype}", .help = "Change a CPU model, for guests that start later.",
+     .example = "holm cluster cpu-model set web --phys-bits host"},
+    {"cluster", "cpu-model delete", ARGS({"MODEL", "cputype", ARG_TEXT}), .method = "DELETE",
+     .path = CPU_MODELS "/{cputype}", .help = "Remove a CPU model.", .example = "holm cluster cpu-model delete web -y",
+     .flags = CMD_ASKS},
+
     /* net */
     {"net", "list", .method = "GET", .path = NETWORK, .columns = "iface,type,active,cidr,bridge_ports,pending",
      .help = "List the interfaces of the host and the changes that wait to be applied.", .example = "holm net list"},
     {"net", "show", ARGS(IFACE), .method = "GET", .path = NETWORK "/{iface}",
      .help = "Show the configuration of an interface.", .example = "holm net show vmbr0"},
+    {"net", "status", .method = "GET", .path = "/nodes/{node}/netstat", .columns = "vmid,dev,in,out",
+     .help = "List the guests' interfaces on bridges, and what they received and sent.", .example = "holm net status"},
+    {"net", "leases", .method = "GET", .path = "/nodes/{node}/dhcp-leases", .columns = "iface,address,mac,name,expire",
+     .help = "List the addresses that guests have by DHCP.", .example = "holm net leases"},
     {"net", "init", ARGS({"BRIDGE", NULL, ARG_TEXT, true}),
      OPTS({"subnet", NULL, OPT_TEXT, "NETWORK/BITS", NULL, "private network of the guests; 10.87.0.0/24 if not given"},
           {"no-nat", NULL, OPT_FLAG, NULL, NULL, "guests reach only each other and the host"},

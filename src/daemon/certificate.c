@@ -1,7 +1,9 @@
 /* The server's key and certificate. A missing pair is made by a worker: holmd itself has no TLS library. Before the
- * loop runs; blocking. An administrator puts his own pair into the same two files. */
+ * loop runs; blocking. An administrator puts his own pair into the same two files, or uploads one, which then is used
+ * instead (api/certificates.h). */
 #include <fcntl.h>
 
+#include "api/certificates.h"
 #include "base/fs.h"
 #include "daemon/daemon.h"
 #include "task/workers.h"
@@ -25,9 +27,9 @@ static void on_made(void *arg, int r, const struct worker_reply *a, const struct
         m->r = err_set(m->e, -EPROTO, NULL, "the worker did not answer with a key and a certificate");
         return;
     }
-    m->r = fs_replace_durable(m->dirfd, "key.pem", a->bodies[0], a->body_len[0], 0600, m->e);
+    m->r = fs_replace_durable(m->dirfd, CERTIFICATE_OWN_KEY, a->bodies[0], a->body_len[0], 0600, m->e);
     if (m->r == 0)
-        m->r = fs_replace_durable(m->dirfd, "cert.pem", a->bodies[1], a->body_len[1], 0644, m->e);
+        m->r = fs_replace_durable(m->dirfd, CERTIFICATE_OWN, a->bodies[1], a->body_len[1], 0644, m->e);
 }
 
 static int make(struct api *api, int dirfd, const char *node, const char *address, struct err *e)
@@ -46,15 +48,16 @@ int certificate_open(struct api *api, const char *root, const char *node, const 
 {
     char path[4096];
 
-    snprintf(path, sizeof(path), "%s/etc/tls", root);
+    snprintf(path, sizeof(path), "%s/%s", root, CERTIFICATE_FOLDER);
     autoclose int dir = -EBADF;
     int r = fs_open_dir(AT_FDCWD, path, 0700, &dir, e);
-    if (r == 0 && (faccessat(dir, "key.pem", F_OK, 0) < 0 || faccessat(dir, "cert.pem", F_OK, 0) < 0))
+    if (r == 0 && (faccessat(dir, CERTIFICATE_OWN_KEY, F_OK, 0) < 0 || faccessat(dir, CERTIFICATE_OWN, F_OK, 0) < 0))
         r = make(api, dir, node, address, e);
     if (r < 0)
         return err_wrap(e, r, "server certificate");
-    autoclose int cert = openat(dir, "cert.pem", O_RDONLY | O_CLOEXEC);
-    autoclose int key = openat(dir, "key.pem", O_RDONLY | O_CLOEXEC);
+    bool is_custom = faccessat(dir, CERTIFICATE_CUSTOM, F_OK, 0) == 0;
+    autoclose int cert = openat(dir, is_custom ? CERTIFICATE_CUSTOM : CERTIFICATE_OWN, O_RDONLY | O_CLOEXEC);
+    autoclose int key = openat(dir, is_custom ? CERTIFICATE_CUSTOM : CERTIFICATE_OWN_KEY, O_RDONLY | O_CLOEXEC);
     if (cert < 0 || key < 0)
         return err_errno(e, errno, "open %s", path);
     *ret_cert = TAKE_FD(cert);

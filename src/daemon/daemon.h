@@ -35,6 +35,9 @@ struct fronts;
 MUST_CHECK int fronts_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct fronts **ret,
                           struct err *e);
 void fronts_free(struct fronts *f);
+/* Starts new ones, which read the certificate again, and has the old ones end when they are done with what they have
+ * begun (consoles may go on for long). On error the old ones stay. */
+MUST_CHECK int fronts_renew(struct fronts *f, struct err *e);
 
 /* Gives up what is not in the table of capabilities.c. Before any thread is started. */
 MUST_CHECK int capabilities_drop(struct err *e);

@@ -1,12 +1,16 @@
 /* holm-front as children: holmd opens the listening socket and keeps it, so a new front takes over without a refused
  * connection. Several fronts accept from it. Each gets the socket, a link of its own, the certificate and the page's
- * folder, and nothing else; one that ends takes its own connections with it and no others, and is started again. */
+ * folder, and nothing else; one that ends takes its own connections with it and no others, and is started again.
+ *
+ * For a new certificate all are replaced: new ones start, then the old ones are told to retire (SIGHUP). The sets
+ * take turns; what is still left of one when it is needed again is ended. */
 #include <event2/event.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fp.h"
@@ -19,6 +23,11 @@
 #define RESTART_FIRST_MS 10u
 #define RESTART_LAST_MS  5000u
 #define LIVED_LONG_MS    2000u
+#define SETS             4u /* one that serves, and those that still have a console open */
+
+/* Fronts of a daemon that was killed hold the port until the kernel has ended them. */
+#define BIND_WAIT_MS  2000u
+#define BIND_RETRY_MS 20u
 
 enum { FD_LISTEN = 3, FD_LINK = 4, FD_CERT = 5, FD_KEY = 6, FD_WEB = 7 };
 
@@ -32,6 +41,7 @@ struct front {
     struct event *exit_event, *restart_timer;
     uint64_t started_ms;
     uint32_t wait_ms; /* before the next start */
+    bool is_retiring; /* not started again */
 };
 
 struct fronts {
@@ -42,9 +52,24 @@ struct fronts {
     uid_t uid;
     gid_t gid;
     bool is_stopping;
-    unsigned n;
-    struct front front[FRONTS_MAX];
+    unsigned n; /* of a set */
+    unsigned current;
+    struct front sets[SETS][FRONTS_MAX];
 };
+
+/* Before the loop runs: nobody waits for this thread yet, and there is nothing to poll. */
+static int bind_patiently(int fd, const struct addrinfo *ai)
+{
+    uint64_t deadline_ms = clock_boot_ms() + BIND_WAIT_MS;
+
+    while (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
+        int r = -errno;
+        if (r != -EADDRINUSE || FP("front.port-taken") || clock_boot_ms() >= deadline_ms)
+            return r;
+        nanosleep(&(struct timespec){.tv_nsec = BIND_RETRY_MS * 1000000l}, NULL);
+    }
+    return listen(fd, 512) < 0 ? -errno : 0;
+}
 
 static int listen_on(const struct options *o, int *ret_fd, struct err *e)
 {
@@ -59,8 +84,7 @@ static int listen_on(const struct options *o, int *ret_fd, struct err *e)
     int r = fd < 0 ? -errno : 0;
     if (r == 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-        if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 512) < 0)
-            r = -errno;
+        r = bind_patiently(fd, ai);
     }
     freeaddrinfo(ai);
     if (r == -EADDRINUSE) {
@@ -198,7 +222,7 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
     struct front *f = arg;
     struct err e = ERR_INIT;
 
-    if (f->all->is_stopping || start(f, &e) == 0)
+    if (f->all->is_stopping || f->is_retiring || start(f, &e) == 0)
         return;
     log_err(LOG_ERROR, &e, "holm-front cannot be started");
     back_off(f);
@@ -217,7 +241,7 @@ static void on_exit_event(evutil_socket_t fd, short what, void *arg)
     if (f->peer)
         peer_close(f->peer);
     f->peer = NULL;
-    if (f->all->is_stopping)
+    if (f->all->is_stopping || f->is_retiring)
         return;
     if (clock_boot_ms() - f->started_ms >= LIVED_LONG_MS)
         f->wait_ms = RESTART_FIRST_MS;
@@ -244,13 +268,32 @@ static int prepare(struct fronts *f, struct err *e)
     return r;
 }
 
-static int start_next(struct fronts *all, struct err *e)
+static int init(struct fronts *all, struct front *f, struct err *e)
 {
-    struct front *f = &all->front[all->n++];
-
     *f = (struct front){.all = all, .pidfd = -EBADF, .wait_ms = RESTART_FIRST_MS};
     f->restart_timer = evtimer_new(all->api->base, on_restart, f);
-    return f->restart_timer ? start(f, e) : err_set(e, -ENOMEM, NULL, "out of memory");
+    return f->restart_timer ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
+}
+
+static int init_all(struct fronts *all, struct err *e)
+{
+    int r = 0;
+
+    all->n = all->options->n_fronts;
+    for (unsigned i = 0; i < SETS * all->n; i++)
+        all->sets[i % SETS][i / SETS].pidfd = -EBADF;
+    for (unsigned i = 0; r == 0 && i < SETS * all->n; i++)
+        r = init(all, &all->sets[i % SETS][i / SETS], e);
+    return r;
+}
+
+static int start_set(struct fronts *all, unsigned set, struct err *e)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < all->n; i++)
+        r = start(&all->sets[set][i], e);
+    return r;
 }
 
 int fronts_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, struct fronts **ret, struct err *e)
@@ -265,8 +308,10 @@ int fronts_new(struct api *api, const struct options *o, uid_t uid, gid_t gid, s
     f->gid = gid;
     f->listen_fd = f->web_fd = -EBADF;
     int r = prepare(f, e);
-    while (r == 0 && f->n < o->n_fronts)
-        r = start_next(f, e);
+    if (r == 0)
+        r = init_all(f, e);
+    if (r == 0)
+        r = start_set(f, 0, e);
     if (r < 0) {
         fronts_free(f);
         return r;
@@ -288,16 +333,54 @@ static void front_done(struct front *f)
         event_free(f->restart_timer);
 }
 
+/* Ends what is left of it, and its consoles, and makes it ready. */
+static void clear_set(struct fronts *all, unsigned set)
+{
+    for (unsigned i = 0; i < all->n; i++) {
+        struct front *f = &all->sets[set][i];
+        evtimer_del(f->restart_timer);
+        if (f->pidfd >= 0)
+            abandon(f);
+        if (f->peer) {
+            struct peer *p = TAKE_PTR(f->peer);
+            peer_close(p);
+        }
+        f->is_retiring = false;
+        f->wait_ms = RESTART_FIRST_MS;
+    }
+}
+
+int fronts_renew(struct fronts *all, struct err *e)
+{
+    unsigned old = all->current, new = (old + 1) % SETS;
+
+    clear_set(all, new);
+    int r = start_set(all, new, e);
+    if (r < 0) {
+        clear_set(all, new);
+        return r;
+    }
+    all->current = new;
+    for (unsigned i = 0; i < all->n; i++) {
+        struct front *f = &all->sets[old][i];
+        f->is_retiring = true;
+        evtimer_del(f->restart_timer);
+        if (f->pidfd >= 0)
+            proc_pidfd_kill(f->pidfd, SIGHUP);
+    }
+    return 0;
+}
+
 void fronts_free(struct fronts *f)
 {
     if (!f)
         return;
     f->is_stopping = true;
-    for (unsigned i = 0; i < f->n; i++)
-        if (f->front[i].pidfd >= 0)
-            proc_pidfd_kill(f->front[i].pidfd, SIGTERM);
-    for (unsigned i = 0; i < f->n; i++)
-        front_done(&f->front[i]);
+    for (unsigned i = 0; i < SETS * f->n; i++)
+        if (f->sets[i % SETS][i / SETS].pidfd >= 0)
+            proc_pidfd_kill(f->sets[i % SETS][i / SETS].pidfd, SIGTERM);
+    for (unsigned i = 0; i < SETS * f->n; i++)
+        front_done(&f->sets[i % SETS][i / SETS]);
     if (f->listen_fd >= 0)
         close(f->listen_fd);
     if (f->web_fd >= 0)

@@ -12,23 +12,36 @@
 
 #define LOCAL_CLIENTS_MAX 64u
 
+struct client {
+    struct peer *peer; /* NULL: free */
+};
+
 struct local {
     struct api *api;
     struct event *event;
     int fd, dirfd;
-    size_t n_clients;
+    struct client clients[LOCAL_CLIENTS_MAX];
 };
 
 static void client_closed(void *arg)
 {
-    struct local *l = arg;
+    struct client *c = arg;
 
-    l->n_clients--;
+    c->peer = NULL;
+}
+
+static struct client *free_client(struct local *l)
+{
+    for (size_t i = 0; i < LOCAL_CLIENTS_MAX; i++)
+        if (!l->clients[i].peer)
+            return &l->clients[i];
+    return NULL;
 }
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     struct local *l = arg;
+    struct client *place = free_client(l);
     struct auth_subject who = {.user = "root@pam", .is_root = true};
     struct ucred cred;
     socklen_t len = sizeof(cred);
@@ -37,15 +50,12 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
     if (client < 0)
         return;
-    if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.uid != 0 ||
-        l->n_clients >= LOCAL_CLIENTS_MAX) {
+    if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.uid != 0 || !place) {
         close(client);
         return;
     }
-    if (peer_new(l->api, client, &who, client_closed, l, NULL, &e) < 0)
+    if (peer_new(l->api, client, &who, client_closed, place, &place->peer, &e) < 0)
         log_err(LOG_WARN, &e, "local client");
-    else
-        l->n_clients++;
 }
 
 int local_new(struct api *api, const char *root, struct local **ret, struct err *e)
@@ -87,6 +97,10 @@ void local_free(struct local *l)
         return;
     if (l->event)
         event_free(l->event);
+    /* What a client asked for goes on; its answer has nowhere to go, and must not come looking for us. */
+    for (size_t i = 0; i < LOCAL_CLIENTS_MAX; i++)
+        if (l->clients[i].peer)
+            peer_close(l->clients[i].peer);
     if (l->fd >= 0)
         close(l->fd);
     if (l->dirfd >= 0) {

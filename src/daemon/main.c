@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sodium.h>
@@ -89,6 +90,8 @@ static void serve(void *arg)
     api_audit_start(&d->api);
     int r = fronts_new(&d->api, &d->options, d->uid, d->gid, &d->fronts, &e);
 
+    d->api.fronts = d->fronts;
+    d->api.renew_fronts = fronts_renew;
     if (r == 0)
         r = local_new(&d->api, d->options.root, &d->local, &e);
     if (r < 0) {
@@ -98,6 +101,7 @@ static void serve(void *arg)
     log_note("ready on https://%s:%u, node %s, %s", d->options.address, d->options.port, d->options.node,
              d->host.accel_reason);
     notify_ready();
+    malloc_trim(0); /* what reading the state took */
     guest_mgr_autostart(d->api.guests,
                         (uint32_t)settings_u64(d->api.settings, SETTINGS_NODE, "startall-onboot-delay", 0));
 }
@@ -199,10 +203,16 @@ static int make_root(struct daemon *d, struct err *e)
 }
 
 /* The unprivileged user of holm-front and the workers: `holm` where it exists, else a number of this instance's range.
- */
+ * The package makes it in /etc/passwd; asking libc for any user would load modules for whatever else keeps users. */
 static void find_user(struct daemon *d)
 {
-    const struct passwd *pw = getpwnam("holm");
+    FILE *f = fopen("/etc/passwd", "re");
+    const struct passwd *pw = NULL;
+
+    while (f && (pw = fgetpwent(f)) && !streq(pw->pw_name, "holm"))
+        continue;
+    if (f)
+        fclose(f);
 
     d->uid = pw ? pw->pw_uid : 0x40000000u + d->instance * 65536u;
     d->gid = pw ? pw->pw_gid : (gid_t)d->uid;

@@ -69,12 +69,20 @@ struct engine_net {
     uint32_t mtu;
 };
 
+struct engine_usb {
+    char key[16]; /* "usb0" */
+    unsigned index;
+    int fd; /* the device of the host, opened for reading and writing */
+};
+
 /* Everything an engine needs to start a guest. */
 struct engine_vm {
     uint32_t vmid;
     const char *name;
     char uuid[37], vmgenid[37];
-    const char *machine; /* as resolved at creation: "pc-q35-7.2" */
+    const char *machine;   /* as resolved at creation: "pc-q35-7.2" */
+    bool has_kvm;          /* live: of the host, as the launch has it from engine_host */
+    const char *cpu_model; /* what the name of a custom model in `cpu` stands for, a property string; or NULL */
     uint64_t memory_mib;
     uint32_t sockets, cores, vcpus;
     const struct config_item *config; /* the whole configuration, for everything else */
@@ -83,6 +91,8 @@ struct engine_vm {
     size_t n_disks;
     const struct engine_net *nets;
     size_t n_nets;
+    const struct engine_usb *usbs;
+    size_t n_usbs;
     int kernel_fd, initrd_fd; /* -1 if absent */
     bool is_efi;              /* firmware is UEFI: these two are open */
     int efi_code_fd, efi_vars_fd;
@@ -108,6 +118,16 @@ struct engine_launch {
     char note[200]; /* for the task log: which accelerator and why */
 };
 
+/* The key `hotplug`: what may change while the guest runs, as bits; without the key disks, interfaces and USB. */
+enum engine_hotplug_bit {
+    ENGINE_HOTPLUG_DISK = 1 << 0,
+    ENGINE_HOTPLUG_NETWORK = 1 << 1,
+    ENGINE_HOTPLUG_CPU = 1 << 2,
+    ENGINE_HOTPLUG_MEMORY = 1 << 3,
+    ENGINE_HOTPLUG_USB = 1 << 4,
+};
+uint32_t engine_hotplug(const struct config_item *config, size_t n);
+
 /* Changes of a running guest. */
 enum engine_live {
     ENGINE_PLUG,   /* the drive or interface in vm->disks[0] or vm->nets[0] comes */
@@ -115,6 +135,9 @@ enum engine_live {
     ENGINE_MEDIUM, /* the drive of the key gets the medium of vm->disks[0], or none (fd -1) */
     ENGINE_LINK,   /* the cable of interface vm->nets[0]: is_link_down */
     ENGINE_RESIZE, /* the disk of the key has size_bytes */
+    ENGINE_COUNT,  /* tells what engine->count reads: of "vcpus" or "memory" */
+    ENGINE_GROW,   /* one more CPU or module of memory; size_bytes: how many CPUs or MiB there are now */
+    ENGINE_SHRINK, /* the last of them goes; vm->memory_mib is what is wanted in the end */
     ENGINE_PROBE,  /* succeeds if the device of the key is there */
 };
 
@@ -150,6 +173,8 @@ struct engine {
      * -EOPNOTSUPP "engine.live" for what only a new start can do. ret is initialised by the callee; buf_done on it. */
     int (*live)(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
                 struct engine_script *ret, struct err *e);
+    /* Reads the answer (JSON) to ENGINE_COUNT: CPUs, or MiB. NULL: this engine counts neither. */
+    int (*count)(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
 };
 
 /* Null-terminated table of table.c. */
@@ -162,6 +187,8 @@ void engine_launch_done(struct engine_launch *l);
 const char *config_item_get(const struct config_item *config, size_t n, const char *key);
 /* The key `memory`, "2048" or "current=2048"; 512 without it. */
 uint64_t engine_memory_mib(const struct config_item *config, size_t n);
+/* The key `sockets`, or its older name `smp`. */
+uint32_t engine_sockets(const struct config_item *config, size_t n);
 /* Free huge pages of this size (2, 1024) on this host, now. Reads a file. */
 uint64_t engine_host_free_hugepages(uint32_t page_mib);
 

@@ -87,4 +87,5 @@ const struct engine engine_qemu = {
     .has_display = qemu_has_display,
     .launch = qemu_launch,
     .live = qemu_live,
+    .count = qemu_count,
 };

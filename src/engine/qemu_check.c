@@ -51,7 +51,7 @@ static int check_cpu(const struct engine_host *h, const char *key, const char *v
     autobuf struct buf ignored;
 
     buf_init(&ignored, 8192);
-    return qemu_cpu(h->has_kvm, value, &ignored, e);
+    return qemu_cpu(h->has_kvm, value, "", &ignored, e);
 }
 
 static int check_vga(const struct engine_host *h, const char *key, const char *value, struct err *e)
@@ -177,6 +177,11 @@ static int check_arch(const struct engine_host *h, const char *key, const char *
     return streq(value, "x86_64") ? 0 : qemu_unsupported(e, key, "%.16s", value);
 }
 
+static int check_usb(const struct engine_host *h, const char *key, const char *value, struct err *e)
+{
+    return qemu_check_usb(key, value, e);
+}
+
 static const struct key_check {
     const char *key;
     bool is_indexed;
@@ -188,6 +193,7 @@ static const struct key_check {
     {"ide", true, check_disk},
     {"net", true, check_net},
     {"serial", true, check_serial},
+    {"usb", true, check_usb},
     {"cpu", false, check_cpu},
     {"vga", false, check_vga},
     {"machine", false, check_machine},
@@ -219,6 +225,14 @@ static int check_queues(const struct config_item *config, size_t n, struct err *
     return 0;
 }
 
+static int check_old_usb(const struct config_item *config, size_t n, struct err *e)
+{
+    for (size_t i = 0; qemu_has_old_usb(config, n) && i < n; i++)
+        if (qemu_key_index(config[i].key, "usb") >= 0)
+            return qemu_unsupported(e, config[i].key, "this ostype knows no xHCI");
+    return 0;
+}
+
 int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++)
@@ -231,5 +245,7 @@ int qemu_check_config(const struct engine_host *h, const struct config_item *con
                 return r;
         }
     int r = check_queues(config, n, e);
+    if (r == 0)
+        r = check_old_usb(config, n, e);
     return r < 0 ? r : qemu_check_memory(config, n, e);
 }

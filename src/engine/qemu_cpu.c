@@ -41,8 +41,6 @@ static int add_model(bool is_kvm, const char *type, struct buf *ret, struct err 
 {
     if (!is_word(type, strlen(type)))
         return err_set(e, -EINVAL, "param.invalid", "cpu: '%.40s' is not a CPU model", type);
-    if (str_starts(type, "custom-"))
-        return qemu_unsupported(e, "cpu", "custom models");
     /* Without KVM there is no host CPU to show: all that the emulator can do instead. */
     if (streq(type, "host") && !is_kvm)
         type = "max";
@@ -70,32 +68,75 @@ static int add_phys_bits(const char *value, bool is_kvm, struct buf *ret, struct
     return 0;
 }
 
-int qemu_cpu(bool is_kvm, const char *value, struct buf *ret, struct err *e)
+static int parse(const char *value, const char *const *known, struct propstr *ret, struct err *e)
 {
-    static const char *const known[] = {"cputype", "flags", "hidden", "phys-bits"};
-    struct propstr p;
-    bool is_hidden = false;
-    int r = propstr_parse(value ? value : "", "cputype", &p, e);
+    int r = propstr_parse(value, "cputype", ret, e);
 
     if (r < 0)
         return err_wrap(e, r, "cpu");
-    for (size_t i = 0; i < p.n; i++) {
-        bool is_known = false;
-        for (size_t k = 0; k < ARRAY_SIZE(known); k++)
-            is_known = is_known || streq(p.items[i].key, known[k]);
-        if (!is_known)
-            return qemu_unsupported(e, "cpu", "%s", p.items[i].key);
+    for (size_t i = 0; i < ret->n; i++) {
+        const char *const *k = known;
+        while (*k && !streq(ret->items[i].key, *k))
+            k++;
+        if (!*k)
+            return qemu_unsupported(e, "cpu", "%s", ret->items[i].key);
     }
-    const char *type = propstr_get(&p, "cputype"), *flags = propstr_get(&p, "flags");
-    const char *phys_bits = propstr_get(&p, "phys-bits");
-    r = add_model(is_kvm, type ? type : "host", ret, e);
-    if (r == 0 && flags)
-        r = add_flags(flags, ret, e);
+    return 0;
+}
+
+/* The guest's own word wins over that of its custom model. */
+static const char *word(const struct propstr *own, const struct propstr *custom, const char *key)
+{
+    const char *value = propstr_get(own, key);
+
+    return value ? value : propstr_get(custom, key);
+}
+
+/* What only a custom model has. */
+static int add_custom(const struct propstr *m, struct buf *ret, struct err *e)
+{
+    const char *vendor = propstr_get(m, "hv-vendor-id"), *level = propstr_get(m, "level");
+    uint64_t number;
+
+    if (level && (str_to_u64(level, &number) < 0 || number > UINT32_MAX))
+        return err_set(e, -EINVAL, "param.invalid", "cpu: level");
+    if (vendor && !is_word(vendor, strlen(vendor)))
+        return err_set(e, -EINVAL, "param.invalid", "cpu: hv-vendor-id");
+    if (vendor)
+        buf_printf(ret, ",hv-vendor-id=%s", vendor);
+    if (level)
+        buf_printf(ret, ",level=%s", level);
+    return 0;
+}
+
+int qemu_cpu(bool is_kvm, const char *value, const char *custom, struct buf *ret, struct err *e)
+{
+    static const char *const known[] = {"cputype", "flags", "hidden", "phys-bits", NULL};
+    static const char *const of_model[] = {"reported-model", "flags",     "hidden", "hv-vendor-id",
+                                           "level",          "phys-bits", NULL};
+    struct propstr p, m;
+    bool is_hidden = false;
+    int r = parse(value ? value : "", known, &p, e);
+
     if (r == 0)
-        r = propstr_get_bool(&p, "hidden", false, &is_hidden, e);
+        r = parse(custom ? custom : "", of_model, &m, e);
+    if (r < 0)
+        return r;
+    const char *type = propstr_get(&p, "cputype"), *reported = propstr_get(&m, "reported-model");
+    bool is_custom = type && str_starts(type, "custom-");
+    if (is_custom && !custom)
+        return err_set(e, -EINVAL, "cpu.missing", "cpu: the model '%.60s' does not exist", type);
+    r = add_model(is_kvm, is_custom ? (reported ? reported : "kvm64") : type ? type : "host", ret, e);
+    if (r == 0 && propstr_get(&m, "flags"))
+        r = add_flags(propstr_get(&m, "flags"), ret, e);
+    if (r == 0 && propstr_get(&p, "flags"))
+        r = add_flags(propstr_get(&p, "flags"), ret, e);
+    const char *hidden = word(&p, &m, "hidden"), *phys_bits = word(&p, &m, "phys-bits");
+    if (r == 0 && hidden && propstr_bool(hidden, &is_hidden) < 0)
+        r = err_set(e, -EINVAL, "param.invalid", "cpu: hidden");
     if (r == 0 && is_hidden)
         buf_append_str(ret, ",kvm=off");
     if (r == 0 && phys_bits)
         r = add_phys_bits(phys_bits, is_kvm, ret, e);
-    return r;
+    return r < 0 ? r : add_custom(&m, ret, e);
 }

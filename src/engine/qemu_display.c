@@ -1,4 +1,5 @@
-/* What a guest shows its picture on and is pointed at with: the graphics card, QEMU's VNC server, the tablet. The VNC
+/* What a guest shows its picture on and is pointed at with: the graphics card and QEMU's VNC server (the tablet is
+ * qemu_usb.c's). The VNC
  * server has no listener anywhere: holm-guest hands it one connection per viewer through the control channel, so
  * neither a TCP port nor a socket file can be reached by somebody else, and it wants a password that holm-guest sets
  * for each viewer anew. A guest with `vga` none or serialN has none of all this. Pure. */
@@ -106,47 +107,19 @@ static void add_vnc(struct qemu_build *q)
     qemu_arg(q, keyboard ? keyboard : DEFAULT_KEYBOARD);
 }
 
-/* Windows before 8 has no driver for xHCI; for everybody else that controller costs nothing while nothing moves. */
-static bool needs_old_usb(const struct qemu_build *q)
-{
-    static const char *const old[] = {"w2k", "w2k3", "w2k8", "wvista", "win7", "wxp"};
-    const char *ostype = qemu_config(q, "ostype");
-
-    for (size_t i = 0; ostype && i < ARRAY_SIZE(old); i++)
-        if (streq(ostype, old[i]))
-            return true;
-    return false;
-}
-
-static int add_tablet(struct qemu_build *q, struct err *e)
-{
-    const char *value = qemu_config(q, "tablet");
-    struct qemu_json d;
-    bool is_on = true;
-
-    if (value && (propstr_bool(value, &is_on) < 0 || !is_on))
-        return 0;
-    qemu_device_begin(&d, needs_old_usb(q) ? "piix3-usb-uhci" : "qemu-xhci", "usb-input");
-    int r = qemu_device_at(q, &d, QEMU_USB_INPUT, 0, e);
-    qemu_device_end(q, &d);
-    qemu_device_begin(&d, "usb-tablet", "tablet");
-    jw_kv_str(&d.w, "bus", "usb-input.0");
-    jw_kv_str(&d.w, "port", "1");
-    qemu_device_end(q, &d);
-    return r;
-}
-
 int qemu_add_display(struct qemu_build *q, struct err *e)
 {
     const struct card *card;
     uint64_t memory_mib;
     int r = parse(qemu_config(q, "vga"), &card, &memory_mib, e);
 
-    if (r < 0 || !card)
-        return r;
-    r = add_card(q, card, memory_mib, e);
     if (r < 0)
         return r;
-    add_vnc(q);
-    return add_tablet(q, e);
+    if (card) {
+        r = add_card(q, card, memory_mib, e);
+        if (r < 0)
+            return r;
+        add_vnc(q);
+    }
+    return qemu_add_usb(q, card, e);
 }

@@ -141,7 +141,7 @@ static int add_cpu(struct qemu_build *q, struct err *e)
     autobuf struct buf model;
 
     buf_init(&model, 4096);
-    int r = qemu_cpu(q->is_kvm, qemu_config(q, "cpu"), &model, e);
+    int r = qemu_cpu(q->is_kvm, qemu_config(q, "cpu"), q->vm->cpu_model, &model, e);
     if (r < 0)
         return r;
     if (!max || max > 255)
@@ -150,9 +150,12 @@ static int add_cpu(struct qemu_build *q, struct err *e)
     qemu_arg(q, "-cpu");
     qemu_arg(q, buf_str(&model));
     qemu_arg(q, "-smp");
-    qemu_argf(q, "cpus=%u,sockets=%u,cores=%u,threads=1,maxcpus=%u", vcpus && vcpus < max ? vcpus : max, q->vm->sockets,
+    vcpus = vcpus && vcpus < max ? vcpus : max;
+    bool is_modular = engine_hotplug(q->vm->config, q->vm->n_config) & ENGINE_HOTPLUG_CPU;
+    qemu_argf(q, "cpus=%u,sockets=%u,cores=%u,threads=1,maxcpus=%u", is_modular ? 1 : vcpus, q->vm->sockets,
               q->vm->cores, max);
-    return qemu_add_memory(q, e);
+    r = qemu_add_memory(q, e);
+    return r == 0 && is_modular ? qemu_add_cpu_devices(q, buf_str(&model), 2, vcpus) : r;
 }
 
 static int append_smbios_value(const char *key, const char *value, bool is_base64, struct buf *ret, struct err *e)
@@ -481,11 +484,10 @@ static void add_fixed(struct qemu_build *q)
 /* The bridge for devices that come later; without the key, disks and interfaces may. */
 static void add_hotplug_bridge(struct qemu_build *q)
 {
-    const char *hotplug = qemu_config(q, "hotplug");
     struct qemu_json d;
     char slot[16];
 
-    if (hotplug && !streq(hotplug, "1") && !strstr(hotplug, "disk") && !strstr(hotplug, "network"))
+    if (!(engine_hotplug(q->vm->config, q->vm->n_config) & (ENGINE_HOTPLUG_DISK | ENGINE_HOTPLUG_NETWORK)))
         return;
     snprintf(slot, sizeof(slot), "0x%x", QEMU_HOTPLUG_SLOT);
     qemu_device_begin(&d, "pci-bridge", QEMU_HOTPLUG_BUS);

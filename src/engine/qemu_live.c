@@ -1,6 +1,8 @@
 /* Changes of a running QEMU: devices that come and go, media, cables, sizes, as a script for the monitor's driver
  * (src/guest/monitor/qmp_script.c). A device that comes is built by the same functions as at a start; their options are
  * turned into commands here. Pure but for qemu_disk.c's fcntl. Called by src/guest/live.c in a pool thread. */
+#include <jansson.h>
+
 #include "engine/qemu_priv.h"
 #include "proto/frame.h"
 
@@ -202,6 +204,124 @@ static int unplug(const struct engine_vm *vm, const char *key, struct engine_scr
     return 0;
 }
 
+/* ---- CPUs, memory, USB ---- */
+
+static int begin_live(struct qemu_build *q, const struct engine_vm *vm, struct engine_launch *out, struct err *e)
+{
+    const char *kvm = config_item_get(vm->config, vm->n_config, "kvm");
+    unsigned version;
+
+    *q = (struct qemu_build){.vm = vm, .out = out, .next_fd = QEMU_FD_FIRST, .is_live = true};
+    if (!qemu_machine_parse(vm->machine, &q->is_q35, &version))
+        return err_set(e, -EINVAL, "param.invalid", "machine '%.32s' is not known", vm->machine);
+    q->root_bus = q->is_q35 ? "pcie.0" : "pci.0";
+    q->is_kvm = vm->has_kvm && !(kvm && streq(kvm, "0"));
+    buf_init(&q->devices, SCRIPT_MAX);
+    return 0;
+}
+
+static int grow(const struct engine_vm *vm, bool is_memory, uint64_t now, struct engine_script *s, struct err *e)
+{
+    struct engine_launch out = {0};
+    struct qemu_build q;
+    unsigned index = 0;
+    int r = begin_live(&q, vm, &out, e);
+
+    if (r < 0)
+        return r;
+    r = is_memory ? qemu_grow_memory(&q, now, &index, e) : qemu_grow_cpus(&q, now, e);
+    /* What an earlier removal left, when the guest let go only after nobody waited any more. */
+    if (r == 0 && is_memory)
+        step(s, '-', "object-del", "{\"id\":\"mem-dimm%u\"}", index);
+    if (r == 0)
+        r = translate_all(&q, s, true, e);
+    if (r == 0 && is_memory)
+        step(s, 'u', "object-del", "{\"id\":\"mem-dimm%u\"}", index);
+    buf_done(&q.devices);
+    return r;
+}
+
+static int shrink(const struct engine_vm *vm, bool is_memory, uint64_t now, struct engine_script *s, struct err *e)
+{
+    unsigned index = (unsigned)now;
+    char id[24];
+    const char *kvm = config_item_get(vm->config, vm->n_config, "kvm");
+    bool is_kvm = vm->has_kvm && !(kvm && streq(kvm, "0"));
+    int r = is_memory ? qemu_last_dimm(now, vm->memory_mib, &index, e) : 0;
+
+    if (r < 0)
+        return r;
+    /* Seen with QEMU 7.2: without KVM it frees a CPU that left twice, and dies a little later. */
+    if (!is_memory && !is_kvm)
+        return err_set(e, -EINVAL, "engine.live", "CPUs can leave a running guest with KVM only");
+    snprintf(id, sizeof(id), "%s%u", is_memory ? "dimm" : "cpu", index);
+    step(s, '+', "device_del", "{\"id\":\"%s\"}", id);
+    wait_gone(s, id);
+    if (is_memory)
+        step(s, '-', "object-del", "{\"id\":\"mem-%s\"}", id);
+    return 0;
+}
+
+static int ask_count(bool is_memory, struct engine_script *s)
+{
+    step(s, '+', is_memory ? "query-memory-size-summary" : "query-cpus-fast", "{}");
+    return 0;
+}
+
+int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e)
+{
+    json_t *j = json_loadb(answer, n, 0, NULL);
+    json_t *base = json_object_get(j, "base-memory"), *plugged = json_object_get(j, "plugged-memory");
+    bool is_memory = streq(key, "memory"), is_ok = is_memory ? json_is_integer(base) : json_is_array(j);
+
+    if (is_ok)
+        *ret = is_memory ? ((uint64_t)json_integer_value(base) + (uint64_t)json_integer_value(plugged)) >> 20
+                         : json_array_size(j);
+    json_decref(j);
+    return is_ok ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell how much %s there is", key);
+}
+
+/* usb: NULL for the tablet. */
+static int plug_usb(const struct engine_vm *vm, const struct engine_usb *usb, struct engine_script *s, struct err *e)
+{
+    struct engine_launch out = {0};
+    struct qemu_build q;
+    int r = begin_live(&q, vm, &out, e);
+
+    if (r < 0)
+        return r;
+    if (usb)
+        r = qemu_usb_device(&q, usb, e);
+    else
+        qemu_usb_tablet(&q);
+    if (r == 0)
+        r = translate_all(&q, s, true, e);
+    if (r == 0 && usb) {
+        s->fds[s->n_fds++] = usb->fd;
+        step(s, 'u', "remove-fd", "{\"fdset-id\":%u}", qemu_usb_fdset(usb->index));
+    }
+    buf_done(&q.devices);
+    return r;
+}
+
+static int unplug_usb(const char *key, struct engine_script *s)
+{
+    int index = qemu_key_index(key, "usb");
+
+    step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
+    wait_gone(s, key);
+    if (index >= 0)
+        step(s, '-', "remove-fd", "{\"fdset-id\":%u}", qemu_usb_fdset((unsigned)index));
+    return 0;
+}
+
+static int plug(const struct engine_vm *vm, const char *key, struct engine_script *s, struct err *e)
+{
+    if (streq(key, "tablet") || vm->n_usbs)
+        return plug_usb(vm, vm->n_usbs ? &vm->usbs[0] : NULL, s, e);
+    return vm->n_disks ? plug_disk(vm, &vm->disks[0], s, e) : plug_net(vm, &vm->nets[0], s, e);
+}
+
 /* The drive stays, what is in it changes. */
 static int change_medium(const struct engine_vm *vm, const struct engine_disk *d, struct engine_script *s,
                          struct err *e)
@@ -225,9 +345,9 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
 {
     switch (what) {
     case ENGINE_PLUG:
-        return vm->n_disks ? plug_disk(vm, &vm->disks[0], s, e) : plug_net(vm, &vm->nets[0], s, e);
+        return plug(vm, key, s, e);
     case ENGINE_UNPLUG:
-        return unplug(vm, key, s, e);
+        return streq(key, "tablet") || qemu_key_index(key, "usb") >= 0 ? unplug_usb(key, s) : unplug(vm, key, s, e);
     case ENGINE_MEDIUM:
         return change_medium(vm, &vm->disks[0], s, e);
     case ENGINE_LINK:
@@ -236,6 +356,12 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_RESIZE:
         step(s, '+', "block_resize", "{\"node-name\":\"%s\",\"size\":%llu}", key, (unsigned long long)size_bytes);
         return 0;
+    case ENGINE_COUNT:
+        return ask_count(streq(key, "memory"), s);
+    case ENGINE_GROW:
+        return grow(vm, streq(key, "memory"), size_bytes, s, e);
+    case ENGINE_SHRINK:
+        return shrink(vm, streq(key, "memory"), size_bytes, s, e);
     case ENGINE_PROBE:
         step(s, '+', "qom-list", "{\"path\":\"/machine/peripheral/%s\"}", key);
         return 0;

@@ -142,9 +142,22 @@ uint64_t engine_memory_mib(const struct config_item *config, size_t n)
     return mib;
 }
 
+/* What is not in modules that come and go. */
+static uint64_t board_mib(const struct config_item *config, size_t n, uint64_t memory_mib)
+{
+    return engine_hotplug(config, n) & ENGINE_HOTPLUG_MEMORY ? QEMU_STATIC_MIB : memory_mib;
+}
+
+uint32_t engine_sockets(const struct config_item *config, size_t n)
+{
+    uint64_t v = number(config, n, "sockets", number(config, n, "smp", 1));
+
+    return v > UINT16_MAX ? UINT16_MAX : (uint32_t)v;
+}
+
 int qemu_check_memory(const struct config_item *config, size_t n, struct err *e)
 {
-    uint64_t mib = engine_memory_mib(config, n), sockets = number(config, n, "sockets", 1);
+    uint64_t mib = engine_memory_mib(config, n), sockets = engine_sockets(config, n);
     uint64_t cores = number(config, n, "cores", 1);
     const char *huge = config_item_get(config, n, "hugepages");
     struct nodes nodes;
@@ -153,7 +166,9 @@ int qemu_check_memory(const struct config_item *config, size_t n, struct err *e)
         return err_set(e, -EINVAL, "param.invalid", "cores and sockets make more than 255 CPUs");
     if (huge && mib % (streq(huge, "1024") ? 1024 : 2))
         return err_set(e, -EINVAL, "param.invalid", "hugepages: memory is not a multiple of the page size");
-    int r = find_nodes(config, n, mib, (uint32_t)sockets, (uint32_t)cores, &nodes, e);
+    int r = qemu_check_hotplug(config, n, mib, e);
+    if (r == 0)
+        r = find_nodes(config, n, board_mib(config, n, mib), (uint32_t)sockets, (uint32_t)cores, &nodes, e);
     for (size_t i = 0; r == 0 && huge && i < nodes.n; i++)
         if (nodes.items[i].memory_mib % (streq(huge, "1024") ? 1024 : 2))
             r = err_set(e, -EINVAL, "param.invalid", "hugepages: the memory of node %zu does not fit their size", i);
@@ -196,6 +211,20 @@ static void add_backend(struct qemu_build *q, const char *id, uint64_t mib, cons
     qemu_json_end(q, "-object", &d);
 }
 
+unsigned qemu_count_nodes(const struct engine_vm *vm)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < vm->n_config; i++)
+        n += qemu_key_index(vm->config[i].key, "numa") >= 0;
+    return n ? n : vm->sockets;
+}
+
+void qemu_add_backend(struct qemu_build *q, const char *id, uint64_t mib)
+{
+    add_backend(q, id, mib, NULL);
+}
+
 /* "cpus=0-1,cpus=4": each range is an item of its own. */
 static void append_cpus(struct buf *b, const char *cpus)
 {
@@ -212,14 +241,20 @@ int qemu_add_memory(struct qemu_build *q, struct err *e)
     const struct engine_vm *vm = q->vm;
     struct nodes nodes;
     char id[24];
-    int r = find_nodes(vm->config, vm->n_config, vm->memory_mib, vm->sockets, vm->cores, &nodes, e);
+    bool is_modular = engine_hotplug(vm->config, vm->n_config) & ENGINE_HOTPLUG_MEMORY;
+    uint64_t board = board_mib(vm->config, vm->n_config, vm->memory_mib);
+    int r = find_nodes(vm->config, vm->n_config, board, vm->sockets, vm->cores, &nodes, e);
 
     if (r < 0)
         return r;
     qemu_arg(q, "-m");
-    qemu_argf(q, "size=%lluM", (unsigned long long)vm->memory_mib);
+    if (is_modular)
+        qemu_argf(q, "size=%lluM,slots=%u,maxmem=%uM", (unsigned long long)board, QEMU_DIMM_SLOTS,
+                  QEMU_HOTPLUG_MAX_MIB);
+    else
+        qemu_argf(q, "size=%lluM", (unsigned long long)board);
     if (!nodes.n && vm->hugepage_mib) {
-        add_backend(q, "ram", vm->memory_mib, NULL);
+        add_backend(q, "ram", board, NULL);
         qemu_arg(q, "-machine");
         qemu_arg(q, "memory-backend=ram");
     }
@@ -232,5 +267,5 @@ int qemu_add_memory(struct qemu_build *q, struct err *e)
         qemu_arg(q, "-numa");
         qemu_argf(q, "node,nodeid=%zu%s,memdev=%s", i, buf_str(&cpus), id);
     }
-    return 0;
+    return is_modular ? qemu_add_dimms(q, (unsigned)nodes.n, e) : 0;
 }

@@ -35,8 +35,8 @@ static int check_rate(const char *key, const char *value, struct err *e)
 /* bridge, tag and firewall are the host's side: not of this engine. */
 int qemu_check_net(const char *key, const char *value, struct err *e)
 {
-    static const char *const refused[] = {"trunks", "ne2k_isa"};
-    static const char *const of_bridge[] = {"tag", "rate", "queues"};
+    static const char *const refused[] = {"ne2k_isa"};
+    static const char *const of_bridge[] = {"tag", "trunks", "rate", "queues"};
     struct propstr p;
     uint64_t mtu, queues;
     int r = propstr_parse(value, "model", &p, e);

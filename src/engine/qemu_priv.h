@@ -82,11 +82,33 @@ void qemu_device_end(struct qemu_build *q, struct qemu_json *d);
 void qemu_json_begin(struct qemu_json *d);
 void qemu_json_end(struct qemu_build *q, const char *option, struct qemu_json *d);
 
-/* qemu_cpu.c: the value of -cpu; also the check of the key. */
-MUST_CHECK int qemu_cpu(bool is_kvm, const char *value, struct buf *ret, struct err *e);
+/* qemu_cpu.c: the value of -cpu; also the check of the key. custom: what its custom model stands for, or NULL. */
+MUST_CHECK int qemu_cpu(bool is_kvm, const char *value, const char *custom, struct buf *ret, struct err *e);
 /* qemu_memory.c: -m, -numa and memory objects; the checks look at the whole configuration. */
 MUST_CHECK int qemu_add_memory(struct qemu_build *q, struct err *e);
 MUST_CHECK int qemu_check_memory(const struct config_item *config, size_t n, struct err *e);
+/* NUMA nodes of a guest that has them. */
+unsigned qemu_count_nodes(const struct engine_vm *vm);
+void qemu_add_backend(struct qemu_build *q, const char *id, uint64_t mib);
+/* qemu_hotplug.c: MiB on the board of a guest whose memory is hotplugged, and the most it can get. */
+#define QEMU_STATIC_MIB      1024u
+#define QEMU_HOTPLUG_MAX_MIB (512u * 1024u)
+#define QEMU_DIMM_SLOTS      255u
+MUST_CHECK int qemu_check_hotplug(const struct config_item *config, size_t n, uint64_t memory_mib, struct err *e);
+/* model: the value of -cpu. CPUs number `from` to `to`, from 1. */
+MUST_CHECK int qemu_add_cpu_devices(struct qemu_build *q, const char *model, unsigned from, unsigned to);
+MUST_CHECK int qemu_add_dimms(struct qemu_build *q, unsigned n_nodes, struct err *e);
+/* One more, for a guest that has `now`. -EOPNOTSUPP: waits for a start. */
+MUST_CHECK int qemu_grow_cpus(struct qemu_build *q, uint64_t now, struct err *e);
+MUST_CHECK int qemu_grow_memory(struct qemu_build *q, uint64_t now_mib, unsigned *ret_index, struct err *e);
+MUST_CHECK int qemu_last_dimm(uint64_t now_mib, uint64_t wanted_mib, unsigned *ret_index, struct err *e);
+/* qemu_usb.c */
+MUST_CHECK int qemu_add_usb(struct qemu_build *q, bool has_display, struct err *e);
+MUST_CHECK int qemu_usb_device(struct qemu_build *q, const struct engine_usb *u, struct err *e);
+void qemu_usb_tablet(struct qemu_build *q);
+MUST_CHECK int qemu_check_usb(const char *key, const char *value, struct err *e);
+bool qemu_has_old_usb(const struct config_item *config, size_t n);
+unsigned qemu_usb_fdset(unsigned index);
 /* qemu_firmware.c */
 MUST_CHECK int qemu_add_firmware(struct qemu_build *q, struct err *e);
 MUST_CHECK int qemu_add_tpm(struct qemu_build *q, struct err *e);
@@ -122,6 +144,7 @@ bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the defa
 /* qemu_live.c */
 MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
                          struct engine_script *ret, struct err *e);
+MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
 unsigned qemu_fdset(enum engine_disk_bus bus, unsigned index);
 /* qemu_check.c */

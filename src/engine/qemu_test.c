@@ -202,8 +202,8 @@ static void test_display(void **state)
     assert_has(standard, "graphics=on");
     assert_has(standard, "-device\n{\"driver\":\"VGA\",\"id\":\"vga\",\"bus\":\"pcie.0\",\"addr\":\"0x2\"}\n"
                          "-vnc\nnone,password=on,share=ignore,connections=4\n-k\nen-us\n"
-                         "-device\n{\"driver\":\"qemu-xhci\",\"id\":\"usb-input\",\"bus\":\"pcie.0\","
-                         "\"addr\":\"0x1a\"}\n"
+                         "-device\n{\"driver\":\"qemu-xhci\",\"id\":\"usb-input\",\"p2\":15,\"p3\":15,"
+                         "\"bus\":\"pcie.0\",\"addr\":\"0x1a\"}\n"
                          "-device\n{\"driver\":\"usb-tablet\",\"id\":\"tablet\",\"bus\":\"usb-input.0\","
                          "\"port\":\"1\"}\n");
     vm.config = none;
@@ -328,7 +328,7 @@ static void test_cpu(void **state)
             struct err e = ERR_INIT;
             autobuf struct buf b;
             buf_init(&b, 4096);
-            assert_int_equal(qemu_cpu(is_kvm, cases[i].value, &b, &e), expected ? 0 : -EINVAL);
+            assert_int_equal(qemu_cpu(is_kvm, cases[i].value, NULL, &b, &e), expected ? 0 : -EINVAL);
             if (expected)
                 assert_string_equal(buf_str(&b), expected);
         }
@@ -401,7 +401,7 @@ static void test_refusals(void **state)
         {"net0", "virtio,rate=10", "param.unsupported"},
         {"net0", "virtio,bridge=vmbr0,rate=-1", "param.invalid"},
         {"net0", "virtio,bridge=vmbr0,queues=17", "param.unsupported"},
-        {"net0", "virtio,bridge=vmbr0,trunks=5", "param.unsupported"},
+        {"net0", "virtio,trunks=5", "param.unsupported"},
         {"net0", "model=ne2k_isa", "param.unsupported"},
         {"net32", "virtio", "param.unsupported"},
         {"machine", "q35,viommu=intel,aw-bits=48", NULL},

@@ -73,9 +73,22 @@ static void test_urls(void **state)
 {
     static const char *const good[] = {"http://a/", "HTTPS://a.example:8443/x?y=z", "http://[2001:db8::1]/x",
                                        "http://a/@x"};
-    static const char *const bad[] = {"",           "ftp://a/",     "file:///etc/passwd", "http:/a",     "http://",
-                                      "http:///x",  "http://u@a/",  "http://u:p@a/x",     "http://a/ b", "http://a/\n",
-                                      "gopher://a", "http://a\\b/", "http://\xc3\xa4/",   "javascript:1"};
+    static const char *const bad[] = {"",
+                                      "ftp://a/",
+                                      "file:///etc/passwd",
+                                      "http:/a",
+                                      "http://",
+                                      "http:///x",
+                                      "http://u@a/",
+                                      "http://u:p@a/x",
+                                      "http://a/ b",
+                                      "http://a/\n",
+                                      "gopher://a",
+                                      "http://a\\b/",
+                                      "http://[fe80::1%25lo]/",
+                                      "http://%61/",
+                                      "http://\xc3\xa4/",
+                                      "javascript:1"};
     struct err e = ERR_INIT;
 
     for (size_t i = 0; i < ARRAY_SIZE(good); i++)

@@ -24,6 +24,10 @@ int fetch_url_check(const char *url, struct err *e)
             return err_set(e, -EINVAL, "download.url", "the address holds a character that must be percent-encoded");
     if (memchr(rest, '@', strcspn(rest, "/?#")))
         return err_set(e, -EINVAL, "download.url", "an address with a user name or password is not fetched");
+    /* Also the zone of an IPv6 address, an interface of this host: asking for its number is a call that is forbidden.
+     */
+    if (memchr(rest, '%', strcspn(rest, "/?#")))
+        return err_set(e, -EINVAL, "download.url", "the host in the address is percent-encoded or has a zone");
     return strcspn(rest, "/?#:") ? 0 : err_set(e, -EINVAL, "download.url", "the address names no host");
 }
 

@@ -214,6 +214,13 @@ void conn_reap(struct front *f)
         exchange_free(f, c->x);
         free(c);
     }
+    conn_end_if_idle(f);
+}
+
+void conn_end_if_idle(struct front *f)
+{
+    if (f->is_retiring && !f->n_conns && !f->delayed.n && !f->leaving.n)
+        event_base_loopbreak(f->base);
 }
 
 /* Rank 0 stays. A phase in which the client has work in progress is safe for a second, a reply for five. An upload

@@ -52,7 +52,7 @@ struct front {
     SSL_CTX *tls;
     struct site *site;
     struct link *link;
-    struct event *link_read, *link_write, *reaper, *accept_retry, *terminate;
+    struct event *link_read, *link_write, *reaper, *accept_retry, *terminate, *retire;
     struct event *listeners[FRONT_LISTEN_MAX];
     struct conn **slots; /* limits.max_connections places */
     struct list_node dead;
@@ -66,6 +66,7 @@ struct front {
     uint64_t reply_bytes; /* replies held */
     int exit_code;
     bool is_accepting;
+    bool is_retiring; /* others accept: what is connected is served, each with one more reply at most, then the end */
 };
 
 enum exchange_kind { EXCHANGE_PLAIN, EXCHANGE_WEBSOCKET, EXCHANGE_UPLOAD };
@@ -134,6 +135,8 @@ void conn_process(struct conn *c);
 struct conn *conn_spare(struct front *f);
 struct conn *conn_by_stream(struct front *f, uint32_t stream);
 void conn_reap(struct front *f);
+/* The end of one that retires, when nobody is connected any more. */
+void conn_end_if_idle(struct front *f);
 /* Gives the connection a stream number that no earlier request had. */
 void conn_open_stream(struct conn *c);
 /* The reply is out: the next request, or the end. */
@@ -163,7 +166,7 @@ MUST_CHECK int request_send_frame(struct conn *c, struct err *e);
 void reply_error(struct conn *c, unsigned status, const char *reason, const char *detail);
 void reply_from_err(struct conn *c, unsigned status, const struct err *e);
 void reply_redirect(struct conn *c);
-void reply_file(struct conn *c, const struct site_file *file);
+void reply_file(struct conn *c, struct site_file *file);
 /* The reply of holmd is complete in c->x. */
 void reply_ready(struct conn *c);
 void reply_send(struct conn *c); /* without asking for a delay */
@@ -201,6 +204,8 @@ void upstream_cancel(struct front *f, uint32_t stream);
 /* listener.c */
 MUST_CHECK int listener_start(struct front *f, struct err *e);
 void listener_stop(struct front *f);
+/* No new connections, for good. */
+void listener_retire(struct front *f);
 /* A place became free. */
 void listener_resume(struct front *f);
 

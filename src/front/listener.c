@@ -31,7 +31,8 @@ static void pause_accepting(struct front *f)
     static const struct timeval retry = {.tv_usec = RETRY_MS * 1000};
 
     set_accepting(f, false);
-    event_add(f->accept_retry, &retry);
+    if (!f->is_retiring)
+        event_add(f->accept_retry, &retry);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -107,6 +108,14 @@ int listener_start(struct front *f, struct err *e)
     return 0;
 }
 
+void listener_retire(struct front *f)
+{
+    f->is_retiring = true;
+    if (f->accept_retry)
+        event_del(f->accept_retry);
+    set_accepting(f, false);
+}
+
 void listener_stop(struct front *f)
 {
     for (size_t i = 0; i < f->options.n_listen_fds; i++) {
@@ -120,7 +129,7 @@ void listener_stop(struct front *f)
 
 void listener_resume(struct front *f)
 {
-    if (f->is_accepting || !f->accept_retry)
+    if (f->is_accepting || f->is_retiring || !f->accept_retry)
         return;
     event_del(f->accept_retry);
     set_accepting(f, true);

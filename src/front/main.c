@@ -18,6 +18,15 @@ static void on_terminate(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(((struct front *)arg)->base);
 }
 
+/* New fronts have taken over. */
+static void on_retire(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+
+    listener_retire(f);
+    conn_end_if_idle(f);
+}
+
 static void on_reap(evutil_socket_t fd, short what, void *arg)
 {
     conn_reap(arg);
@@ -54,7 +63,9 @@ static int prepare(struct front *f, struct err *e)
         return err_set(e, -ENOMEM, NULL, "cannot start the event loop");
     f->reaper = event_new(f->base, -1, 0, on_reap, f);
     f->terminate = evsignal_new(f->base, SIGTERM, on_terminate, f);
-    if (!f->reaper || !f->terminate || event_add(f->terminate, NULL) < 0)
+    f->retire = evsignal_new(f->base, SIGHUP, on_retire, f);
+    if (!f->reaper || !f->terminate || event_add(f->terminate, NULL) < 0 || !f->retire ||
+        event_add(f->retire, NULL) < 0)
         return err_set(e, -ENOMEM, NULL, "cannot start the event loop");
     return 0;
 }
@@ -71,6 +82,7 @@ static int run(struct front *f, struct err *e)
     const struct front_options *o = &f->options;
     int r = prepare(f, e);
 
+    malloc_trim(0); /* what reading certificate and page took */
     if (r == 0)
         r = sandbox_enter(o->chroot_dir, o->uid, o->gid, descriptors_needed(o), e);
     if (r == 0)
@@ -99,6 +111,7 @@ static void finish(struct front *f)
     listener_stop(f);
     upstream_stop(f);
     free_event(f->terminate);
+    free_event(f->retire);
     /* One more turn: callbacks that were already due still hold their bufferevents. */
     if (f->base)
         event_base_loop(f->base, EVLOOP_NONBLOCK);

@@ -112,18 +112,27 @@ static void free_body(const void *data, size_t n, void *arg)
     free(arg);
 }
 
-/* Sends head and body; with is_static the body is not ours to free. */
-static void send_parts(struct conn *c, struct buf *head, const char *body, size_t n, bool is_static)
+static void keep_body(const void *data, size_t n, void *arg)
+{
+}
+
+static void return_file(const void *data, size_t n, void *arg)
+{
+    site_return(arg);
+}
+
+/* Sends head and body; done is called with arg when the body is no longer needed, here or later. */
+static void send_parts(struct conn *c, struct buf *head, const char *body, size_t n, evbuffer_ref_cleanup_cb done,
+                       void *arg)
 {
     struct evbuffer *out = bufferevent_get_output(c->bev);
 
-    if (head->is_failed || evbuffer_add(out, head->data, head->len) < 0) {
-        conn_close(c);
-        return;
+    bool is_sent = !head->is_failed && evbuffer_add(out, head->data, head->len) == 0;
+    if (!n || !is_sent || evbuffer_add_reference(out, body, n, done, arg) < 0) {
+        done(body, n, arg);
+        is_sent = is_sent && !n;
     }
-    if (n && evbuffer_add_reference(out, body, n, is_static ? NULL : free_body, (void *)body) < 0) {
-        if (!is_static)
-            free((void *)body);
+    if (!is_sent) {
         conn_close(c);
         return;
     }
@@ -136,7 +145,7 @@ static void send_reply(struct conn *c)
     struct buf head;
 
     buf_init(&head, 65536);
-    c->is_closing = c->is_closing || x->status >= 400;
+    c->is_closing = c->is_closing || x->status >= 400 || c->front->is_retiring;
     bool has_body = x->status != 204 && x->status != 304;
     bool is_gzip = has_body && gzip_reply(x);
     append_status_line(c, &head);
@@ -148,7 +157,7 @@ static void send_reply(struct conn *c)
     buf_append_str(&head, "\r\n");
     size_t n = has_body && !x->is_head_method ? x->reply.len : 0;
     char *body = n ? buf_take(&x->reply) : NULL;
-    send_parts(c, &head, body, n, false);
+    send_parts(c, &head, body, n, free_body, body);
     buf_done(&head);
 }
 
@@ -274,21 +283,26 @@ static bool is_unchanged(const struct http1_head *h, const struct site_file *fil
     return streq(known, "*") || strstr(known, bare);
 }
 
-void reply_file(struct conn *c, const struct site_file *file)
+void reply_file(struct conn *c, struct site_file *file)
 {
     struct exchange *x = c->x;
     struct buf head;
     bool is_gzip = file->gzip && x->accepts_gzip;
     size_t n = is_gzip ? file->gzip_len : file->len;
 
+    bool is_same = is_unchanged(&x->head, file), has_body = !is_same && !x->is_head_method;
+    const char *body = is_gzip ? file->gzip : has_body ? site_borrow(file) : NULL;
+    if (has_body && !body) {
+        reply_error(c, 500, "out of memory", NULL);
+        return;
+    }
     buf_init(&head, 65536);
-    bool is_same = is_unchanged(&x->head, file);
     x->status = is_same ? 304 : 200;
     append_status_line(c, &head);
     append_file_headers(file, is_gzip, &head);
     if (!is_same)
         buf_printf(&head, "Content-Length: %zu\r\n", n);
     buf_append_str(&head, "\r\n");
-    send_parts(c, &head, is_gzip ? file->gzip : file->data, is_same || x->is_head_method ? 0 : n, true);
+    send_parts(c, &head, body, has_body ? n : 0, has_body && !is_gzip ? return_file : keep_body, file);
     buf_done(&head);
 }

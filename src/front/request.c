@@ -298,7 +298,7 @@ static void route_file(struct conn *c)
     } else if (x->head.content_length) {
         reply_error(c, 501, "Unexpected content for method", NULL);
     } else {
-        const struct site_file *file = site_find(c->front->site, x->head.path);
+        struct site_file *file = site_find(c->front->site, x->head.path);
         if (file)
             reply_file(c, file);
         else
@@ -317,7 +317,7 @@ void request_on_head(struct conn *c)
     struct exchange *x = c->x;
 
     c->had_request = true;
-    c->is_closing = !x->head.is_keep_alive;
+    c->is_closing = !x->head.is_keep_alive || c->front->is_retiring;
     x->is_head_method = is_method(x, "HEAD");
     x->accepts_gzip = http1_head_accepts_gzip(&x->head);
     if (!c->is_tls)

@@ -43,7 +43,8 @@ static int make_etag(struct site_file *file, struct err *e)
     unsigned n = 0;
     char *p = file->etag;
 
-    if (EVP_Digest(file->data, file->len, digest, &n, EVP_sha256(), NULL) != 1)
+    if (EVP_Digest(file->data ? file->data : file->gzip, file->data ? file->len : file->gzip_len, digest, &n,
+                   EVP_sha256(), NULL) != 1)
         return err_set(e, -EIO, NULL, "hash %s", file->path);
     *p++ = '"';
     for (size_t i = 0; i < 16; i++, p += 2)
@@ -159,7 +160,7 @@ static int attach_gzip(struct site *s, struct err *e)
         of->gzip_len = f->len;
     }
     for (size_t i = 0; i < s->n_files; i++) {
-        if (s->files[i].data)
+        if (s->files[i].data || s->files[i].gzip)
             s->files[n++] = s->files[i];
         else
             free(s->files[i].path);
@@ -205,12 +206,13 @@ void site_free(struct site *s)
     for (size_t i = 0; i < s->n_files; i++) {
         free(s->files[i].path);
         free(s->files[i].data);
-        free(s->files[i].gzip);
+        if (!s->files[i].is_of_program)
+            free(s->files[i].gzip);
     }
     free(s);
 }
 
-const struct site_file *site_find(const struct site *s, const char *path)
+struct site_file *site_find(const struct site *s, const char *path)
 {
     return find(s, streq(path, "/") ? "/index.html" : path);
 }

@@ -13,12 +13,14 @@
 struct site_file {
     char *path; /* "/assets/app-1a2b.js" */
     const char *content_type;
-    char *data;
+    char *data; /* NULL: site_borrow unpacks it */
     size_t len;
     char *gzip; /* the .gz beside it, or NULL */
     size_t gzip_len;
     char etag[40]; /* with quotes */
     bool is_immutable;
+    bool is_of_program; /* gzip is not ours to free */
+    unsigned n_readers; /* of data, where it comes and goes */
 };
 
 struct site;
@@ -28,10 +30,14 @@ struct site;
 #define OPENAPI_PATH "/api2/openapi.json"
 MUST_CHECK int openapi_load(struct site_file *file, struct err *e);
 
+/* openapi.c: the plain form, for as long as somebody is being sent it; one copy for all. NULL when out of memory. */
+const char *site_borrow(struct site_file *file);
+void site_return(struct site_file *file);
+
 /* dirfd stays the caller's; negative gives a site of the description of the API alone. */
 MUST_CHECK int site_load(int dirfd, struct site **ret, struct err *e);
 void site_free(struct site *s);
 /* "/" is index.html. NULL if there is no such file. */
-const struct site_file *site_find(const struct site *s, const char *path);
+struct site_file *site_find(const struct site *s, const char *path);
 
 #endif

@@ -34,7 +34,7 @@ static bool has_onboot(const struct guest_mgr *m)
 
 void guest_mgr_autostart(struct guest_mgr *m, uint32_t delay_s)
 {
-    struct guest_bulk all = {.user = "root@pam", .delay_s = delay_s};
+    struct guest_bulk all = {.type = "startall", .user = "root@pam", .delay_s = delay_s};
     struct boot_check check = {.is_same = false};
     struct state_watch *w = NULL;
     struct err e = ERR_INIT;

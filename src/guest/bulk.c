@@ -1,8 +1,9 @@
-/* Starting and shutting down many guests in their order: the tasks startall and stopall, and the start of guests with
- * the host. Order as PVE: by the order of `startup`, those without one last, then by vmid; stopping is the reverse.
- * `up` seconds are waited after a start before the next guest; a shutdown may take `down` seconds. Guests of one order
- * go together, as many at once as allowed; the next order begins when all of the one before are done. Each guest has a
- * task of its own, which this one only waits for. Loop thread. */
+/* Starting, shutting down and suspending many guests in their order: the tasks of /nodes/N/startall, stopall and
+ * suspendall and of /cluster/bulk-action, and the start of guests with the host. Order as PVE: by the order of
+ * `startup`, those without one last, then by vmid; stopping is the reverse. `up` seconds are waited after a start
+ * before the next guest; a shutdown may take `down` seconds. Guests of one order go together, as many at once as
+ * allowed; the next order begins when all of the one before are done. Each guest has a task of its own, which this one
+ * only waits for. Loop thread. */
 #include <event2/event.h>
 
 #include "base/propstr.h"
@@ -27,7 +28,8 @@ struct bulk {
     struct event *timer; /* pending: nothing is started until then */
     struct bulk_entry *entries;
     size_t n, next, n_running;
-    bool is_stop, is_forced;
+    enum guest_bulk_action action;
+    bool is_forced;
     uint32_t workers, timeout_s, delay_s;
     char user[160];
 };
@@ -73,8 +75,21 @@ static void wait_s(struct bulk *b, uint64_t seconds)
 
 static bool has_work(const struct bulk *b, const struct guest *g)
 {
-    return g && !g->is_dropped && guest_is_running(g) == b->is_stop;
+    if (!g || g->is_dropped)
+        return false;
+    if (b->action == GUEST_BULK_SUSPEND)
+        return g->state == GUEST_RUNNING;
+    return guest_is_running(g) == (b->action == GUEST_BULK_SHUTDOWN);
 }
+
+static const struct {
+    const char *doing, *idle; /* for the task's log */
+    int (*fn)(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+} actions[] = {
+    [GUEST_BULK_START] = {"Starting", "runs already", guest_start},
+    [GUEST_BULK_SHUTDOWN] = {"Stopping", "does not run", guest_shutdown},
+    [GUEST_BULK_SUSPEND] = {"Suspending", "does not run", guest_suspend},
+};
 
 /* Its own task; what cannot be begun is a warning, the others go on. */
 static void begin_one(struct bulk *b, struct bulk_entry *en)
@@ -83,23 +98,25 @@ static void begin_one(struct bulk *b, struct bulk_entry *en)
     struct err e = ERR_INIT;
 
     if (!has_work(b, guest_find(b->mgr, en->vmid))) {
-        task_log(b->task, "VM %u %s", en->vmid, b->is_stop ? "does not run" : "runs already");
+        task_log(b->task, "VM %u %s", en->vmid, actions[b->action].idle);
         return;
     }
-    if (b->is_stop) {
+    if (b->action == GUEST_BULK_START)
+        op.timeout_s = b->timeout_s;
+    if (b->action == GUEST_BULK_SHUTDOWN) {
         op.is_forced = b->is_forced;
         op.timeout_s = en->down_s ? (uint32_t)en->down_s : b->timeout_s ? b->timeout_s : DOWN_DEFAULT_S;
     }
-    int r = b->is_stop ? guest_shutdown(b->mgr, &op, &en->child, &e) : guest_start(b->mgr, &op, &en->child, &e);
+    int r = actions[b->action].fn(b->mgr, &op, &en->child, &e);
     if (r < 0) {
         en->child = NULL;
         task_warn(b->task, "VM %u: %s", en->vmid, e.text);
         return;
     }
-    task_log(b->task, "%s VM %u (%s)", b->is_stop ? "Stopping" : "Starting", en->vmid, task_upid(en->child));
+    task_log(b->task, "%s VM %u (%s)", actions[b->action].doing, en->vmid, task_upid(en->child));
     b->n_running++;
     task_when_ended(en->child, child_ended, en);
-    if (!b->is_stop && en->up_s && b->next < b->n)
+    if (b->action == GUEST_BULK_START && en->up_s && b->next < b->n)
         wait_s(b, en->up_s);
 }
 
@@ -161,6 +178,14 @@ static void read_startup(const struct guest *g, struct bulk_entry *en)
         en->down_s = 0;
 }
 
+uint32_t guest_down_s(const struct guest *g)
+{
+    struct bulk_entry en = {0};
+
+    read_startup(g, &en);
+    return (uint32_t)en.down_s;
+}
+
 static int by_order(const void *x, const void *y)
 {
     const struct bulk_entry *a = x, *b = y;
@@ -202,7 +227,7 @@ static void collect(struct bulk *b, const struct guest_bulk *o)
 {
     for (size_t i = 0; i < b->mgr->n; i++) {
         const struct guest *g = b->mgr->guests[i];
-        bool is_meant = b->is_stop ? guest_is_running(g) : o->is_forced || is_on(g, "onboot");
+        bool is_meant = b->action != GUEST_BULK_START ? has_work(b, g) : o->is_forced || is_on(g, "onboot");
         if (g->is_dropped || !is_meant || is_on(g, "template") || !is_listed(o->vmids, g->vmid))
             continue;
         struct bulk_entry *en = &b->entries[b->n++];
@@ -210,7 +235,7 @@ static void collect(struct bulk *b, const struct guest_bulk *o)
         read_startup(g, en);
     }
     if (b->n)
-        qsort(b->entries, b->n, sizeof(*b->entries), b->is_stop ? by_order_reversed : by_order);
+        qsort(b->entries, b->n, sizeof(*b->entries), b->action == GUEST_BULK_START ? by_order : by_order_reversed);
 }
 
 int guest_bulk(struct guest_mgr *m, const struct guest_bulk *o, struct task **ret, struct err *e)
@@ -223,14 +248,14 @@ int guest_bulk(struct guest_mgr *m, const struct guest_bulk *o, struct task **re
         return err_set(e, -ENOMEM, NULL, "out of memory");
     }
     b->mgr = m;
-    b->is_stop = o->is_stop;
+    b->action = o->action;
     b->is_forced = o->is_forced;
     b->workers = o->workers ? o->workers : 1;
     b->timeout_s = o->timeout_s;
     b->delay_s = o->delay_s;
     snprintf(b->user, sizeof(b->user), "%s", o->user);
     collect(b, o);
-    struct task_spec spec = {.type = o->is_stop ? "stopall" : "startall",
+    struct task_spec spec = {.type = o->type,
                              .id = "",
                              .user = o->user,
                              .begin = bulk_begin,

@@ -20,6 +20,16 @@ static void count(void *ctx)
     c->r = net_links_snapshot(&c->links, &c->n, &c->err);
 }
 
+static void note_nic(struct guest *g, unsigned index, const struct net_link *l)
+{
+    if (!g->nics)
+        g->nics = calloc(GUEST_NICS_MAX, sizeof(*g->nics));
+    if (!g->nics || index >= GUEST_NICS_MAX)
+        return;
+    g->nics[index] = (struct guest_nic){.in = l->tx_bytes, .out = l->rx_bytes, .round = g->net_round};
+    snprintf(g->nics[index].name, sizeof(g->nics[index].name), "%s", l->name);
+}
+
 static void add_up(struct counting *c)
 {
     struct guest_mgr *m = c->mgr;
@@ -36,6 +46,7 @@ static void add_up(struct counting *c)
         g->net_round = m->net_round;
         g->net_in += l->tx_bytes;
         g->net_out += l->rx_bytes;
+        note_nic(g, index, l);
     }
 }
 

@@ -41,6 +41,14 @@ enum guest_state {
 
 struct monitor;
 
+/* Bytes through one tap; round: of the last count that saw it. */
+#define GUEST_NICS_MAX 32u
+struct guest_nic {
+    char name[16];
+    uint64_t in, out;
+    uint32_t round;
+};
+
 struct guest {
     uint32_t vmid;
     char type[8]; /* "qemu" */
@@ -62,8 +70,15 @@ struct guest {
     uint64_t cpu_ticks, cpu_sample_ms, rss_bytes;
     double cpu_fraction; /* of its CPUs */
     uint64_t disk_read, disk_write, net_in, net_out;
-    uint32_t net_round;                         /* of the last sample that saw a tap of it */
+    char *blockstats;       /* the hypervisor's last word on its drives, JSON; NULL: none yet */
+    bool is_block_asked;    /* it is being asked: one question at a time, however many clients look */
+    struct guest_nic *nics; /* GUEST_NICS_MAX of them, by the number of netN; NULL: none was ever counted */
+    uint32_t net_round;     /* of the last sample that saw a tap of it */
     uint64_t balloon_bytes, hypervisor_version; /* 7002022: 7.2.22; 0: not known */
+    /* summary.c: members of its summary that last, as text */
+    char *lasting;
+    size_t lasting_len;
+    bool is_lasting_of_running, has_lasting_lock;
 };
 
 struct guest_env {
@@ -121,8 +136,8 @@ uint64_t guest_config_size(const char *value);
 /* Writes the size of a volume into each drive's value that names it; a drive without size= gets one. */
 MUST_CHECK int guest_config_resize(struct config *c, const struct volume_id *v, uint64_t size_bytes);
 
-/* One object as in GET /cluster/resources (without "pool"). */
-void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid);
+/* One object as in GET /cluster/resources; pool: NULL for none. */
+void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, const char *pool);
 /* Members of GET status/current and of GET /nodes/N/qemu, inside an open object. */
 void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full);
 
@@ -152,14 +167,16 @@ MUST_CHECK int guest_reset(struct guest_mgr *m, const struct guest_op *op, struc
 MUST_CHECK int guest_suspend(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 MUST_CHECK int guest_resume(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 
-/* Many guests in their startup order: a task startall or stopall, which starts the tasks of the single ones. */
+/* Many guests in their startup order: one task, which starts the tasks of the single ones. */
+enum guest_bulk_action { GUEST_BULK_START, GUEST_BULK_SHUTDOWN, GUEST_BULK_SUSPEND };
 struct guest_bulk {
+    const char *type; /* of the task: "startall" */
     const char *user;
-    const char *vmids; /* only these, separated by comma, semicolon or blank; NULL: all */
-    bool is_stop;
-    bool is_forced;     /* start: also without onboot; stop: end those that do not shut down in time */
+    enum guest_bulk_action action;
+    const char *vmids;  /* only these, separated by comma, semicolon or blank; NULL: all */
+    bool is_forced;     /* start: also without onboot; shutdown: end those that do not end in time */
     uint32_t workers;   /* at once; 0: one */
-    uint32_t timeout_s; /* stop: for a guest without its own `down`; 0: default */
+    uint32_t timeout_s; /* of a start; of a shutdown for a guest without its own `down`; 0: default */
     uint32_t delay_s;   /* before the first */
 };
 MUST_CHECK int guest_bulk(struct guest_mgr *m, const struct guest_bulk *o, struct task **ret, struct err *e);

@@ -2,10 +2,11 @@
 #ifndef HOLM_GUEST_GUEST_PRIV_H
 #define HOLM_GUEST_GUEST_PRIV_H
 
+#include "guest/cpu_models.h"
 #include "guest/guest.h"
 #include "link/link_event.h"
 
-#define GUESTS_MAX     10000u
+#define GUESTS_MAX     32768u
 #define GUEST_SLOTS    65536u
 #define GUEST_UID_BASE 0x40000000u
 
@@ -16,11 +17,14 @@ struct guest_mgr {
     uint32_t *reserved;
     size_t n_reserved;
     struct state_watch *watch;
+    struct cpu_models *cpu_models;
     struct pool *text_queue; /* one thread: text copies in order */
     int text_dirfd;          /* DIR/etc/nodes/NODE/qemu-server */
-    int run_dirfd;           /* DIR/run/guest */
-    uint8_t *uid_slots;      /* bit per slot: in use */
-    char cgroup_dir[512];    /* where guest cgroups are made, "" = none */
+    size_t n_early_texts;    /* written before is_text_settled, at the start */
+    bool is_text_settled;
+    int run_dirfd;        /* DIR/run/guest */
+    uint8_t *uid_slots;   /* bit per slot: in use */
+    char cgroup_dir[512]; /* where guest cgroups are made, "" = none */
     struct event *sampler;
     bool is_counting; /* a job of counters.c is under way */
     uint32_t net_round;
@@ -54,6 +58,9 @@ struct monitor {
 /* model.c */
 struct guest *guest_add(struct guest_mgr *m, uint32_t vmid);
 void guest_drop(struct guest_mgr *m, struct guest *g);
+
+/* summary.c: after every change of what a guest is configured or runs with. */
+void guest_summary_forget(struct guest *g);
 
 /* text.c: the copies under DIR/etc, written in order by one thread. */
 void guest_text_write(struct guest_mgr *m, const struct guest *g);
@@ -115,6 +122,7 @@ struct launch_job {
     uint32_t uid_slot;
     const struct engine *engine;
     char engine_machine[32], uuid[37];
+    char *cpu_model; /* what the custom model of its `cpu` stands for, or NULL */
     struct config config;
     struct launch_result result;
     int r;
@@ -127,9 +135,17 @@ void launch_job_free(struct launch_job *j);
 /* counters.c */
 void guest_counters_sample(struct guest_mgr *m);
 
-/* The drive or interface of one key, opened; blocking. Descriptors are the caller's. */
-int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
-                  struct engine_net *ret_net, struct err *e);
+/* The drive, interface or USB device of one key, opened; blocking. Descriptors are the caller's. */
+struct launch_device {
+    struct engine_disk disk;
+    struct engine_net net;
+    struct engine_usb usb;
+};
+int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
+                  struct launch_device *ret, struct err *e);
+
+/* bulk.c: how long a shutdown may take by the key `startup`; 0: it does not say */
+uint32_t guest_down_s(const struct guest *g);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

@@ -13,12 +13,14 @@
 #include "base/propstr.h"
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
+#include "guest/netif.h"
 #include "guest/limits.h"
+#include "guest/usb.h"
 #include "network/network.h"
 
 #define LAUNCH_DISKS_MAX 64u
 #define LAUNCH_NETS_MAX  32u
-_Static_assert(ENGINE_QUEUES_MAX == NET_QUEUES_MAX, "a tap fits an interface");
+#define LAUNCH_USBS_MAX  14u
 
 enum { FD_DIR = 3, FD_CONTROL = 4, FD_LAUNCH = 5, FD_LOCK = 6 };
 
@@ -26,7 +28,9 @@ struct launch {
     struct launch_job *job;
     struct engine_disk disks[LAUNCH_DISKS_MAX];
     struct engine_net nets[LAUNCH_NETS_MAX];
-    size_t n_disks, n_nets;
+    struct engine_usb usbs[LAUNCH_USBS_MAX];
+    size_t n_disks, n_nets, n_usbs;
+    char usb_missing[100]; /* the last one that is not plugged into the host */
     int kernel_fd, initrd_fd, dir_fd, lock_fd, launch_fd, pair[2];
     struct engine_vm vm;
     struct guest_limits limits;
@@ -75,6 +79,14 @@ static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *
     return false;
 }
 
+/* No guest's own: an ISO image, a kernel. Whatever the configuration says, many others may use it. */
+static bool is_shared(const char *value)
+{
+    struct volume_id v;
+
+    return guest_drive_volume(value, &v) && v.content != STORAGE_CONTENT_images;
+}
+
 static int add_disk(struct launch *l, const struct config_item *it, struct err *e)
 {
     struct engine_disk d = {.fd = -1, .options = it->value};
@@ -95,7 +107,7 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
         (serial && str_copy(d.serial, sizeof(d.serial), serial) < 0))
         return err_set(e, -EINVAL, "param.invalid", "%s: not a valid drive", it->key);
     d.is_cdrom = guest_drive_is_cdrom(it->value);
-    d.is_read_only = d.is_cdrom || is_ro;
+    d.is_read_only = d.is_cdrom || is_ro || is_shared(it->value);
     if (file && !streq(file, "none") && !streq(file, "cdrom")) {
         struct volume_attachment a;
         r = attach_volume(storages(l), file, d.is_read_only, &a, e);
@@ -109,77 +121,50 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
     return 0;
 }
 
-static const char *const net_models[] = {"virtio",        "e1000",         "e1000e",        "rtl8139", "vmxnet3",
-                                         "e1000-82540em", "e1000-82544gc", "e1000-82545em", "i82551",  "i82557b",
-                                         "i82559er",      "ne2k_pci",      "ne2k_isa",      "pcnet"};
-
-/* bridge=: a tap of this guest's own on it. Without: QEMU's user mode. */
-static int add_tap(struct launch *l, struct engine_net *n, const struct propstr *p, struct err *e)
-{
-    const char *rate = propstr_get(p, "rate");
-    struct net_tap_spec s = {.instance = l->job->mgr->env.instance,
-                             .vmid = l->job->vmid,
-                             .index = n->index,
-                             .owner = guest_uid(l->job->mgr, l->job->uid_slot),
-                             .bridge = propstr_get(p, "bridge"),
-                             .mtu = n->mtu > 1 ? n->mtu : 0};
-    uint64_t queues, tag;
-    struct net_tap t;
-
-    if (!s.bridge)
-        return 0;
-    int r = propstr_get_u64(p, "queues", 1, &queues, e);
-    if (r == 0)
-        r = propstr_get_u64(p, "tag", 0, &tag, e);
-    if (r < 0)
-        return r;
-    s.n_queues = streq(n->model, "virtio") && queues > 1 ? (unsigned)queues : 1;
-    s.tag = (uint16_t)tag;
-    s.rate_bytes_s = rate ? (uint64_t)(strtod(rate, NULL) * 1024 * 1024) : 0;
-    r = net_tap_open(&s, &t, e);
-    if (r < 0)
-        return r;
-    n->n_taps = t.n;
-    memcpy(n->tap_fds, t.fds, sizeof(n->tap_fds));
-    memcpy(n->vhost_fds, t.vhost_fds, sizeof(n->vhost_fds));
-    n->mtu = n->mtu == 1 ? t.mtu : n->mtu;
-    return 0;
-}
-
-/* "virtio=MAC,…" or "model=virtio,macaddr=MAC,…". */
 static int add_net(struct launch *l, const struct config_item *it, struct err *e)
 {
-    struct engine_net n = {.model = "virtio"};
-    struct propstr p;
-    uint64_t mtu = 0;
+    struct netif n;
 
     if (!guest_is_index_key(it->key, "net"))
         return 0;
     if (l->n_nets == LAUNCH_NETS_MAX)
         return err_set(e, -E2BIG, "guest.nets", "more than %u network interfaces", LAUNCH_NETS_MAX);
-    int r = propstr_parse(it->value, "model", &p, e);
-    if (r < 0)
-        return err_wrap(e, r, "%s", it->key);
-    const char *model = propstr_get(&p, "model"), *mac = propstr_get(&p, "macaddr");
-    for (size_t i = 0; i < ARRAY_SIZE(net_models); i++) {
-        const char *value = propstr_get(&p, net_models[i]);
-        if (value || (model && streq(model, net_models[i])))
-            n.model = net_models[i];
-        if (value)
-            mac = value;
-    }
-    r = propstr_get_bool(&p, "link_down", false, &n.is_link_down, e);
+    int r = netif_parse(l->job->mgr, l->job->vmid, l->job->uid_slot, it, &n, e);
     if (r == 0)
-        r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
-    if (r < 0 || !mac || str_copy(n.mac, sizeof(n.mac), mac) < 0 || str_copy(n.key, sizeof(n.key), it->key) < 0)
-        return err_set(e, -EINVAL, "param.invalid", "%s: not a valid network interface", it->key);
-    n.mtu = (uint32_t)mtu;
-    n.index = (unsigned)strtoul(it->key + 3, NULL, 10);
-    r = add_tap(l, &n, &p, e);
+        r = netif_open(&n, e);
     if (r < 0)
         return err_wrap(e, r, "%s", it->key);
-    l->nets[l->n_nets++] = n;
+    l->nets[l->n_nets++] = n.net;
     return 0;
+}
+
+static int add_usb(struct launch *l, const struct config_item *it, struct err *e)
+{
+    struct engine_usb u = {.fd = -1};
+
+    if (!guest_is_index_key(it->key, "usb"))
+        return 0;
+    if (l->n_usbs == LAUNCH_USBS_MAX || str_copy(u.key, sizeof(u.key), it->key) < 0)
+        return err_set(e, -E2BIG, "guest.usb", "more than %u USB devices", LAUNCH_USBS_MAX);
+    u.index = (unsigned)strtoul(it->key + 3, NULL, 10);
+    int r = usb_open(it->value, &u.fd, e);
+    if (r < 0)
+        return err_wrap(e, r, "%s", it->key);
+    l->usbs[l->n_usbs++] = u;
+    return 0;
+}
+
+/* A device that was pulled out does not keep the guest from starting. */
+static int add_usb_if_there(struct launch *l, const struct config_item *it, struct err *e)
+{
+    struct err why = ERR_INIT;
+    int r = add_usb(l, it, &why);
+
+    if (r == -ENODEV)
+        snprintf(l->usb_missing, sizeof(l->usb_missing), "%.90s", why.text);
+    else if (r < 0)
+        *e = why;
+    return r == -ENODEV ? 0 : r;
 }
 
 static int open_all(struct launch *l, struct err *e)
@@ -192,6 +177,8 @@ static int open_all(struct launch *l, struct err *e)
         r = add_disk(l, &l->job->config.items[i], e);
         if (r == 0)
             r = add_net(l, &l->job->config.items[i], e);
+        if (r == 0)
+            r = add_usb_if_there(l, &l->job->config.items[i], e);
     }
     return r;
 }
@@ -207,7 +194,7 @@ static void fill_vm(struct launch *l)
         .name = name,
         .machine = j->engine_machine,
         .memory_mib = engine_memory_mib(j->config.items, j->config.n),
-        .sockets = (uint32_t)get_number(l, "sockets", 1),
+        .sockets = engine_sockets(j->config.items, j->config.n),
         .cores = (uint32_t)get_number(l, "cores", 1),
         .config = j->config.items,
         .n_config = j->config.n,
@@ -215,6 +202,9 @@ static void fill_vm(struct launch *l)
         .n_disks = l->n_disks,
         .nets = l->nets,
         .n_nets = l->n_nets,
+        .usbs = l->usbs,
+        .n_usbs = l->n_usbs,
+        .cpu_model = j->cpu_model,
         .kernel_fd = l->kernel_fd,
         .initrd_fd = l->initrd_fd,
         .cmdline = get(l, "cmdline"),
@@ -349,6 +339,9 @@ static int prepare_and_spawn(struct launch *l, struct err *e)
         r = err_errno(e, errno, "socketpair");
     if (r == 0)
         r = spawn(l, &order, e);
+    size_t used = strlen(j->result.warning);
+    if (l->usb_missing[0])
+        snprintf(j->result.warning + used, sizeof(j->result.warning) - used, "%s%s", used ? "; " : "", l->usb_missing);
     engine_launch_done(&order);
     return r;
 }
@@ -380,6 +373,8 @@ void launch_run(void *arg)
             close_fd(l.nets[i].tap_fds[k]);
             close_fd(l.nets[i].vhost_fds[k]);
         }
+    for (size_t i = 0; i < l.n_usbs; i++)
+        close_fd(l.usbs[i].fd);
     close_fd(l.kernel_fd);
     close_fd(l.initrd_fd);
     close_fd(l.dir_fd);
@@ -398,24 +393,29 @@ void launch_run(void *arg)
         log_err(LOG_WARN, &ignored, "guest %u", j->vmid);
 }
 
-int launch_device(struct guest_mgr *m, const struct config_item *it, struct engine_disk *ret_disk,
-                  struct engine_net *ret_net, struct err *e)
+int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
+                  struct launch_device *ret, struct err *e)
 {
-    struct launch_job job = {.mgr = m};
+    struct launch_job job = {.mgr = m, .vmid = vmid, .uid_slot = uid_slot};
     struct launch l = {.job = &job};
     int r = add_disk(&l, it, e);
 
     if (r == 0)
         r = add_net(&l, it, e);
+    if (r == 0)
+        r = add_usb(&l, it, e);
     if (r == 0 && l.n_disks)
-        *ret_disk = l.disks[0];
+        ret->disk = l.disks[0];
     if (r == 0 && l.n_nets)
-        *ret_net = l.nets[0];
+        ret->net = l.nets[0];
+    if (r == 0 && l.n_usbs)
+        ret->usb = l.usbs[0];
     return r;
 }
 
 void launch_job_free(struct launch_job *j)
 {
     config_done(&j->config);
+    free(j->cpu_model);
     free(j);
 }

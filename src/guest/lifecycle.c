@@ -161,6 +161,7 @@ static void launched(void *ctx)
         r = monitor_attach(o->mgr, g, j->result.control_fd, j->result.pid, j->result.pidfd, j->result.cookie,
                            j->uid_slot, true, &e);
         if (r == 0) {
+            guest_summary_forget(g);
             config_done(&g->running);
             g->running = j->config;
             j->config = (struct config){0};
@@ -202,6 +203,7 @@ static struct launch_job *launch_job_new(struct op *o, struct guest *g, struct e
     j->task = o->task;
     snprintf(j->engine_machine, sizeof(j->engine_machine), "%s", g->machine);
     snprintf(j->uuid, sizeof(j->uuid), "%s", g->uuid);
+    j->cpu_model = cpu_models_expand(o->mgr->cpu_models, config_get(&j->config, "cpu"));
     return j;
 }
 
@@ -440,7 +442,8 @@ static void shutdown_begin(struct op *o)
         return;
     }
     o->phase = OP_WAIT_POWERDOWN;
-    op_timer(o, o->args.timeout_s ? o->args.timeout_s : SHUTDOWN_TIMEOUT_S);
+    uint32_t down_s = guest_down_s(g);
+    op_timer(o, o->args.timeout_s ? o->args.timeout_s : down_s ? down_s : SHUTDOWN_TIMEOUT_S);
     tell_guest(o, g);
 }
 

@@ -9,33 +9,39 @@
 #include "base/log.h"
 #include "base/propstr.h"
 #include "guest/guest_priv.h"
+#include "guest/netif.h"
 #include "task/pool.h"
 
 #define LOCK_WAIT_MS 10000u
 
-enum live_plan { LIVE_NONE, LIVE_ADD, LIVE_REMOVE, LIVE_REPLACE, LIVE_CABLE, LIVE_MEDIUM };
+/* CABLE: the host's side of an interface, and whether it is plugged in. */
+enum live_plan { LIVE_NONE, LIVE_ADD, LIVE_REMOVE, LIVE_REPLACE, LIVE_CABLE, LIVE_MEDIUM, LIVE_COUNT, LIVE_SAME };
 
 struct live {
     struct guest_mgr *m;
     uint32_t vmid;
     struct config todo, done; /* in the form of pending */
+    struct config reached;    /* what a number got to on its way to what is pending */
     size_t at;
     enum live_plan plan;
     bool is_removed; /* LIVE_REPLACE: the old one is gone */
+    /* LIVE_COUNT: CPUs or MiB that are wanted, that there were before the last step, and how that step ended */
+    uint64_t wanted, before;
+    struct err step;
     bool is_settling;
     guest_live_failed_fn failed;
     guest_live_done_fn fn;
     void *arg;
     struct task_hold *hold; /* settling: our own */
     /* the job of the pool thread */
-    struct engine_disk disk;
-    struct engine_net net;
-    bool is_disk;
+    struct launch_device device;
+    uint32_t uid_slot;
     int r;
     struct err err;
 };
 
 static void run_key(struct live *l);
+static void run_script(struct live *l, enum engine_live what);
 
 static void live_free(struct live *l)
 {
@@ -43,6 +49,7 @@ static void live_free(struct live *l)
 
     config_done(&l->todo);
     config_done(&l->done);
+    config_done(&l->reached);
     free(l);
     if (hold)
         task_hold_release(hold);
@@ -61,31 +68,9 @@ static void live_end(struct live *l, int r, const struct err *e)
 
 /* ---- what can be done ---- */
 
-static bool is_hotplugged(const struct guest *g, const char *what)
+static bool is_hotplugged(const struct guest *g, uint32_t what)
 {
-    const char *value = config_get(&g->config, "hotplug");
-
-    return !value || streq(value, "1") || strstr(value, what);
-}
-
-/* The interface is the same but for its cable. */
-static bool differs_in_cable_only(const char *a, const char *b)
-{
-    struct propstr p, q;
-    struct err e = ERR_INIT;
-    size_t n = 0, m = 0;
-
-    if (propstr_parse(a, "model", &p, &e) < 0 || propstr_parse(b, "model", &q, &e) < 0)
-        return false;
-    for (size_t i = 0; i < p.n; i++) {
-        const char *other = propstr_get(&q, p.items[i].key);
-        n += !streq(p.items[i].key, "link_down");
-        if (!streq(p.items[i].key, "link_down") && (!other || !streq(other, p.items[i].value)))
-            return false;
-    }
-    for (size_t i = 0; i < q.n; i++)
-        m += !streq(q.items[i].key, "link_down");
-    return n == m;
+    return engine_hotplug(g->config.items, g->config.n) & what;
 }
 
 static bool is_same_volume(const char *a, const char *b)
@@ -96,23 +81,47 @@ static bool is_same_volume(const char *a, const char *b)
            streq(v.storage, w.storage) && v.vmid == w.vmid;
 }
 
+/* The pointer is there unless it was turned off. */
+static enum live_plan plan_of_usb(const struct guest *g, const char *key, const char *old, const char *value)
+{
+    bool is_on = true, is_wanted = true;
+
+    if (!is_hotplugged(g, ENGINE_HOTPLUG_USB))
+        return LIVE_NONE;
+    if (streq(key, "tablet") && !guest_has_display(g))
+        return LIVE_NONE;
+    if (!streq(key, "tablet"))
+        return !value ? LIVE_REMOVE : old ? LIVE_REPLACE : LIVE_ADD;
+    if ((old && propstr_bool(old, &is_on) < 0) || (value && propstr_bool(value, &is_wanted) < 0))
+        return LIVE_NONE;
+    if (is_on == is_wanted)
+        return LIVE_SAME;
+    return is_wanted ? LIVE_ADD : LIVE_REMOVE;
+}
+
 static enum live_plan plan_of(const struct guest *g, const struct config_item *it)
 {
     bool is_gone = it->key[0] == '!';
     const char *key = it->key + is_gone, *old = config_get(&g->config, key);
 
+    if (streq(key, "vcpus"))
+        return is_hotplugged(g, ENGINE_HOTPLUG_CPU) ? LIVE_COUNT : LIVE_NONE;
+    if (streq(key, "memory"))
+        return !is_gone && is_hotplugged(g, ENGINE_HOTPLUG_MEMORY) ? LIVE_COUNT : LIVE_NONE;
+    if (streq(key, "tablet") || guest_is_index_key(key, "usb"))
+        return plan_of_usb(g, key, old, is_gone ? NULL : it->value);
     if (guest_is_index_key(key, "net")) {
-        if (!is_hotplugged(g, "network"))
+        if (old && !is_gone && netif_is_same_device(old, it->value))
+            return LIVE_CABLE; /* whatever hotplug= says: the guest's device stays */
+        if (!is_hotplugged(g, ENGINE_HOTPLUG_NETWORK))
             return LIVE_NONE;
-        if (is_gone)
-            return LIVE_REMOVE;
-        return !old ? LIVE_ADD : differs_in_cable_only(old, it->value) ? LIVE_CABLE : LIVE_REPLACE;
+        return is_gone ? LIVE_REMOVE : old ? LIVE_REPLACE : LIVE_ADD;
     }
     if (!guest_is_drive_key(key))
         return LIVE_NONE;
     if (old && !is_gone && guest_drive_is_cdrom(old) && guest_drive_is_cdrom(it->value))
         return LIVE_MEDIUM;
-    if (!is_hotplugged(g, "disk") || (!str_starts(key, "virtio") && !str_starts(key, "scsi")))
+    if (!is_hotplugged(g, ENGINE_HOTPLUG_DISK) || (!str_starts(key, "virtio") && !str_starts(key, "scsi")))
         return LIVE_NONE;
     if (is_gone)
         return LIVE_REMOVE;
@@ -122,18 +131,28 @@ static enum live_plan plan_of(const struct guest *g, const struct config_item *i
 
 /* ---- the commit ---- */
 
+static void note_running(struct guest *g, const struct config *changes)
+{
+    for (size_t i = 0; i < changes->n; i++) {
+        const struct config_item *it = &changes->items[i];
+        if (it->key[0] == '!')
+            config_remove(&g->running, it->key + 1);
+        else if (config_set(&g->running, it->key, it->value) < 0)
+            log_warn("guest %u: no memory to note %s", g->vmid, it->key);
+    }
+}
+
 static void on_committed(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct live *l = arg;
     struct guest *g = guest_find(l->m, l->vmid);
 
     /* What it runs with, where that is known. */
-    for (size_t i = 0; r == 0 && g && g->running.n && i < l->done.n; i++) {
-        const struct config_item *it = &l->done.items[i];
-        if (it->key[0] == '!')
-            config_remove(&g->running, it->key + 1);
-        else if (config_set(&g->running, it->key, it->value) < 0)
-            log_warn("guest %u: no memory to note %s", l->vmid, it->key);
+    if (g)
+        guest_summary_forget(g);
+    if (r == 0 && g && g->running.n) {
+        note_running(g, &l->done);
+        note_running(g, &l->reached);
     }
     live_end(l, r, e);
 }
@@ -166,7 +185,7 @@ static void finish(struct live *l)
     struct config config = {0};
     struct err e = ERR_INIT;
 
-    if (!g || !l->done.n) {
+    if (!g || (!l->done.n && !l->reached.n)) {
         live_end(l, 0, &e);
         return;
     }
@@ -174,6 +193,8 @@ static void finish(struct live *l)
     int r = config_copy(&g->config, &config);
     if (r == 0)
         r = guest_config_merge(&config, &l->done, l->vmid);
+    if (r == 0)
+        r = guest_config_merge(&config, &l->reached, l->vmid);
     if (r < 0) {
         err_set(&e, r, NULL, "out of memory");
         live_end(l, r, &e);
@@ -195,26 +216,63 @@ static const char *key_of(const struct live *l)
     return item(l)->key + (item(l)->key[0] == '!');
 }
 
-static void close_disk(struct live *l)
+static bool is_net(const struct live *l)
 {
-    if (l->disk.fd >= 0)
-        close(TAKE_FD(l->disk.fd));
-    for (unsigned i = 0; i < l->net.n_taps; i++) {
-        close(l->net.tap_fds[i]);
-        if (l->net.vhost_fds[i] >= 0)
-            close(l->net.vhost_fds[i]);
+    return guest_is_index_key(key_of(l), "net");
+}
+
+static void close_device(struct live *l)
+{
+    struct engine_net *net = &l->device.net;
+
+    if (l->device.disk.fd >= 0)
+        close(TAKE_FD(l->device.disk.fd));
+    if (l->device.usb.fd >= 0)
+        close(TAKE_FD(l->device.usb.fd));
+    for (unsigned i = 0; i < net->n_taps; i++) {
+        close(net->tap_fds[i]);
+        if (net->vhost_fds[i] >= 0)
+            close(net->vhost_fds[i]);
     }
-    l->net.n_taps = 0;
+    net->n_taps = 0;
 }
 
 static void next_key(struct live *l, bool is_done)
 {
     if (is_done && config_set(&l->done, item(l)->key, item(l)->value) < 0)
         log_warn("guest %u: no memory to note %s", l->vmid, item(l)->key);
-    close_disk(l);
+    close_device(l);
     l->at++;
     l->is_removed = false;
     run_key(l);
+}
+
+static void sweep(void *arg)
+{
+    struct live *l = arg;
+
+    net_tap_sweep(l->m->env.instance, l->vmid);
+}
+
+static void swept(void *arg)
+{
+    struct live *l = arg;
+
+    if (l->plan == LIVE_REPLACE)
+        run_key(l);
+    else
+        next_key(l, true);
+}
+
+/* The device is gone. What its tap needed besides itself goes too. */
+static void removed(struct live *l)
+{
+    struct err e = ERR_INIT;
+
+    l->is_removed = true;
+    close_device(l);
+    if (!is_net(l) || pool_submit(l->m->env.pool, sweep, swept, l, &e) < 0)
+        swept(l);
 }
 
 static void on_script(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
@@ -222,20 +280,93 @@ static void on_script(void *arg, int r, const char *body, size_t n, bool is_eof,
     struct live *l = arg;
 
     if (r == -EPIPE) { /* the guest or its monitor has gone, or we go */
-        close_disk(l);
+        close_device(l);
         live_end(l, 0, &(struct err)ERR_INIT);
         return;
     }
-    if (r == 0 && l->plan == LIVE_REPLACE && !l->is_removed) {
-        l->is_removed = true;
-        close_disk(l);
-        run_key(l);
+    if (l->plan == LIVE_COUNT) {
+        l->step = r < 0 ? *e : (struct err)ERR_INIT;
+        run_script(l, ENGINE_COUNT);
+        return;
+    }
+    if (r == 0 && (l->plan == LIVE_REPLACE || l->plan == LIVE_REMOVE) && !l->is_removed) {
+        removed(l);
         return;
     }
     /* What only a new start can change waits for it, as anything that is pending. */
-    if (r < 0 && r != -EOPNOTSUPP && !strstr(e->text, "not support hotplug") && l->failed)
+    if (r < 0 && r != -EOPNOTSUPP && !streq(e->code, "engine.live") && !strstr(e->text, "not support hotplug") &&
+        !strstr(e->text, "Bus 'usb-input.0' not found") && l->failed)
         l->failed(l->arg, key_of(l), e->text);
     next_key(l, r == 0);
+}
+
+/* ---- numbers: CPUs and memory, one device at a time ---- */
+
+static uint64_t number_of(const struct guest *g, const char *key, uint64_t fallback)
+{
+    const char *value = config_get(&g->config, key);
+    uint64_t n;
+
+    return value && str_to_u64(value, &n) == 0 ? n : fallback;
+}
+
+static uint64_t max_cpus(const struct guest *g)
+{
+    return engine_sockets(g->config.items, g->config.n) * number_of(g, "cores", 1);
+}
+
+/* Not all the way: what there is now is written down, the rest stays pending. */
+static void stop_at(struct live *l, uint64_t now, const struct err *why)
+{
+    struct guest *g = guest_find(l->m, l->vmid);
+    bool is_memory = streq(key_of(l), "memory");
+    uint64_t known = !g          ? now
+                     : is_memory ? engine_memory_mib(g->config.items, g->config.n)
+                                 : number_of(g, "vcpus", max_cpus(g));
+    char text[24];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)now);
+    if (now != known && config_set(&l->reached, key_of(l), text) < 0)
+        log_warn("guest %u: no memory to note %s", l->vmid, key_of(l));
+    if (why->num && why->num != -EOPNOTSUPP && l->failed)
+        l->failed(l->arg, key_of(l), why->text);
+    next_key(l, false);
+}
+
+/* QEMU's own word on how many there are decides: what a step said about itself may be true only later. */
+static void on_count(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct live *l = arg;
+    struct guest *g = guest_find(l->m, l->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct err why = *e;
+    uint64_t now;
+
+    if (r == -EPIPE || !engine || !engine->count) {
+        live_end(l, 0, &(struct err)ERR_INIT);
+        return;
+    }
+    if (r == 0)
+        r = engine->count(key_of(l), body, n, &now, &why);
+    if (r < 0) {
+        if (l->failed)
+            l->failed(l->arg, key_of(l), why.text);
+        next_key(l, false);
+        return;
+    }
+    if (now == l->wanted) {
+        next_key(l, true);
+        return;
+    }
+    if (!l->step.num && now == l->before)
+        err_set(&l->step, -EIO, "guest.refused", "QEMU says it changed %s, but it did not", key_of(l));
+    bool has_turned = l->before != UINT64_MAX && (now > l->wanted) != (l->before > l->wanted);
+    if (l->is_settling || l->step.num || has_turned) {
+        stop_at(l, now, &l->step);
+        return;
+    }
+    l->before = now;
+    run_script(l, l->wanted > now ? ENGINE_GROW : ENGINE_SHRINK);
 }
 
 static enum engine_live change_of(const struct live *l)
@@ -249,7 +380,10 @@ static enum engine_live change_of(const struct live *l)
         return ENGINE_LINK;
     case LIVE_MEDIUM:
         return ENGINE_MEDIUM;
+    case LIVE_COUNT:
+        return l->wanted > l->before ? ENGINE_GROW : ENGINE_SHRINK;
     case LIVE_ADD:
+    case LIVE_SAME:
     case LIVE_NONE:
         break;
     }
@@ -271,24 +405,54 @@ static void run_script(struct live *l, enum engine_live what)
                            .machine = g->machine,
                            .config = g->config.items,
                            .n_config = g->config.n,
-                           .disks = &l->disk,
-                           .n_disks = l->is_disk,
-                           .nets = &l->net,
-                           .n_nets = !l->is_disk};
-    int r = engine->live(&vm, what, key_of(l), 0, &s, &e);
+                           .has_kvm = l->m->env.host->has_kvm,
+                           .sockets = engine_sockets(g->config.items, g->config.n),
+                           .cores = (uint32_t)number_of(g, "cores", 1),
+                           .memory_mib = l->wanted,
+                           .vcpus = (uint32_t)l->wanted,
+                           .disks = &l->device.disk,
+                           .n_disks = guest_is_drive_key(key_of(l)),
+                           .nets = &l->device.net,
+                           .n_nets = guest_is_index_key(key_of(l), "net"),
+                           .usbs = &l->device.usb,
+                           .n_usbs = guest_is_index_key(key_of(l), "usb")};
+    autofree char *model = cpu_models_expand(l->m->cpu_models, config_get(&g->config, "cpu"));
+    vm.cpu_model = model;
+    int r = engine->live(&vm, what, key_of(l), l->before, &s, &e);
     if (r < 0) {
-        on_script(l, r, "", 0, false, &e);
+        (what == ENGINE_COUNT ? on_count : on_script)(l, r, "", 0, false, &e);
         return;
     }
-    guest_script(l->m, l->vmid, &s, on_script, l);
+    guest_script(l->m, l->vmid, &s, what == ENGINE_COUNT ? on_count : on_script, l);
     buf_done(&s.fields);
+}
+
+/* Of an interface that is already there, or that is to make room for another one. */
+static int look_at_net(struct live *l, struct err *e)
+{
+    struct netif n;
+    int r = netif_parse(l->m, l->vmid, l->uid_slot, item(l), &n, e);
+
+    if (r == 0 && n.tap.bridge)
+        r = l->plan == LIVE_CABLE ? net_tap_change(&n.tap, e) : net_tap_check(&n.tap, e);
+    if (r == 0)
+        l->device.net = n.net;
+    return r;
+}
+
+static bool has_new_device(const struct live *l)
+{
+    return !is_net(l) || l->plan == LIVE_ADD || (l->plan == LIVE_REPLACE && l->is_removed);
 }
 
 static void open_device(void *arg)
 {
     struct live *l = arg;
 
-    l->r = launch_device(l->m, item(l), &l->disk, &l->net, &l->err);
+    if (has_new_device(l))
+        l->r = launch_device(l->m, l->vmid, l->uid_slot, item(l), &l->device, &l->err);
+    else
+        l->r = look_at_net(l, &l->err);
 }
 
 static void opened(void *arg)
@@ -314,6 +478,21 @@ static void on_probe(void *arg, int r, const char *body, size_t n, bool is_eof, 
     next_key(l, is_known && ((l->plan == LIVE_ADD && is_there) || (l->plan == LIVE_REMOVE && !is_there)));
 }
 
+static void begin_count(struct live *l, const struct guest *g)
+{
+    bool is_gone = item(l)->key[0] == '!';
+    uint64_t max = max_cpus(g);
+    struct config_item memory = {"memory", item(l)->value};
+
+    if (streq(key_of(l), "memory"))
+        l->wanted = engine_memory_mib(&memory, 1);
+    else if (is_gone || str_to_u64(item(l)->value, &l->wanted) < 0)
+        l->wanted = max;
+    l->before = UINT64_MAX; /* no step yet */
+    l->step = (struct err)ERR_INIT;
+    run_script(l, ENGINE_COUNT);
+}
+
 static void probe(struct live *l)
 {
     char arguments[80];
@@ -326,20 +505,26 @@ static void run_key(struct live *l)
 {
     struct guest *g = guest_find(l->m, l->vmid);
 
-    while (g && l->at < l->todo.n && (l->plan = plan_of(g, item(l))) == LIVE_NONE)
-        l->at++;
+    for (; g && l->at < l->todo.n; l->at++) {
+        l->plan = plan_of(g, item(l));
+        if (l->plan == LIVE_SAME && config_set(&l->done, item(l)->key, item(l)->value) < 0)
+            log_warn("guest %u: no memory to note %s", l->vmid, item(l)->key);
+        if (l->plan != LIVE_SAME && l->plan != LIVE_NONE)
+            break;
+    }
     if (!g || l->at == l->todo.n) {
         finish(l);
         return;
     }
-    l->is_disk = guest_is_drive_key(key_of(l));
-    l->disk = (struct engine_disk){.fd = -1};
-    l->net = (struct engine_net){.n_taps = 0};
+    l->uid_slot = g->monitor ? g->monitor->uid_slot : 0;
+    l->device = (struct launch_device){.disk = {.fd = -1}, .usb = {.fd = -1}};
     l->err = (struct err)ERR_INIT;
-    if (l->is_settling)
+    if (l->plan == LIVE_COUNT)
+        begin_count(l, g);
+    else if (l->is_settling)
         probe(l);
-    else if (change_of(l) == ENGINE_UNPLUG)
-        run_script(l, ENGINE_UNPLUG);
+    else if (streq(key_of(l), "tablet") || (change_of(l) == ENGINE_UNPLUG && (!is_net(l) || l->plan == LIVE_REMOVE)))
+        run_script(l, change_of(l));
     else if (pool_submit(l->m->env.pool, open_device, opened, l, &l->err) < 0)
         on_script(l, l->err.num, "", 0, false, &l->err);
 }
@@ -350,7 +535,7 @@ static struct live *live_new(struct guest_mgr *m, const struct guest *g)
 
     if (!l)
         return NULL;
-    *l = (struct live){.m = m, .vmid = g->vmid, .disk = {.fd = -1}};
+    *l = (struct live){.m = m, .vmid = g->vmid, .device = {.disk = {.fd = -1}, .usb = {.fd = -1}}};
     /* Removals first: an address or a volume may move from one key to another. */
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < g->pending.n; i++)

@@ -86,6 +86,9 @@ static void guest_free(struct guest *g)
     config_done(&g->config);
     config_done(&g->pending);
     config_done(&g->running);
+    guest_summary_forget(g);
+    free(g->nics);
+    free(g->blockstats);
     free(g);
 }
 
@@ -161,6 +164,8 @@ static void on_guest(void *arg, const char *key, const char *value, uint64_t rev
     }
     if (!g)
         g = guest_add(m, (uint32_t)vmid);
+    if (g)
+        guest_summary_forget(g);
     if (!g || load_guest(g, value) < 0) {
         log_error("configuration of guest %u in the state database cannot be read", (unsigned)vmid);
         return;
@@ -311,7 +316,7 @@ uint64_t guest_memory_bytes(const struct guest *g)
 
 uint32_t guest_cpus(const struct guest *g)
 {
-    uint64_t all = number_in_force(g, "sockets", 1) * number_in_force(g, "cores", 1);
+    uint64_t all = number_in_force(g, "sockets", number_in_force(g, "smp", 1)) * number_in_force(g, "cores", 1);
     uint64_t vcpus = number_in_force(g, "vcpus", all);
 
     return (uint32_t)(vcpus < all ? vcpus : all);
@@ -406,6 +411,8 @@ int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct er
     if (r == 0)
         r = pool_new(env->base, 1, 65536, &m->text_queue, e);
     if (r == 0)
+        r = cpu_models_new(env->state, &m->cpu_models, e);
+    if (r == 0)
         r = state_watch(env->state, GUEST_KEY, on_guest, m, &m->watch, e);
     if (r < 0) {
         guest_mgr_free(m);
@@ -421,6 +428,7 @@ void guest_mgr_free(struct guest_mgr *m)
     if (!m)
         return;
     state_unwatch(m->watch);
+    cpu_models_free(m->cpu_models);
     pool_free(m->text_queue);
     rundir_leave_cgroup_base(m);
     for (size_t i = 0; i < m->n; i++) {

@@ -81,6 +81,8 @@ static void cleared(void *ctx)
     g->cpu_fraction = 0;
     g->rss_bytes = 0;
     g->balloon_bytes = g->hypervisor_version = 0;
+    guest_summary_forget(g);
+    free(TAKE_PTR(g->blockstats));
     config_done(&g->running);
     guest_state_changed(m, g, "cleaned", text);
     g = guest_find(m, vmid); /* a waiter may have dropped or started it */

@@ -87,45 +87,112 @@ static const char *lock_of(struct guest_mgr *m, const struct guest *g)
     return lock ? lock : task_guest_lock(m->env.tasks, g->vmid);
 }
 
-/* Keys that cluster/resources, the list and the status have in common. */
-static void common_members(struct jw *w, struct guest_mgr *m, const struct guest *g)
+/* Members that cluster/resources, the list and the status have in common. These change with the configuration only. */
+static void lasting_members(struct jw *w, const struct guest *g)
 {
-    const char *tags = config_get(&g->config, "tags"), *lock = lock_of(m, g);
+    const char *tags = config_get(&g->config, "tags");
 
     jw_kv_int(w, "vmid", g->vmid);
-    jw_kv_str(w, "status", guest_status(g));
     jw_kv_str(w, "name", guest_name(g)[0] ? guest_name(g) : "VM");
-    jw_kv_u64(w, "uptime", guest_uptime_s(g));
-    jw_kv_num(w, "cpu", guest_is_running(g) ? g->cpu_fraction : 0);
-    jw_kv_u64(w, "mem", guest_memory_used(g));
     jw_kv_u64(w, "maxmem", guest_memory_bytes(g));
     jw_kv_u64(w, "disk", 0);
     jw_kv_u64(w, "maxdisk", guest_disk_bytes(g));
+    if (tags)
+        jw_kv_str(w, "tags", tags);
+}
+
+static void passing_members(struct jw *w, const struct guest *g, const char *lock)
+{
+    jw_kv_str(w, "status", guest_status(g));
+    jw_kv_u64(w, "uptime", guest_uptime_s(g));
+    jw_kv_num(w, "cpu", guest_is_running(g) ? g->cpu_fraction : 0);
+    jw_kv_u64(w, "mem", guest_memory_used(g));
     jw_kv_u64(w, "netin", g->net_in);
     jw_kv_u64(w, "netout", g->net_out);
     jw_kv_u64(w, "diskread", g->disk_read);
     jw_kv_u64(w, "diskwrite", g->disk_write);
-    if (tags)
-        jw_kv_str(w, "tags", tags);
     if (lock)
         jw_kv_str(w, "lock", lock);
 }
 
-void guest_summary_write(struct jw *w, struct guest_mgr *m, uint32_t vmid)
+/* A list of thousands is mostly what did not change since the last one: that part of each guest is kept as text,
+ * without the brace that ends the object. */
+static bool need_lasting(struct guest_mgr *m, struct guest *g)
 {
-    const struct guest *g = guest_find(m, vmid);
+    bool is_of_running = guest_is_running(g) && g->running.n;
+    struct buf b;
+    struct jw w;
     char id[24];
 
-    if (!g)
+    if (g->lasting && g->is_lasting_of_running == is_of_running)
+        return true;
+    guest_summary_forget(g);
+    const char *lock = config_get(&g->config, "lock");
+    snprintf(id, sizeof(id), "qemu/%u", g->vmid);
+    buf_init(&b, STATE_VALUE_MAX); /* as much as what it comes from */
+    jw_init(&w, &b);
+    jw_object(&w);
+    jw_kv_str(&w, "id", id);
+    jw_kv_str(&w, "type", "qemu");
+    jw_kv_str(&w, "node", m->env.node);
+    lasting_members(&w, g);
+    jw_kv_int(&w, "maxcpu", guest_cpus(g));
+    jw_kv_int(&w, "template", 0);
+    if (lock)
+        jw_kv_str(&w, "lock", lock);
+    size_t n = b.len;
+    char *text = buf_take(&b);
+    buf_done(&b);
+    char *exact = text ? realloc(text, n + 1) : NULL; /* there may be thousands of them */
+    g->lasting = exact ? exact : text;
+    g->lasting_len = n;
+    g->is_lasting_of_running = is_of_running;
+    g->has_lasting_lock = lock;
+    return g->lasting;
+}
+
+void guest_summary_forget(struct guest *g)
+{
+    free(g->lasting);
+    g->lasting = NULL;
+}
+
+void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, const char *pool)
+{
+    static const char idle[] = ",\"status\":\"stopped\",\"uptime\":0,\"cpu\":0,\"mem\":0,\"netin\":0,\"netout\":0,"
+                               "\"diskread\":0,\"diskwrite\":0";
+    struct jw rest = {.out = w->out, .has_item = 1};
+
+    if (!need_lasting(m, g)) {
+        w->out->is_failed = true;
         return;
-    snprintf(id, sizeof(id), "qemu/%u", vmid);
+    }
+    const char *lock = g->has_lasting_lock ? NULL : task_guest_lock(m->env.tasks, g->vmid);
+    jw_raw(w, g->lasting, g->lasting_len);
+    if (guest_is_running(g) || g->net_in || g->net_out || g->disk_read || g->disk_write || lock)
+        passing_members(&rest, g, lock);
+    else
+        buf_append(w->out, idle, sizeof(idle) - 1);
+    if (pool)
+        jw_kv_str(&rest, "pool", pool);
+    buf_append_char(w->out, '}');
+}
+
+/* Each tap of the last count. */
+static void nic_members(struct jw *w, const struct guest *g)
+{
+    jw_key(w, "nics");
     jw_object(w);
-    jw_kv_str(w, "id", id);
-    jw_kv_str(w, "type", "qemu");
-    jw_kv_str(w, "node", m->env.node);
-    common_members(w, m, g);
-    jw_kv_int(w, "maxcpu", guest_cpus(g));
-    jw_kv_int(w, "template", 0);
+    for (unsigned i = 0; g->nics && i < GUEST_NICS_MAX; i++) {
+        const struct guest_nic *nic = &g->nics[i];
+        if (!nic->name[0] || nic->round != g->net_round)
+            continue;
+        jw_key(w, nic->name);
+        jw_object(w);
+        jw_kv_u64(w, "netin", nic->in);
+        jw_kv_u64(w, "netout", nic->out);
+        jw_object_end(w);
+    }
     jw_object_end(w);
 }
 
@@ -136,6 +203,8 @@ static void running_members(struct jw *w, const struct guest *g)
     uint64_t v = g->hypervisor_version;
 
     jw_kv_str(w, "running-machine", g->machine);
+    jw_kv_u64(w, "memhost", g->rss_bytes);
+    nic_members(w, g);
     if (v) {
         snprintf(version, sizeof(version), "%llu.%llu.%llu", (unsigned long long)(v / 1000000),
                  (unsigned long long)(v / 1000 % 1000), (unsigned long long)(v % 1000));
@@ -153,10 +222,10 @@ static void running_members(struct jw *w, const struct guest *g)
 
 void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full)
 {
-    const char *agent = config_get(&g->config, "agent");
     bool has_serial = false;
 
-    common_members(w, m, g);
+    lasting_members(w, g);
+    passing_members(w, g, lock_of(m, g));
     jw_kv_int(w, "cpus", guest_cpus(g));
     if (g->pid)
         jw_kv_int(w, "pid", g->pid);
@@ -171,6 +240,4 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
         has_serial = has_serial || guest_is_index_key(g->config.items[i].key, "serial");
     if (has_serial)
         jw_kv_int(w, "serial", 1);
-    if (is_full && agent && (agent[0] == '1' || str_starts(agent, "enabled=1")))
-        jw_kv_int(w, "agent", 1);
 }

@@ -8,11 +8,13 @@
 #include "guest/guest_priv.h"
 #include "task/pool.h"
 
+#define SYNCED_FIRST 16u /* copies of a start that are synced one by one; the rest together */
+
 struct text_job {
     struct guest_mgr *mgr;
     uint32_t vmid;
     struct buf text;
-    bool is_remove;
+    bool is_remove, is_synced_later;
     int r;
     struct err err;
 };
@@ -30,6 +32,8 @@ static void text_in_thread(void *ctx)
     file_name(j->vmid, name);
     if (j->is_remove)
         j->r = fs_unlink_if_exists(j->mgr->text_dirfd, name, &j->err);
+    else if (j->is_synced_later)
+        j->r = fs_replace_unsynced(j->mgr->text_dirfd, name, buf_str(&j->text), j->text.len, 0600, &j->err);
     else
         j->r = fs_replace_durable(j->mgr->text_dirfd, name, buf_str(&j->text), j->text.len, 0600, &j->err);
 }
@@ -85,6 +89,7 @@ void guest_text_write(struct guest_mgr *m, const struct guest *g)
             text_done(j);
             return;
         }
+        j->is_synced_later = !m->is_text_settled && ++m->n_early_texts > SYNCED_FIRST;
     }
     submit(j);
 }
@@ -102,7 +107,8 @@ void guest_text_remove(struct guest_mgr *m, uint32_t vmid)
     submit(j);
 }
 
-/* Copies of guests that are no more, and temporary files of an interrupted write. */
+/* Copies of guests that are no more, and temporary files of an interrupted write. After a restored state every copy is
+ * new: then nobody is served before the file system has them all. */
 int guest_text_reconcile(struct guest_mgr *m, struct err *e)
 {
     int fd = openat(m->text_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -124,5 +130,6 @@ int guest_text_reconcile(struct guest_mgr *m, struct err *e)
             r = fs_unlink_if_exists(m->text_dirfd, de->d_name, e);
     }
     closedir(d);
-    return r;
+    m->is_text_settled = true;
+    return r == 0 && m->n_early_texts > SYNCED_FIRST ? fs_sync_all(m->text_dirfd, e) : r;
 }

@@ -2,6 +2,9 @@
  * addresses, routes and ports that the configuration itself names. Pool thread; see apply_priv.h. */
 #include "network/apply_priv.h"
 
+#include "base/fp.h"
+#include "base/log.h"
+
 #include <linux/if.h>
 #include <sodium.h>
 
@@ -11,29 +14,45 @@ struct apply {
     const struct net_config *old, *wanted;
     uint32_t instance;
     char alias[NET_ALIAS_SIZE];
+    bool is_start; /* nothing stops it */
+    bool is_left[NET_IFACES_MAX];
 };
+
+/* At the daemon's start an error is the end of one thing, and not of all. */
+static int passed(const struct apply *a, int r, const char *name, struct err *e)
+{
+    if (r == 0 || !a->is_start)
+        return r;
+    log_err(LOG_ERROR, e, "network '%s'", name);
+    *e = (struct err)ERR_INIT;
+    return 0;
+}
 
 static bool is_ours(const struct apply *a, const struct net_link *l)
 {
-    return streq(l->alias, a->alias) && (streq(l->kind, "bridge") || streq(l->kind, "vlan"));
+    return streq(l->alias, a->alias) && (streq(l->kind, "bridge") || streq(l->kind, "vlan") || streq(l->kind, "bond"));
+}
+
+static bool is_ours_by_index(const struct apply *a, uint32_t index)
+{
+    for (size_t i = 0; i < a->links.n; i++)
+        if (a->links.items[i].index == index)
+            return is_ours(a, &a->links.items[i]);
+    return false;
 }
 
 static const char *kind_of(const struct net_iface *i)
 {
-    return i->type == NET_BRIDGE ? "bridge" : "vlan";
+    return net_type_name(i->type);
 }
 
-static bool has_word(const char *words, const char *word)
+/* A bond changes its mode only without slaves, and its name would stay: it is made anew, with all that lies on it. */
+static bool is_kept(const struct apply *a, const struct net_link *l)
 {
-    size_t n = strlen(word);
+    const struct net_iface *i = net_config_find(a->wanted, l->name);
+    uint8_t mode;
 
-    for (const char *p = words; *p; p += strspn(p, " ")) {
-        size_t len = strcspn(p, " ");
-        if (len == n && memcmp(p, word, n) == 0)
-            return true;
-        p += len;
-    }
-    return false;
+    return i && (i->type != NET_BOND || (net_bond_mode(i->bond_mode, &mode) == 0 && mode == l->bond_mode));
 }
 
 /* fn for each name in ports; the first error ends it. */
@@ -46,7 +65,7 @@ static int each_port(struct apply *a, const struct net_iface *i,
 
     snprintf(text, sizeof(text), "%s", i->ports);
     for (char *p = strtok_r(text, " ", &save); p && r == 0; p = strtok_r(NULL, " ", &save))
-        r = fn(a, i, p, e);
+        r = passed(a, fn(a, i, p, e), p, e);
     return r;
 }
 
@@ -59,13 +78,13 @@ static int check_port(struct apply *a, const struct net_iface *i, const char *po
     const struct net_link *l = net_links_find(&a->links, port), *bridge = net_links_find(&a->links, i->name);
     const struct net_iface *own = net_config_find(a->wanted, port);
 
-    if (!l && own && own->type == NET_VLAN)
+    if (!l && own && (own->type == NET_VLAN || own->type == NET_BOND) && own->type != i->type)
         return 0;
     if (!l)
         return err_set(e, -ENODEV, "net.port", "port '%s' of '%s' does not exist", port, i->name);
-    if (l->flags & IFF_LOOPBACK || streq(l->kind, "bridge"))
+    if (l->flags & IFF_LOOPBACK || streq(l->kind, "bridge") || (i->type == NET_BOND && streq(l->kind, "bond")))
         return err_set(e, -EINVAL, "net.port", "'%s' cannot be a port of '%s'", port, i->name);
-    if (l->master && (!bridge || l->master != bridge->index))
+    if (l->master && (!bridge || l->master != bridge->index) && !is_ours_by_index(a, l->master))
         return err_set(e, -EBUSY, "net.port", "'%s' is a port of another interface already", port);
     if ((l->cidr[0] || l->cidr6[0]) && !l->master) {
         err_set(e, -EBUSY, "net.port", "'%s' has the address %s", port, l->cidr[0] ? l->cidr : l->cidr6);
@@ -92,7 +111,7 @@ static int check_wanted(struct apply *a, const struct net_iface *i, struct err *
         err_set(e, -ENOENT, "net.dhcp", "DHCP on '%s' needs the program dnsmasq", i->name);
         return err_hint(e, "apt install dnsmasq-base");
     }
-    return each_port(a, i, check_port, e);
+    return a->is_start ? 0 : each_port(a, i, check_port, e);
 }
 
 /* What goes must not take a guest's network away. */
@@ -112,9 +131,12 @@ static int check_all(struct apply *a, struct err *e)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < a->wanted->n; i++)
+    for (size_t i = 0; r == 0 && i < a->wanted->n; i++) {
         r = check_wanted(a, &a->wanted->items[i], e);
-    for (size_t i = 0; r == 0 && i < a->links.n; i++)
+        a->is_left[i] = r < 0;
+        r = passed(a, r, a->wanted->items[i].name, e);
+    }
+    for (size_t i = 0; r == 0 && !a->is_start && i < a->links.n; i++)
         if (is_ours(a, &a->links.items[i]) && !net_config_find(a->wanted, a->links.items[i].name))
             r = check_going(a, &a->links.items[i], e);
     return r;
@@ -131,7 +153,7 @@ static int remove_gone(struct apply *a, struct err *e)
 {
     for (size_t i = 0; i < a->links.n; i++) {
         const struct net_link *l = &a->links.items[i];
-        if (!is_ours(a, l) || net_config_find(a->wanted, l->name))
+        if (!is_ours(a, l) || is_kept(a, l) || (a->is_start && check_going(a, l, e) < 0))
             continue;
         int r = net_link_delete(&a->nl, l->index);
         if (r < 0 && r != -ENODEV)
@@ -162,26 +184,45 @@ static int switch_on(struct apply *a, const struct net_iface *i, struct err *e)
 
 static int create(struct apply *a, const struct net_iface *i, struct err *e)
 {
+    static const char *const modules[] = {[NET_BRIDGE] = "bridge", [NET_VLAN] = "8021q", [NET_BOND] = "bonding"};
     unsigned char mac[6];
+    uint8_t mode;
 
     if (net_link_index(i->name))
         return 0;
-    bridge_mac(a, i->name, mac);
-    int r = i->type == NET_BRIDGE
-                ? net_bridge_create(&a->nl, i->name, a->alias, i->ports[0] ? NULL : mac)
-                : net_vlan_create(&a->nl, i->name, a->alias, net_link_index(i->raw_device), (uint16_t)i->vlan_id);
+    int r;
+    if (i->type == NET_BRIDGE) {
+        bridge_mac(a, i->name, mac);
+        r = net_bridge_create(&a->nl, i->name, a->alias, i->ports[0] ? NULL : mac);
+    } else if (i->type == NET_BOND) {
+        r = net_bond_mode(i->bond_mode, &mode);
+        if (r == 0)
+            r = net_bond_create(&a->nl, i->name, a->alias, mode);
+    } else {
+        r = net_vlan_create(&a->nl, i->name, a->alias, net_link_index(i->raw_device), (uint16_t)i->vlan_id);
+    }
     if (r == -EOPNOTSUPP) {
         err_set(e, r, "net.kernel", "this kernel has no %s interfaces, needed for '%s'", kind_of(i), i->name);
-        return err_hint(e, "load the module %s", i->type == NET_BRIDGE ? "bridge" : "8021q");
+        return err_hint(e, "load the module %s", modules[i->type]);
     }
     return r < 0 ? failed(r, "make", i->name, e) : switch_on(a, i, e);
 }
 
 static int add_port(struct apply *a, const struct net_iface *i, const char *port, struct err *e)
 {
-    uint32_t index = net_link_index(port);
-    int r = net_link_set_master(&a->nl, index, net_link_index(i->name));
+    uint32_t index = net_link_index(port), master = net_link_index(i->name);
+    const struct net_link *l = net_links_find(&a->links, port);
+    int r = 0;
 
+    if (a->is_start && check_port(a, i, port, e) < 0)
+        return e->num;
+    if (!index)
+        return failed(-ENODEV, "find the port", port, e);
+    bool is_there = l && l->index == index && l->master == master;
+    if (i->type == NET_BOND && !is_there) /* a slave joins while it is down */
+        r = net_link_set_up(&a->nl, index, false);
+    if (r == 0 && !is_there)
+        r = net_link_set_master(&a->nl, index, master);
     if (r == 0)
         r = net_link_set_up(&a->nl, index, true);
     return failed(r, "put on a bridge", port, e);
@@ -196,7 +237,7 @@ static int remove_ports(struct apply *a, const struct net_iface *i, struct err *
     snprintf(text, sizeof(text), "%s", before ? before->ports : "");
     for (char *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
         uint32_t index = net_link_index(p);
-        int r = !index || has_word(i->ports, p) ? 0 : net_link_set_master(&a->nl, index, 0);
+        int r = !index || net_has_word(i->ports, p) ? 0 : net_link_set_master(&a->nl, index, 0);
         if (r < 0)
             return failed(r, "take off its bridge", p, e);
     }
@@ -286,6 +327,18 @@ static int set_vlan_aware(struct apply *a, const struct net_iface *i, uint32_t i
     return failed(r, "set the VLAN filter of", i->name, e);
 }
 
+static int set_bond(struct apply *a, const struct net_iface *i, uint32_t index, struct err *e)
+{
+    uint8_t mode = 0, hash = 0;
+    int r = net_bond_mode(i->bond_mode, &mode);
+
+    if (r == 0)
+        r = net_bond_hash(i->bond_hash, &hash);
+    if (r == 0)
+        r = net_bond_set(&a->nl, index, mode, hash, i->bond_primary[0] ? net_link_index(i->bond_primary) : 0);
+    return failed(r, "set the bond", i->name, e);
+}
+
 static int bring_about(struct apply *a, const struct net_iface *i, struct err *e)
 {
     uint32_t index = net_link_index(i->name);
@@ -295,9 +348,9 @@ static int bring_about(struct apply *a, const struct net_iface *i, struct err *e
         return failed(r, "set the MTU of", i->name, e);
     r = set_vlan_aware(a, i, index, e);
     if (r == 0)
-        r = remove_ports(a, i, e);
-    if (r == 0)
         r = each_port(a, i, add_port, e);
+    if (r == 0 && i->type == NET_BOND)
+        r = set_bond(a, i, index, e);
     if (r == 0 && i->type != NET_ETH)
         r = failed(net_link_set_up(&a->nl, index, true), "switch on", i->name, e);
     if (r == 0)
@@ -330,26 +383,41 @@ static int each_of(struct apply *a, enum net_type type,
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < a->wanted->n; i++)
-        if (a->wanted->items[i].type == type)
-            r = fn(a, &a->wanted->items[i], e);
+        if (a->wanted->items[i].type == type && !a->is_left[i])
+            r = passed(a, fn(a, &a->wanted->items[i], e), a->wanted->items[i].name, e);
     return r;
 }
 
-/* VLANs may lie on bridges of the same configuration, and be ports of them. */
+/* VLANs may lie on bonds and bridges of the same configuration, and be ports of bridges, as bonds may. */
+static int step(const char *point, int r, struct err *e)
+{
+    return r == 0 && FP(point) ? err_set(e, -EIO, NULL, "fail point") : r;
+}
+
 static int change_all(struct apply *a, int run_dirfd, struct err *e)
 {
-    static const enum net_type order[] = {NET_ETH, NET_VLAN, NET_BRIDGE};
+    static const enum net_type order[] = {NET_ETH, NET_BOND, NET_VLAN, NET_BRIDGE};
     int r = leave_hosts_own(a, e);
 
     if (r == 0)
-        r = remove_gone(a, e);
+        r = step("net.apply.removed", remove_gone(a, e), e);
+    if (r == 0)
+        r = each_of(a, NET_BOND, create, e);
     if (r == 0)
         r = each_of(a, NET_BRIDGE, create, e);
     if (r == 0)
         r = each_of(a, NET_VLAN, create, e);
+    r = step("net.apply.created", r, e);
+    /* All of them first: a port may go from one to another. */
+    if (r == 0)
+        r = each_of(a, NET_BOND, remove_ports, e);
+    if (r == 0)
+        r = each_of(a, NET_BRIDGE, remove_ports, e);
     for (size_t k = 0; r == 0 && k < ARRAY_SIZE(order); k++)
-        r = each_of(a, order[k], bring_about, e);
-    return r == 0 ? net_nat_apply(a->wanted, a->instance, run_dirfd, e) : r;
+        r = step("net.apply.set", each_of(a, order[k], bring_about, e), e);
+    if (r == 0)
+        r = net_nat_apply(a->wanted, a->instance, run_dirfd, e);
+    return step("net.apply.done", r, e);
 }
 
 static int read_links(struct apply *a, struct err *e)
@@ -372,21 +440,35 @@ static void take_back(struct apply *a, int run_dirfd, struct err *e)
         err_hint(e, "nothing was changed: what was done so far was taken back");
 }
 
+static int apply(struct apply *a, int run_dirfd, struct err *e)
+{
+    int r = rtnl_open(&a->nl, e);
+
+    if (r < 0)
+        return r;
+    snprintf(a->alias, sizeof(a->alias), "holm-%04x", a->instance);
+    r = read_links(a, e);
+    if (r == 0)
+        r = check_all(a, e);
+    if (r == 0 && (r = change_all(a, run_dirfd, e)) < 0 && !a->is_start)
+        take_back(a, run_dirfd, e);
+    net_links_done(&a->links);
+    rtnl_close(&a->nl);
+    return r;
+}
+
 int net_apply(const struct net_config *old, const struct net_config *wanted, uint32_t instance, int run_dirfd,
               struct err *e)
 {
     struct apply a = {.old = old, .wanted = wanted, .instance = instance};
-    int r = rtnl_open(&a.nl, e);
 
-    if (r < 0)
-        return r;
-    snprintf(a.alias, sizeof(a.alias), "holm-%04x", instance);
-    r = read_links(&a, e);
-    if (r == 0)
-        r = check_all(&a, e);
-    if (r == 0 && (r = change_all(&a, run_dirfd, e)) < 0)
-        take_back(&a, run_dirfd, e);
-    net_links_done(&a.links);
-    rtnl_close(&a.nl);
-    return r;
+    return apply(&a, run_dirfd, e);
+}
+
+int net_apply_start(const struct net_config *old, const struct net_config *wanted, uint32_t instance, int run_dirfd,
+                    struct err *e)
+{
+    struct apply a = {.old = old, .wanted = wanted, .instance = instance, .is_start = true};
+
+    return apply(&a, run_dirfd, e);
 }

@@ -10,7 +10,8 @@
 #define MTU_MIN          1280u
 #define MTU_MAX          65520u
 
-static const char *const type_names[] = {[NET_BRIDGE] = "bridge", [NET_ETH] = "eth", [NET_VLAN] = "vlan"};
+static const char *const type_names[] = {
+    [NET_BRIDGE] = "bridge", [NET_ETH] = "eth", [NET_VLAN] = "vlan", [NET_BOND] = "bond"};
 
 enum field_kind { TEXT, NUMBER, FLAG };
 static const struct {
@@ -27,6 +28,9 @@ static const struct {
     F("gateway", TEXT, gateway),
     F("gateway6", TEXT, gateway6),
     F("bridge_ports", TEXT, ports),
+    F("bond_mode", TEXT, bond_mode),
+    F("bond_xmit_hash_policy", TEXT, bond_hash),
+    F("bond-primary", TEXT, bond_primary),
     F("vlan-raw-device", TEXT, raw_device),
     F("comments", TEXT, comments),
     F("dhcp-range", TEXT, dhcp_range),
@@ -309,6 +313,25 @@ static int check_ports(const struct net_iface *i, struct err *e)
     return 0;
 }
 
+static int check_bond(const struct net_iface *i, struct err *e)
+{
+    uint8_t mode, hash;
+
+    if (i->type != NET_BOND)
+        return i->bond_mode[0] || i->bond_hash[0] || i->bond_primary[0]
+                   ? invalid(e, i, "bond_mode, bond_xmit_hash_policy and bond-primary are a bond's")
+                   : 0;
+    if (!i->ports[0])
+        return invalid(e, i, "a bond needs slaves");
+    if (net_bond_mode(i->bond_mode, &mode) < 0)
+        return invalid(e, i, "not a bond_mode of the kernel's");
+    if (i->bond_hash[0] && (net_bond_hash(i->bond_hash, &hash) < 0 || !net_bond_has_hash(mode)))
+        return invalid(e, i, "bond_xmit_hash_policy is for balance-xor, 802.3ad and balance-tlb");
+    if (i->bond_primary[0] && (!net_bond_has_primary(mode) || !net_has_word(i->ports, i->bond_primary)))
+        return invalid(e, i, "bond-primary is one of the slaves, in mode active-backup");
+    return 0;
+}
+
 int net_iface_check(const struct net_iface *i, struct err *e)
 {
     int r = net_name_is_valid(i->name) ? 0 : err_set(e, -EINVAL, "param.invalid", "not a name for an interface");
@@ -321,16 +344,47 @@ int net_iface_check(const struct net_iface *i, struct err *e)
         r = check_dhcp(i, e);
     if (r == 0)
         r = check_ports(i, e);
+    if (r == 0)
+        r = check_bond(i, e);
     if (r < 0)
         return r;
     if (i->mtu && (i->mtu < MTU_MIN || i->mtu > MTU_MAX))
         return invalid(e, i, "mtu is 1280 to 65520");
-    if (i->type != NET_BRIDGE && (i->ports[0] || i->is_vlan_aware || i->is_nat))
-        return invalid(e, i, "ports, VLAN awareness and NAT are a bridge's");
+    if (i->type != NET_BRIDGE && i->type != NET_BOND && i->ports[0])
+        return invalid(e, i, "only bridges have ports, and bonds slaves");
+    if (i->type != NET_BRIDGE && (i->is_vlan_aware || i->is_nat))
+        return invalid(e, i, "VLAN awareness and NAT are a bridge's");
     if (i->is_nat && !i->cidr[0])
         return invalid(e, i, "NAT needs an address");
     if (i->type == NET_VLAN && (!i->vlan_id || i->vlan_id > 4094 || !net_name_is_valid(i->raw_device)))
         return invalid(e, i, "a VLAN needs vlan-raw-device and vlan-id");
+    return 0;
+}
+
+bool net_has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *p = words + strspn(words, " "); *p; p += strspn(p, " ")) {
+        size_t len = strcspn(p, " ");
+        if (len == n && memcmp(p, word, n) == 0)
+            return true;
+        p += len;
+    }
+    return false;
+}
+
+/* An interface has one master. */
+static int check_shared(const struct net_config *c, const struct net_iface *i, struct err *e)
+{
+    char text[sizeof(i->ports)], *save = NULL;
+
+    snprintf(text, sizeof(text), "%s", i->ports);
+    for (char *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save))
+        for (size_t k = 0; k < c->n; k++)
+            if (&c->items[k] != i && net_has_word(c->items[k].ports, p))
+                return err_set(e, -EINVAL, "param.invalid", "'%s' is a port of '%s' and of '%s'", p, i->name,
+                               c->items[k].name);
     return 0;
 }
 
@@ -340,6 +394,8 @@ int net_config_check(const struct net_config *c, struct err *e)
 
     for (size_t i = 0; i < c->n; i++) {
         int r = net_iface_check(&c->items[i], e);
+        if (r == 0)
+            r = check_shared(c, &c->items[i], e);
         if (r < 0)
             return r;
         if (c->items[i].gateway[0] && gateway)

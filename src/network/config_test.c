@@ -55,7 +55,7 @@ static void damaged_state_is_refused(void **state)
         "{}",
         "{\"format\":2,\"interfaces\":{}}",
         "{\"format\":1,\"interfaces\":{\"vmbr0\":{}}}",
-        "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"bond\"}}}",
+        "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"team\"}}}",
         "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"bridge\",\"mtu\":-1}}}",
         "{\"format\":1,\"interfaces\":{\"vmbr0\":{\"type\":\"bridge\",\"cidr\":5}}}",
         "{\"format\":1,\"interfaces\":{\"averyveryverylongname\":{\"type\":\"bridge\"}}}",
@@ -119,12 +119,76 @@ static void text_is_for_ifupdown(void **state)
     buf_done(&b);
 }
 
+static void bonds_are_checked(void **state)
+{
+    static const struct {
+        const char *slaves, *mode, *hash, *primary;
+        bool is_good;
+    } cases[] = {
+        {"nic0 nic1", "", "", "", true},           {"nic0 nic1", "active-backup", "", "nic1", true},
+        {"nic0", "802.3ad", "layer3+4", "", true}, {"", "802.3ad", "", "", false},
+        {"nic0", "balance-slb", "", "", false},    {"nic0", "active-backup", "layer2", "", false},
+        {"nic0", "balance-rr", "", "nic0", false}, {"nic01", "active-backup", "", "nic0", false},
+        {"nic0", "802.3ad", "layer9", "", false},
+    };
+    struct err e = ERR_INIT;
+
+    for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+        struct net_iface i = {.name = "bond0", .type = NET_BOND};
+        snprintf(i.ports, sizeof(i.ports), "%s", cases[k].slaves);
+        snprintf(i.bond_mode, sizeof(i.bond_mode), "%s", cases[k].mode);
+        snprintf(i.bond_hash, sizeof(i.bond_hash), "%s", cases[k].hash);
+        snprintf(i.bond_primary, sizeof(i.bond_primary), "%s", cases[k].primary);
+        assert_int_equal(net_iface_check(&i, &e) == 0, cases[k].is_good);
+    }
+}
+
+static void trunks_are_bounded(void **state)
+{
+    static const char *const bad[] = {"",      ";",  "0",   "4095",  "5-4", "a",   "5;-7",
+                                      "5-6-7", "-5", "5 6", "1;2;x", "5-",  "0-5", "99999999999999999999"};
+    struct net_vlans v[NET_TRUNKS_MAX];
+    char many[200] = "";
+    unsigned n = 0;
+
+    assert_int_equal(net_trunks_parse("5;7-9;4094", v, &n), 0);
+    assert_int_equal(n, 3);
+    assert_true(v[1].first == 7 && v[1].last == 9 && v[2].first == 4094 && v[0].last == 5);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(net_trunks_parse(bad[i], v, &n), -EINVAL);
+    for (unsigned i = 0; i < NET_TRUNKS_MAX; i++)
+        snprintf(many + strlen(many), sizeof(many) - strlen(many), "%s%u", i ? ";" : "", i + 1);
+    assert_int_equal(net_trunks_parse(many, v, &n), 0);
+    snprintf(many + strlen(many), sizeof(many) - strlen(many), ";99");
+    assert_int_equal(net_trunks_parse(many, v, &n), -EINVAL);
+}
+
+static void leases_of_strangers(void **state)
+{
+    char text[] = "1700000000 02:00:00:00:00:01 10.0.0.9 web-1 01:02\n"
+                  "1700000000 02:00:00:00:00:02 10.0.0.10 * *\n"
+                  "1700000000 02:00:00:00:00:03 10.0.0.11 a\033[2J *\n"
+                  "x 02:00:00:00:00:04 10.0.0.12 a *\n"
+                  "1700000000 02:00:00:00:00 10.0.0.13 a *\n"
+                  "1700000000 02:00:00:00:00:06 10.0.0.300 a *\n"
+                  "duid 00:01\n\n1700000000";
+    struct net_lease l[4];
+
+    assert_int_equal(net_leases_parse(text, "vmbr0", l, ARRAY_SIZE(l)), 3);
+    assert_string_equal(l[0].name, "web-1");
+    assert_string_equal(l[0].address, "10.0.0.9");
+    assert_true(l[1].name[0] == 0 && l[2].name[0] == 0 && l[2].expires_s == 1700000000);
+    char two[] = "1 02:00:00:00:00:01 10.0.0.9 a *\n1 02:00:00:00:00:02 10.0.0.8 b *\n";
+    assert_int_equal(net_leases_parse(two, "vmbr0", l, 1), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_in_comes_out), cmocka_unit_test(damaged_state_is_refused),
         cmocka_unit_test(names_are_checked),      cmocka_unit_test(taps_are_named_for_their_guest),
-        cmocka_unit_test(text_is_for_ifupdown),
+        cmocka_unit_test(text_is_for_ifupdown),   cmocka_unit_test(bonds_are_checked),
+        cmocka_unit_test(trunks_are_bounded),     cmocka_unit_test(leases_of_strangers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,9 +23,11 @@ static void take_kind(const struct rtattr *info, struct net_link *l)
 
     rtnl_attrs_nested(info, in, RTNL_ATTRS_MAX);
     rtnl_str(in[IFLA_INFO_KIND], l->kind, sizeof(l->kind));
+    rtnl_attrs_nested(in[IFLA_INFO_DATA], data, RTNL_ATTRS_MAX);
+    if (streq(l->kind, "bond"))
+        rtnl_copy(data[IFLA_BOND_MODE], &l->bond_mode, sizeof(l->bond_mode));
     if (!streq(l->kind, "bridge"))
         return;
-    rtnl_attrs_nested(in[IFLA_INFO_DATA], data, RTNL_ATTRS_MAX);
     rtnl_copy(data[IFLA_BR_VLAN_FILTERING], &aware, sizeof(aware));
     l->is_vlan_aware = aware;
 }
@@ -96,7 +98,7 @@ uint32_t net_link_index(const char *name)
     return if_nametoindex(name);
 }
 
-static void begin_new(struct rtnl_message *m, const char *name, const char *alias)
+void net_link_begin_new(struct rtnl_message *m, const char *name, const char *alias)
 {
     struct ifinfomsg body = {.ifi_family = AF_UNSPEC};
 
@@ -107,7 +109,7 @@ static void begin_new(struct rtnl_message *m, const char *name, const char *alia
 
 /* The kernel does not take an alias with a new interface in every version: it is set again afterwards, and an interface
  * that could not be marked is taken back. */
-static int finish_new(struct rtnl *n, struct rtnl_message *m, const char *name, const char *alias)
+int net_link_finish_new(struct rtnl *n, struct rtnl_message *m, const char *name, const char *alias)
 {
     int r = rtnl_do(n, m);
 
@@ -124,7 +126,7 @@ int net_bridge_create(struct rtnl *n, const char *name, const char *alias, const
 {
     struct rtnl_message m;
 
-    begin_new(&m, name, alias);
+    net_link_begin_new(&m, name, alias);
     if (mac)
         rtnl_put(&m, IFLA_ADDRESS, mac, 6);
     size_t info = rtnl_nest(&m, IFLA_LINKINFO);
@@ -134,14 +136,14 @@ int net_bridge_create(struct rtnl *n, const char *name, const char *alias, const
     rtnl_put_u32(&m, IFLA_BR_STP_STATE, 0);
     rtnl_nest_end(&m, data);
     rtnl_nest_end(&m, info);
-    return finish_new(n, &m, name, alias);
+    return net_link_finish_new(n, &m, name, alias);
 }
 
 int net_vlan_create(struct rtnl *n, const char *name, const char *alias, uint32_t raw_index, uint16_t id)
 {
     struct rtnl_message m;
 
-    begin_new(&m, name, alias);
+    net_link_begin_new(&m, name, alias);
     rtnl_put_u32(&m, IFLA_LINK, raw_index);
     size_t info = rtnl_nest(&m, IFLA_LINKINFO);
     rtnl_put_str(&m, IFLA_INFO_KIND, "vlan");
@@ -149,21 +151,21 @@ int net_vlan_create(struct rtnl *n, const char *name, const char *alias, uint32_
     rtnl_put_u16(&m, IFLA_VLAN_ID, id);
     rtnl_nest_end(&m, data);
     rtnl_nest_end(&m, info);
-    return finish_new(n, &m, name, alias);
+    return net_link_finish_new(n, &m, name, alias);
 }
 
 int net_ifb_create(struct rtnl *n, const char *name, const char *alias)
 {
     struct rtnl_message m;
 
-    begin_new(&m, name, alias);
+    net_link_begin_new(&m, name, alias);
     size_t info = rtnl_nest(&m, IFLA_LINKINFO);
     rtnl_put_str(&m, IFLA_INFO_KIND, "ifb");
     rtnl_nest_end(&m, info);
-    return finish_new(n, &m, name, alias);
+    return net_link_finish_new(n, &m, name, alias);
 }
 
-static void begin_change(struct rtnl_message *m, uint16_t type, uint32_t index, unsigned flags, unsigned change)
+void net_link_begin_change(struct rtnl_message *m, uint16_t type, uint32_t index, unsigned flags, unsigned change)
 {
     struct ifinfomsg body = {
         .ifi_family = AF_UNSPEC, .ifi_index = (int)index, .ifi_flags = flags, .ifi_change = change};
@@ -175,7 +177,7 @@ int net_bridge_set_vlan_aware(struct rtnl *n, uint32_t index, bool is_aware)
 {
     struct rtnl_message m;
 
-    begin_change(&m, RTM_NEWLINK, index, 0, 0);
+    net_link_begin_change(&m, RTM_NEWLINK, index, 0, 0);
     size_t info = rtnl_nest(&m, IFLA_LINKINFO);
     rtnl_put_str(&m, IFLA_INFO_KIND, "bridge");
     size_t data = rtnl_nest(&m, IFLA_INFO_DATA);
@@ -189,7 +191,7 @@ int net_link_delete(struct rtnl *n, uint32_t index)
 {
     struct rtnl_message m;
 
-    begin_change(&m, RTM_DELLINK, index, 0, 0);
+    net_link_begin_change(&m, RTM_DELLINK, index, 0, 0);
     return rtnl_do(n, &m);
 }
 
@@ -197,7 +199,7 @@ int net_link_set_up(struct rtnl *n, uint32_t index, bool is_up)
 {
     struct rtnl_message m;
 
-    begin_change(&m, RTM_NEWLINK, index, is_up ? IFF_UP : 0, IFF_UP);
+    net_link_begin_change(&m, RTM_NEWLINK, index, is_up ? IFF_UP : 0, IFF_UP);
     return rtnl_do(n, &m);
 }
 
@@ -205,7 +207,7 @@ int net_link_set_mtu(struct rtnl *n, uint32_t index, uint32_t mtu)
 {
     struct rtnl_message m;
 
-    begin_change(&m, RTM_NEWLINK, index, 0, 0);
+    net_link_begin_change(&m, RTM_NEWLINK, index, 0, 0);
     rtnl_put_u32(&m, IFLA_MTU, mtu);
     return rtnl_do(n, &m);
 }
@@ -214,7 +216,7 @@ int net_link_set_master(struct rtnl *n, uint32_t index, uint32_t master)
 {
     struct rtnl_message m;
 
-    begin_change(&m, RTM_NEWLINK, index, 0, 0);
+    net_link_begin_change(&m, RTM_NEWLINK, index, 0, 0);
     rtnl_put_u32(&m, IFLA_MASTER, master);
     return rtnl_do(n, &m);
 }
@@ -223,7 +225,7 @@ int net_link_set_alias(struct rtnl *n, uint32_t index, const char *alias)
 {
     struct rtnl_message m;
 
-    begin_change(&m, RTM_NEWLINK, index, 0, 0);
+    net_link_begin_change(&m, RTM_NEWLINK, index, 0, 0);
     rtnl_put_str(&m, IFLA_IFALIAS, alias);
     return rtnl_do(n, &m);
 }
@@ -233,7 +235,7 @@ void net_link_silence_ipv6(struct rtnl *n, uint32_t index)
     enum { NO_ADDRESS = 1 };
     struct rtnl_message m;
 
-    begin_change(&m, RTM_NEWLINK, index, 0, 0);
+    net_link_begin_change(&m, RTM_NEWLINK, index, 0, 0);
     size_t spec = rtnl_nest(&m, IFLA_AF_SPEC);
     size_t inet6 = rtnl_nest(&m, AF_INET6);
     rtnl_put_u8(&m, IFLA_INET6_ADDR_GEN_MODE, NO_ADDRESS);
@@ -241,26 +243,4 @@ void net_link_silence_ipv6(struct rtnl *n, uint32_t index)
     rtnl_nest_end(&m, spec);
     if (rtnl_do(n, &m) < 0)
         return; /* a host without IPv6 */
-}
-
-static int change_vlan(struct rtnl *n, uint16_t type, uint32_t index, uint16_t id, uint16_t flags)
-{
-    struct bridge_vlan_info v = {.vid = id, .flags = flags};
-    struct ifinfomsg body = {.ifi_family = AF_BRIDGE, .ifi_index = (int)index};
-    struct rtnl_message m;
-
-    rtnl_begin(&m, type, 0, &body, sizeof(body));
-    size_t spec = rtnl_nest(&m, IFLA_AF_SPEC);
-    rtnl_put(&m, IFLA_BRIDGE_VLAN_INFO, &v, sizeof(v));
-    rtnl_nest_end(&m, spec);
-    return rtnl_do(n, &m);
-}
-
-int net_port_set_vlan(struct rtnl *n, uint32_t index, uint16_t id)
-{
-    int r = id == 1 ? 0 : change_vlan(n, RTM_DELLINK, index, 1, 0);
-
-    if (r < 0 && r != -ENOENT)
-        return r;
-    return change_vlan(n, RTM_SETLINK, index, id, BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
 }

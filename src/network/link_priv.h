@@ -29,11 +29,31 @@ MUST_CHECK int net_link_set_master(struct rtnl *n, uint32_t index, uint32_t mast
 MUST_CHECK int net_link_set_alias(struct rtnl *n, uint32_t index, const char *alias);
 /* The host does not speak IPv6 on a guest's tap; best effort. */
 void net_link_silence_ipv6(struct rtnl *n, uint32_t index);
-/* A port of a VLAN-aware bridge whose untagged frames belong to VLAN id. */
-MUST_CHECK int net_port_set_vlan(struct rtnl *n, uint32_t index, uint16_t id);
+/* A new port of a VLAN-aware bridge: its untagged frames belong to VLAN id, those tagged as in trunks pass as well. */
+MUST_CHECK int net_port_set_vlans(struct rtnl *n, uint32_t index, uint16_t id, const struct net_vlans *trunks,
+                                  unsigned n_trunks);
 
-/* shape.c: at most so many bytes a second to the guest (tap's way out) and from it (through the ifb). */
+/* shape.c: at most so many bytes a second to the guest (tap's way out) and from it (through the ifb). A
+ * tap that had a limit loses it first. */
 MUST_CHECK int net_shape(struct rtnl *n, uint32_t tap_index, uint32_t ifb_index, uint64_t bytes_s);
+MUST_CHECK int net_unshape(struct rtnl *n, uint32_t tap_index);
+
+/* config.c: is word one of those with blanks between them? */
+bool net_has_word(const char *words, const char *word);
+
+/* bond.c: names of modes and hash policies as the kernel's numbers; -EINVAL. */
+MUST_CHECK int net_bond_mode(const char *name, uint8_t *ret);
+MUST_CHECK int net_bond_hash(const char *name, uint8_t *ret);
+bool net_bond_has_hash(uint8_t mode);
+bool net_bond_has_primary(uint8_t mode);
+MUST_CHECK int net_bond_create(struct rtnl *n, const char *name, const char *alias, uint8_t mode);
+/* What can be changed with slaves in it. primary 0: none. */
+MUST_CHECK int net_bond_set(struct rtnl *n, uint32_t index, uint8_t mode, uint8_t hash, uint32_t primary);
+
+/* A new interface with its mark: begin, the kind's own data, finish. */
+void net_link_begin_new(struct rtnl_message *m, const char *name, const char *alias);
+MUST_CHECK int net_link_finish_new(struct rtnl *n, struct rtnl_message *m, const char *name, const char *alias);
+void net_link_begin_change(struct rtnl_message *m, uint16_t type, uint32_t index, unsigned flags, unsigned change);
 
 /* address.c. family AF_INET or AF_INET6; address has 4 or 16 bytes. */
 struct net_address {

@@ -16,6 +16,10 @@
 #define KEY_ACTIVE  KEY_PREFIX "active"
 #define KEY_PENDING KEY_PREFIX "pending"
 #define TEXT_MAX    (512u * 1024u)
+#define CUTS_MAX    32u
+/* In run/net while the host is between two configurations: a start after a crash then takes back what the pending one
+ * may have done to the host's own interfaces. */
+#define NOTE "applying"
 
 struct net_mgr {
     struct net_env env;
@@ -36,6 +40,8 @@ struct job {
     int r;
     struct err err, text_err; /* text_err: the copies for people and the next boot */
     struct task *task;        /* NULL: the daemon's start */
+    struct net_cut cuts[CUTS_MAX];
+    size_t n_cuts;
 };
 
 static void job_free(struct job *j)
@@ -73,27 +79,78 @@ static void write_texts(struct job *j)
     buf_done(&text);
 }
 
-static void work(void *ctx)
+static void look(void *ctx)
 {
     struct job *j = ctx;
 
-    net_tap_sweep(j->mgr->env.instance, 0);
-    j->r = net_apply(&j->old, &j->wanted, j->mgr->env.instance, j->mgr->run_dirfd, &j->err);
+    j->n_cuts = net_cuts_find(&j->old, &j->wanted, j->cuts, CUTS_MAX);
+}
+
+/* Of a daemon that was killed while it wrote. */
+static void sweep_temporary(const struct net_mgr *m)
+{
+    char folder[PATH_MAX], name[PATH_MAX];
+
+    fs_sweep_temporary(m->run_dirfd, NULL);
+    fs_sweep_temporary(m->etc_dirfd, NULL);
+    if (!m->env.interfaces_path || str_copy(folder, sizeof(folder), m->env.interfaces_path) < 0 ||
+        str_copy(name, sizeof(name), m->env.interfaces_path) < 0)
+        return;
+    autoclose int fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        fs_sweep_temporary(fd, basename(name));
+}
+
+static void forget_note(void *ctx)
+{
+    struct job *j = ctx;
+    struct err e = ERR_INIT;
+
+    if (fs_unlink_if_exists(j->mgr->run_dirfd, NOTE, &e) < 0)
+        log_err(LOG_WARN, &e, "networks");
+}
+
+static void work(void *ctx)
+{
+    struct job *j = ctx;
+    struct net_mgr *m = j->mgr;
+
+    net_tap_sweep(m->env.instance, 0);
+    if (!j->task)
+        sweep_temporary(m);
+    else
+        j->r = fs_replace_durable(m->run_dirfd, NOTE, "", 0, 0600, &j->err);
+    if (j->r == 0)
+        j->r = (j->task ? net_apply : net_apply_start)(&j->old, &j->wanted, m->env.instance, m->run_dirfd, &j->err);
     if (j->r == 0)
         write_texts(j);
+    if (j->task ? j->r < 0 : j->r == 0)
+        forget_note(j);
 }
 
 /* ---- loop ---- */
+
+static void forgotten(void *ctx)
+{
+    struct job *j = ctx;
+    static const struct err none = ERR_INIT;
+
+    task_end(j->task, 0, &none);
+}
 
 static void committed(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct job *j = arg;
     struct net_mgr *m = j->mgr;
+    struct err copy = *e;
 
-    m->is_applying = false;
-    if (r == 0)
+    if (r == 0) {
         net_dhcp_update(m->dhcp, &m->active);
-    task_end(j->task, r, e);
+        r = pool_submit(m->queue, forget_note, forgotten, j, &copy);
+        if (r == 0)
+            return;
+    }
+    task_end(j->task, r, &copy);
 }
 
 static void task_ended(struct task *t, void *arg, int r, const struct err *e)
@@ -146,13 +203,31 @@ static struct job *job_new(struct net_mgr *m, const struct net_config *old, cons
     return j;
 }
 
+/* Said before it happens: the log is what can be read afterwards, over another way. */
+static void looked(void *ctx)
+{
+    struct job *j = ctx;
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < j->n_cuts; i++) {
+        const struct net_cut *c = &j->cuts[i];
+        if (c->n_connections)
+            task_warn(j->task, "%s is taken off %s: the connections over it (%u now) end", c->cidr, c->name,
+                      c->n_connections);
+        else
+            task_log(j->task, "%s is taken off %s", c->cidr, c->name);
+    }
+    if (pool_submit(j->mgr->queue, work, worked, j, &e) < 0)
+        task_end(j->task, e.num, &e);
+}
+
 static void task_begin(struct task *t, void *arg)
 {
     struct job *j = arg;
     struct err e = ERR_INIT;
 
     j->task = t;
-    if (pool_submit(j->mgr->queue, work, worked, j, &e) < 0)
+    if (pool_submit(j->mgr->queue, look, looked, j, &e) < 0)
         task_end(t, e.num, &e);
 }
 
@@ -192,7 +267,8 @@ static void started(void *ctx)
 void net_mgr_start(struct net_mgr *m, void (*done)(void *arg), void *arg)
 {
     static const struct net_config none;
-    struct job *j = job_new(m, &none, &m->active);
+    bool is_torn = m->has_pending && faccessat(m->run_dirfd, NOTE, F_OK, 0) == 0;
+    struct job *j = job_new(m, is_torn ? &m->pending : &none, &m->active);
     struct err e = ERR_INIT;
 
     m->started = done;
@@ -243,6 +319,16 @@ const struct net_config *net_mgr_wanted(const struct net_mgr *m)
 bool net_mgr_has_pending(const struct net_mgr *m)
 {
     return m->has_pending;
+}
+
+uint32_t net_mgr_instance(const struct net_mgr *m)
+{
+    return m->env.instance;
+}
+
+const char *net_mgr_root_dir(const struct net_mgr *m)
+{
+    return m->env.root_dir;
 }
 
 int net_mgr_change(struct net_mgr *m, const struct net_config *c, struct state_txn **ret, struct err *e)

@@ -74,11 +74,31 @@ static int redirect(struct rtnl *n, uint32_t index, uint32_t to)
     return rtnl_do(n, &m);
 }
 
+static int delete_qdisc(struct rtnl *n, uint32_t index, uint32_t parent)
+{
+    struct tcmsg body = {.tcm_family = AF_UNSPEC, .tcm_ifindex = (int)index, .tcm_parent = parent};
+    struct rtnl_message m;
+
+    rtnl_begin(&m, RTM_DELQDISC, 0, &body, sizeof(body));
+    int r = rtnl_do(n, &m);
+    /* One that nobody set: the kernel's default. */
+    return r == -ENOENT || r == -EINVAL || r == -EOPNOTSUPP ? 0 : r;
+}
+
+int net_unshape(struct rtnl *n, uint32_t tap_index)
+{
+    int r = delete_qdisc(n, tap_index, TC_H_INGRESS);
+
+    return r < 0 ? r : delete_qdisc(n, tap_index, TC_H_ROOT);
+}
+
 int net_shape(struct rtnl *n, uint32_t tap_index, uint32_t ifb_index, uint64_t bytes_s)
 {
     struct rtnl_message m;
-    int r = bucket(n, tap_index, bytes_s);
+    int r = net_unshape(n, tap_index);
 
+    if (r == 0)
+        r = bucket(n, tap_index, bytes_s);
     if (r == 0)
         r = bucket(n, ifb_index, bytes_s);
     if (r < 0)

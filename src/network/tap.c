@@ -103,8 +103,9 @@ static int find_bridge(struct rtnl *n, const struct net_tap_spec *s, struct net_
     net_links_done(&links);
     if (r < 0)
         return err_hint(e, "'holm net list' shows the bridges, 'holm net init' makes one");
-    if (s->tag && !ret->is_vlan_aware) {
-        err_set(e, -EOPNOTSUPP, "net.vlan", "tag=%u needs a VLAN-aware bridge, and '%s' is none", s->tag, s->bridge);
+    if ((s->tag || s->n_trunks) && !ret->is_vlan_aware) {
+        err_set(e, -EINVAL, "net.vlan", "%s needs a VLAN-aware bridge, and '%s' is none",
+                s->tag ? "tag=" : "trunks=", s->bridge);
         return err_hint(e, "set bridge_vlan_aware of the bridge; the kernel needs VLAN filtering for it");
     }
     if (s->mtu > ret->mtu)
@@ -132,6 +133,16 @@ static int limit(struct rtnl *n, const char *tap, uint32_t index, const struct n
     return err_hint(e, "rate= needs the kernel's ifb, tbf, u32 and mirred");
 }
 
+/* As a new port: without the VLANs of an earlier one. */
+static int put_on(struct rtnl *n, uint32_t index, const struct net_tap_spec *s, const struct net_link *bridge)
+{
+    int r = net_link_set_master(n, index, bridge->index);
+
+    if (r == 0 && (s->tag || s->n_trunks))
+        r = net_port_set_vlans(n, index, s->tag ? s->tag : 1, s->trunks, s->n_trunks);
+    return r;
+}
+
 static int connect_tap(struct rtnl *n, const char *name, const struct net_tap_spec *s, const struct net_link *bridge,
                        struct net_tap *t, struct err *e)
 {
@@ -141,9 +152,7 @@ static int connect_tap(struct rtnl *n, const char *name, const struct net_tap_sp
     int r = index ? net_link_set_mtu(n, index, t->mtu) : -ENODEV;
     net_link_silence_ipv6(n, index);
     if (r == 0)
-        r = net_link_set_master(n, index, bridge->index);
-    if (r == 0 && s->tag)
-        r = net_port_set_vlan(n, index, s->tag);
+        r = put_on(n, index, s, bridge);
     if (r < 0)
         return err_errno(e, -r, "put tap %s on bridge '%s'", name, s->bridge);
     if (s->rate_bytes_s && (r = limit(n, name, index, s, e)) < 0)
@@ -175,6 +184,66 @@ int net_tap_open(const struct net_tap_spec *s, struct net_tap *ret, struct err *
     }
     *ret = t;
     return 0;
+}
+
+int net_tap_check(const struct net_tap_spec *s, struct err *e)
+{
+    struct net_link bridge = {0};
+    struct rtnl n;
+    int r = rtnl_open(&n, e);
+
+    if (r < 0)
+        return r;
+    r = find_bridge(&n, s, &bridge, e);
+    rtnl_close(&n);
+    return r;
+}
+
+static int unlimit(struct rtnl *n, const char *tap, uint32_t index)
+{
+    char name[IFNAMSIZ];
+
+    ifb_name(tap, name);
+    uint32_t ifb = net_link_index(name);
+    int r = net_unshape(n, index);
+    if (r == 0 && ifb)
+        r = net_link_delete(n, ifb);
+    return r == -ENODEV ? 0 : r;
+}
+
+/* A VLAN-aware bridge gets it anew: what it was in before is forgotten. */
+static int change_tap(struct rtnl *n, const char *name, const struct net_tap_spec *s, struct err *e)
+{
+    struct net_link bridge = {.index = 0};
+    uint32_t index = net_link_index(name);
+    int r = index ? find_bridge(n, s, &bridge, e) : err_set(e, -ENODEV, "net.tap", "tap %s is not there", name);
+
+    if (r < 0)
+        return r;
+    r = net_link_set_mtu(n, index, s->mtu ? s->mtu : bridge.mtu);
+    if (r == 0 && bridge.is_vlan_aware)
+        r = net_link_set_master(n, index, 0);
+    if (r == 0)
+        r = put_on(n, index, s, &bridge);
+    if (r == 0 && !s->rate_bytes_s)
+        r = unlimit(n, name, index);
+    if (r < 0)
+        return err_errno(e, -r, "put tap %s on bridge '%s'", name, s->bridge);
+    return s->rate_bytes_s ? limit(n, name, index, s, e) : 0;
+}
+
+int net_tap_change(const struct net_tap_spec *s, struct err *e)
+{
+    char name[IFNAMSIZ];
+    struct rtnl n;
+    int r = rtnl_open(&n, e);
+
+    if (r < 0)
+        return r;
+    net_tap_name(s->instance, s->vmid, s->index, name);
+    r = change_tap(&n, name, s, e);
+    rtnl_close(&n);
+    return r;
 }
 
 void net_tap_sweep(uint32_t instance, uint32_t vmid)

@@ -24,6 +24,13 @@ static void family_part(const struct net_iface *i, bool is_six, bool is_first, u
         return;
     if (i->type == NET_BRIDGE)
         buf_printf(out, "\tbridge-ports %s\n\tbridge-stp off\n\tbridge-fd 0\n", i->ports[0] ? i->ports : "none");
+    if (i->type == NET_BOND)
+        buf_printf(out, "\tbond-slaves %s\n\tbond-miimon 100\n\tbond-mode %s\n", i->ports,
+                   i->bond_mode[0] ? i->bond_mode : "balance-rr");
+    if (i->bond_hash[0])
+        buf_printf(out, "\tbond-xmit-hash-policy %s\n", i->bond_hash);
+    if (i->bond_primary[0])
+        buf_printf(out, "\tbond-primary %s\n", i->bond_primary);
     if (i->is_vlan_aware)
         buf_printf(out, "\tbridge-vlan-aware yes\n");
     if (i->type == NET_VLAN)

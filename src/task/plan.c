@@ -146,6 +146,48 @@ static void undo_step(struct task *t, size_t index)
     submit(t, index, true);
 }
 
+/* The commit that ends a plan also says so, with the status it has then: a daemon that dies before the index of tasks
+ * has its end must not tell afterwards that the plan was interrupted. The mark goes with a later plan's commit. */
+static void mark_end(struct state_txn *txn, const struct task *t)
+{
+    struct task_mgr *m = t->mgr;
+    char key[UPID_MAX + 32], status[32] = "OK";
+    const char *written;
+
+    if (t->result < 0)
+        return;
+    for (size_t i = 0; (written = json_string_value(json_array_get(m->written_ends, i))); i++)
+        state_txn_delete(txn, written);
+    json_array_clear(m->written_ends);
+    if (t->n_warnings)
+        snprintf(status, sizeof(status), "WARNINGS: %u", t->n_warnings);
+    snprintf(key, sizeof(key), "local/ended/%s", t->text);
+    state_txn_put(txn, key, status);
+}
+
+static void end_is_written(const struct task *t)
+{
+    char key[UPID_MAX + 32];
+
+    snprintf(key, sizeof(key), "local/ended/%s", t->text);
+    (void)json_array_append_new(t->mgr->written_ends, json_string(key));
+}
+
+void plan_recover_end(struct task_mgr *m, const char *upid, const char *status)
+{
+    LIST_FOREACH(t, &m->finished, struct task, node)
+    if (streq(t->text, upid)) {
+        if (!t->status) {
+            t->status = strdup(status);
+            t->n_warnings = str_starts(status, "WARNINGS") ? 1 : 0;
+            t->endtime = clock_wall_s();
+            task_write_end(t, 0);
+        }
+        end_is_written(t);
+        return;
+    }
+}
+
 static void on_final(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct task *t = arg;
@@ -153,6 +195,7 @@ static void on_final(void *arg, int r, uint64_t revision, const struct err *e)
     if (r == 0) {
         if (plan_fp(t, "committed"))
             task_log(t, "fail point after the commit");
+        end_is_written(t);
         task_finish(t, 0, &t->err);
         return;
     }
@@ -178,6 +221,7 @@ static void commit_final(struct task *t)
         for (size_t i = 0; (deleted = json_string_value(json_array_get(t->final_deletes, i))); i++)
             state_txn_delete(txn, deleted);
         state_txn_delete(txn, key);
+        mark_end(txn, t);
     }
     if (plan_fp(t, "commit")) {
         struct err e = ERR_INIT;

@@ -151,6 +151,38 @@ int pool_submit(struct pool *p, void (*work)(void *ctx), void (*done)(void *ctx)
     return 0;
 }
 
+/* Called with the lock held. */
+static void finish_unrun(struct pool *p, struct job **at)
+{
+    struct job *j = *at;
+
+    *at = j->next;
+    if (p->queue_tail == &j->next)
+        p->queue_tail = at;
+    p->n_queued--;
+    j->next = NULL;
+    *p->finished_tail = j;
+    p->finished_tail = &j->next;
+    pthread_cond_broadcast(&p->finished_one);
+}
+
+bool pool_skip(struct pool *p, bool (*is_it)(void *ctx, void *arg), void *arg)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&p->lock);
+    struct job **at = &p->queue;
+    while (*at && !is_it((*at)->ctx, arg))
+        at = &(*at)->next;
+    bool is_found = *at != NULL;
+    if (is_found)
+        finish_unrun(p, at);
+    pthread_mutex_unlock(&p->lock);
+    if (is_found && write(p->event_fd, &one, sizeof(one)) < 0)
+        return true; /* the counter is full: the loop is awake anyway */
+    return is_found;
+}
+
 size_t pool_pending(struct pool *p)
 {
     pthread_mutex_lock(&p->lock);

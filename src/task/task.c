@@ -129,7 +129,7 @@ static void set_status(struct task *t, int r, const struct err *e)
     }
 }
 
-static void write_end(struct task *t, int r)
+void task_write_end(struct task *t, int r)
 {
     char line[UPID_MAX + 700];
 
@@ -154,7 +154,7 @@ void task_finish(struct task *t, int r, const struct err *e)
     set_status(t, r, e);
     if (r < 0 && e->hint[0])
         task_log(t, "hint: %s", e->hint);
-    write_end(t, r);
+    task_write_end(t, r);
     list_remove(&t->node);
     m->n_active--;
     LIST_FOREACH(w, &m->waiters, struct waiter, node)
@@ -455,6 +455,10 @@ static void wait_unlocked(struct task_mgr *m, struct task *t, uint32_t vmid, uin
 {
     struct err e = ERR_INIT;
 
+    if (m->is_abandoned) {
+        fn(arg, err_set(&e, -EINTR, "daemon.ending", "the daemon is ending"), &e);
+        return;
+    }
     if (!task_guest_lock(m, vmid)) {
         fn(arg, 0, &e);
         return;
@@ -592,6 +596,14 @@ static void load_line(void *arg, char *line)
     trim_finished(m);
 }
 
+static void on_end(void *arg, const char *key, const char *value, uint64_t revision)
+{
+    struct task_mgr *m = arg;
+
+    if (value && m->is_recovering)
+        plan_recover_end(m, key + strlen("local/ended/"), value);
+}
+
 /* Tasks that were running when the last daemon ended, and are not in the journal, did not survive it. */
 static void end_interrupted(struct task_mgr *m)
 {
@@ -602,7 +614,7 @@ static void end_interrupted(struct task_mgr *m)
     if (!t->status) {
         t->endtime = clock_wall_s();
         set_status(t, e.num, &e);
-        write_end(t, e.num);
+        task_write_end(t, e.num);
     }
 }
 
@@ -638,7 +650,9 @@ int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, co
     list_init(&m->waiters);
     list_init(&m->holds);
     m->waiter_timer = evtimer_new(base, on_waiter_timer, m);
-    if (!m->waiter_timer || str_copy(m->node, sizeof(m->node), node) < 0 || proc_start_time(getpid(), &m->pstart) < 0)
+    m->written_ends = json_array();
+    if (!m->waiter_timer || !m->written_ends || str_copy(m->node, sizeof(m->node), node) < 0 ||
+        proc_start_time(getpid(), &m->pstart) < 0)
         r = err_set(e, -EINVAL, NULL, "cannot start the task manager");
     else
         r = task_log_open(base, root_dir, &m->log, e);
@@ -660,6 +674,7 @@ void task_mgr_abandon(struct task_mgr *m)
 
     if (!m)
         return;
+    m->is_abandoned = true; /* who begins to wait from now on is told at once */
     err_set(&e, -EINTR, "daemon.ending", "the daemon is ending");
     LIST_FOREACH_SAFE(w, &m->waiters, struct waiter, node)
     {
@@ -692,6 +707,7 @@ void task_mgr_free(struct task_mgr *m)
     free(h);
     if (m->waiter_timer)
         event_free(m->waiter_timer);
+    json_decref(m->written_ends);
     free(m);
 }
 
@@ -723,6 +739,8 @@ void task_mgr_recover(struct task_mgr *m, void (*done)(void *arg), void *arg)
     m->recovered_arg = arg;
     m->is_recovering = true;
     m->n_recovering = 1; /* ours, until all entries are seen */
+    if (state_watch(m->state, "local/ended/", on_end, m, &w, &e) == 0)
+        state_unwatch(w);
     if (state_watch(m->state, "local/journal/", on_journal, m, &w, &e) == 0)
         state_unwatch(w);
     end_interrupted(m);

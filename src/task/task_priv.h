@@ -67,10 +67,11 @@ struct task_mgr {
     struct event *waiter_timer;
     const struct task_step_type *const *step_types;
     void *step_ctx;
-    bool is_recovering;
+    bool is_recovering, is_abandoned;
     size_t n_recovering;
     void (*recovered)(void *arg);
     void *recovered_arg;
+    json_t *written_ends; /* marks below local/ended/ that are of no more use; the next plan's commit takes them away */
     void (*observer)(void *arg, const struct task_view *v);
     void *observer_arg;
 };
@@ -79,6 +80,8 @@ struct task_mgr {
 struct task *task_alloc(struct task_mgr *m);
 void task_free(struct task *t);
 void task_finish(struct task *t, int r, const struct err *e);
+/* Its end in the index of tasks and in its log, from t->status. */
+void task_write_end(struct task *t, int r);
 /* The journal entry is written, or cannot be: tells who waits for that. */
 void task_tell_accepted(struct task *t, int r, const struct err *e);
 /* Runs a queued task if nothing is in its way. */
@@ -92,6 +95,8 @@ void plan_write_journal(struct task *t); /* then task_tell_accepted, and task_tr
 void plan_begin(struct task *t);
 /* It waits for its turn and is not to have it. */
 void plan_give_up(struct task *t);
+/* This plan was committed when the last daemon died, which did not come to write down its end. */
+void plan_recover_end(struct task_mgr *m, const char *upid, const char *status);
 void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json);
 const struct task_step_type *plan_step_find(struct task_mgr *m, const char *name);
 

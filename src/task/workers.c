@@ -16,6 +16,8 @@
 
 #define WORKER_TIMEOUT_MS 60000u
 #define WORKER_END_MS     500
+#define SEND_S            10 /* of a request: it fits a socket's buffer */
+#define READ_BYTES        65536u
 
 struct workers {
     struct pool *pool;
@@ -33,6 +35,7 @@ struct work {
     uint32_t timeout_ms;
     int abort_fd;
     void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+    struct buf in;    /* what has come and is no whole frame yet */
     struct buf reply; /* payload of WORK_RESULT */
     int r;
     struct err err;
@@ -108,8 +111,11 @@ static void work_free(struct work *k)
         mem_wipe(k->frame.data, k->frame.len);
     if (k->reply.data)
         mem_wipe(k->reply.data, k->reply.len);
+    if (k->in.data)
+        mem_wipe(k->in.data, k->in.cap);
     buf_done(&k->frame);
     buf_done(&k->reply);
+    buf_done(&k->in);
     free(k);
 }
 
@@ -128,6 +134,7 @@ static int work_new(struct workers *w, const struct worker_request *q, worker_do
     k->timeout_ms = q->timeout_ms ? q->timeout_ms : WORKER_TIMEOUT_MS;
     buf_init(&k->frame, FRAME_PAYLOAD_MAX);
     buf_init(&k->reply, FRAME_PAYLOAD_MAX);
+    buf_init(&k->in, FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + READ_BYTES);
     if (q->abort_fd > 0 && k->abort_fd < 0) {
         int r = err_errno(e, errno, "pass a descriptor to a worker");
         work_free(k);
@@ -170,35 +177,76 @@ static void tell_progress(const struct work *k)
         k->progress(k->arg, n, of);
 }
 
+/* Takes what has come, without waiting for the rest of a frame: a program that has been taken over may send half of one
+ * and nothing more, and must still be cut off when it is to end. */
+static int read_some(int fd, struct work *k, struct err *e)
+{
+    char *p = buf_reserve(&k->in, READ_BYTES);
+    ssize_t n = p ? recv(fd, p, READ_BYTES, MSG_DONTWAIT) : 0;
+
+    if (!p)
+        return err_set(e, -ENOMEM, NULL, "no memory for a worker's answer");
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n < 0)
+        return err_errno(e, errno, "worker: receive");
+    if (n == 0)
+        return err_set(e, -EPIPE, "link.closed", "worker: the other side closed the connection");
+    k->in.len += (size_t)n;
+    return 0;
+}
+
+/* The first whole frame of what has come: 1, with its payload in k->reply; 0 when there is none yet. */
+static int next_frame(struct work *k, struct frame_header *ret, struct err *e)
+{
+    if (k->in.len < FRAME_HEADER_SIZE)
+        return 0;
+    int r = frame_header_parse((const uint8_t *)k->in.data, ret, e);
+    if (r < 0 || k->in.len - FRAME_HEADER_SIZE < ret->length)
+        return r;
+    buf_reset(&k->reply);
+    buf_append(&k->reply, k->in.data + FRAME_HEADER_SIZE, ret->length);
+    buf_consume(&k->in, FRAME_HEADER_SIZE + ret->length);
+    return k->reply.is_failed ? err_set(e, -ENOMEM, NULL, "no memory for a worker's answer") : 1;
+}
+
+/* Waits for bytes until the deadline; negative when it is time to give up. */
+static int wait_for_bytes(int fd, const struct work *k, uint64_t deadline_ms, struct err *e)
+{
+    uint64_t now = clock_boot_ms();
+    struct pollfd p[] = {{.fd = fd, .events = POLLIN},
+                         {.fd = k->workers->cancel_fd, .events = POLLIN},
+                         {.fd = k->abort_fd, .events = POLLIN}};
+    int n = now < deadline_ms ? poll(p, ARRAY_SIZE(p), (int)(deadline_ms - now)) : 0;
+
+    if (n < 0 && errno == EINTR)
+        return 0;
+    if (n <= 0)
+        return err_set(e, -ETIMEDOUT, "worker.timeout", "a worker did not answer in time");
+    if (p[1].revents)
+        return cancelled(e);
+    return p[2].revents ? err_set(e, -ECANCELED, "task.aborted", "aborted") : 0;
+}
+
 /* Reads the answer, and progress before it, until the deadline. */
 static int read_answer(int fd, struct work *k, struct err *e)
 {
-    uint64_t deadline = clock_boot_ms() + k->timeout_ms;
+    uint64_t deadline_ms = clock_boot_ms() + k->timeout_ms;
+    int r = 0;
 
-    for (;;) {
-        uint64_t now = clock_boot_ms();
-        struct pollfd p[] = {{.fd = fd, .events = POLLIN},
-                             {.fd = k->workers->cancel_fd, .events = POLLIN},
-                             {.fd = k->abort_fd, .events = POLLIN}};
-        int n = now < deadline ? poll(p, ARRAY_SIZE(p), (int)(deadline - now)) : 0;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return err_set(e, -ETIMEDOUT, "worker.timeout", "a worker did not answer in time");
-        if (p[1].revents)
-            return cancelled(e);
-        if (p[2].revents)
-            return err_set(e, -ECANCELED, "task.aborted", "aborted");
+    while (r >= 0) {
         struct frame_header h;
-        size_t n_fds;
-        int r = link_read_frame(fd, &h, &k->reply, NULL, 0, &n_fds, e);
-        if (r < 0)
-            return err_wrap(e, r, "worker");
-        if (h.type == FRAME_WORK_RESULT)
+        r = next_frame(k, &h, e);
+        if (r > 0 && h.type == FRAME_WORK_RESULT)
             return field_get_err(k->reply.data, k->reply.len, e);
-        if (h.type == FRAME_WORK_PROGRESS)
+        if (r > 0 && h.type == FRAME_WORK_PROGRESS)
             tell_progress(k);
+        if (r == 0)
+            r = wait_for_bytes(fd, k, deadline_ms, e);
+        if (r == 0)
+            r = read_some(fd, k, e);
     }
+    return r;
 }
 
 static bool has_ended(int pidfd, int timeout_ms)
@@ -235,8 +283,7 @@ static int run_worker(struct work *k, struct err *e)
         return err_errno(e, errno, "socketpair");
     autoclose int ours = pair[0];
     autoclose int theirs = pair[1];
-    struct timeval limit = {.tv_sec = k->timeout_ms / 1000 + 1};
-    setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    struct timeval limit = {.tv_sec = SEND_S};
     setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     const char *slash = strrchr(k->workers->path, '/');
     const char *argv[] = {slash ? slash + 1 : k->workers->path, NULL};
@@ -320,6 +367,20 @@ int workers_call(struct workers *w, const struct worker_request *q, worker_done_
     if (r < 0)
         work_free(k);
     return r;
+}
+
+static bool is_call_of(void *ctx, void *arg)
+{
+    struct work *k = ctx;
+
+    if (k->arg == arg)
+        k->r = err_set(&k->err, -ECANCELED, "task.aborted", "aborted");
+    return k->arg == arg;
+}
+
+void workers_skip(struct workers *w, void *arg)
+{
+    pool_skip(w->pool, is_call_of, arg);
 }
 
 int workers_call_blocking(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg,

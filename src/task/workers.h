@@ -62,4 +62,9 @@ MUST_CHECK int workers_call(struct workers *w, const struct worker_request *q, w
 MUST_CHECK int workers_call_blocking(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg,
                                      struct err *e);
 
+/* A call with this arg that waits and has not begun ends with -ECANCELED, soon: abort_fd is looked at only by what
+ * runs.
+ */
+void workers_skip(struct workers *w, void *arg);
+
 #endif

@@ -9,6 +9,8 @@
 static const int calls_random[] = {SCMP_SYS(getrandom), -1};
 static const int calls_cert[] = {SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time),
                                  -1};
+static const int calls_pem[] = {SCMP_SYS(read),         SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
+                                SCMP_SYS(gettimeofday), SCMP_SYS(time),      -1};
 static const int calls_copy[] = {SCMP_SYS(read), SCMP_SYS(fsync), -1};
 
 /* argon2id: 64 MiB is what libsodium's interactive limits take. */
@@ -41,6 +43,26 @@ const struct work_verb work_verbs[] = {
         .calls = calls_cert,
         .prepare = verb_cert_prepare,
         .run = verb_cert_make,
+    },
+    {
+        .name = "cert-info",
+        .min_args = 1,
+        .max_args = 1,
+        .n_fds = 1,
+        .limits = {.memory_bytes = 64 * MIB, .cpu_s = 20},
+        .calls = calls_pem,
+        .prepare = verb_cert_info_prepare,
+        .run = verb_cert_info,
+    },
+    {
+        .name = "cert-check",
+        .min_args = 1,
+        .max_args = 1,
+        .n_fds = 2,
+        .limits = {.memory_bytes = 64 * MIB, .cpu_s = 20},
+        .calls = calls_pem,
+        .prepare = verb_cert_info_prepare,
+        .run = verb_cert_check,
     },
     {
         .name = "receive",

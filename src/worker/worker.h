@@ -63,6 +63,9 @@ int verb_argon2id_hash(const struct work_request *q, const int *fds, struct buf 
 int verb_argon2id_verify(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 int verb_cert_prepare(const struct work_request *q, struct err *e);
 int verb_cert_make(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
+int verb_cert_info_prepare(const struct work_request *q, struct err *e);
+int verb_cert_info(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
+int verb_cert_check(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 int verb_receive_prepare(const struct work_request *q, struct err *e);
 int verb_receive(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 

@@ -50,7 +50,7 @@ static void test_table(void **state)
         assert_true(v->run && v->calls && v->min_args <= v->max_args && v->max_args <= WORK_ARGS_MAX);
         assert_true(v->n_fds <= WORK_FDS_MAX && v->limits.memory_bytes && v->limits.cpu_s && strlen(v->name) < 32);
     }
-    assert_int_equal(n, 4);
+    assert_int_equal(n, 6);
     assert_null(work_verb_find("nosuch"));
 }
 
@@ -262,6 +262,72 @@ static void test_cert(void **state)
     }
 }
 
+static int text_fd(const char *text, size_t n)
+{
+    int fd = memfd_create("pem", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, text, n, 0), n);
+    return fd;
+}
+
+/* A key and a certificate of make-cert, as text: the two bodies of its answer. */
+static void make_pair(struct buf *answer, struct field *key, struct field *cert)
+{
+    struct work_request q = {.n_args = ARRAY_SIZE(cert_args)};
+    struct field_reader reader;
+    struct err e;
+
+    memcpy(q.args, cert_args, sizeof(cert_args));
+    assert_int_equal(run_verb("make-cert", &q, NULL, answer, &e), 0);
+    field_reader_init(&reader, answer->data, answer->len);
+    assert_true(field_next(&reader, key) == 1 && field_next(&reader, cert) == 1);
+}
+
+static int check_pair(const struct field *cert, const struct field *key, size_t cert_len, struct buf *answer,
+                      struct err *e)
+{
+    struct work_request q = {.n_args = 1, .args = {"x.pem"}};
+    int fds[] = {text_fd((const char *)cert->data, cert_len), text_fd((const char *)key->data, key->len)};
+
+    buf_reset(answer);
+    int r = run_verb("cert-check", &q, fds, answer, e);
+    close(fds[0]);
+    close(fds[1]);
+    return r;
+}
+
+static bool holds(const void *data, size_t n, const char *text)
+{
+    return memmem(data, n, text, strlen(text)) != NULL;
+}
+
+static void test_cert_check(void **state)
+{
+    autobuf struct buf pair, other, answer;
+    struct field key, cert, other_key, other_cert, json;
+    struct err e;
+
+    buf_init(&pair, FRAME_PAYLOAD_MAX);
+    buf_init(&other, FRAME_PAYLOAD_MAX);
+    buf_init(&answer, FRAME_PAYLOAD_MAX);
+    make_pair(&pair, &key, &cert);
+    make_pair(&other, &other_key, &other_cert);
+    assert_int_equal(check_pair(&cert, &key, cert.len, &answer, &e), 0);
+    assert_true(field_find(answer.data, answer.len, FIELD_BODY, &json));
+    assert_true(holds(json.data, json.len, "\"*.lab.example.org\",\"127.0.0.1\",\"::1\"]"));
+    assert_true(holds(json.data, json.len, "\"filename\":\"x.pem\""));
+    assert_false(holds(json.data, json.len, "PRIVATE"));
+    assert_true(holds(answer.data, answer.len, "PRIVATE")); /* in the second body */
+    assert_int_equal(check_pair(&cert, &other_key, cert.len, &answer, &e), -EINVAL);
+    assert_string_equal(e.code, "cert.key");
+    for (size_t n = 0; n < cert.len - 30; n += 7) { /* cut anywhere */
+        assert_int_equal(check_pair(&cert, &key, n, &answer, &e), -EINVAL);
+        assert_string_equal(e.code, "cert.chain");
+        assert_int_equal(answer.len, 0);
+    }
+}
+
 static const char abc_sha256[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 /* Runs receive on a pipe holding text; the file's content comes back. */
@@ -470,6 +536,18 @@ static void test_program(void **state)
     get_str(&answer, FIELD_TEXT, text, sizeof(text));
     assert_string_equal(text, abc_sha256);
     assert_int_equal(pread(fd, text, sizeof(text), 0), 3);
+    /* OpenSSL's paths through the sealed program: a file that holds a certificate, one that does not, a pair. */
+    autobuf struct buf pair;
+    struct field key, cert;
+    buf_init(&pair, FRAME_PAYLOAD_MAX);
+    make_pair(&pair, &key, &cert);
+    autoclose int cert_fd = text_fd((const char *)cert.data, cert.len),
+                  key_fd = text_fd((const char *)key.data, key.len);
+    struct request info = {"cert-info", NULL, {"x.pem"}, -1}, check = {"cert-check", NULL, {"x.pem"}, -1};
+    assert_int_equal(ask(&info, (int[]){cert_fd}, 1, &answer, &e), 0);
+    assert_int_equal(ask(&info, (int[]){key_fd}, 1, &answer, &e), -EINVAL);
+    assert_int_equal(lseek(cert_fd, 0, SEEK_SET) + lseek(key_fd, 0, SEEK_SET), 0);
+    assert_int_equal(ask(&check, (int[]){cert_fd, key_fd}, 2, &answer, &e), 0);
     assert_int_equal(ask(&(struct request){"nosuch", NULL, {0}, -1}, NULL, 0, &answer, &e), -ENOSYS);
     assert_string_equal(e.code, "work.verb");
 }
@@ -510,16 +588,10 @@ static void test_program_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_parse_table),
-        cmocka_unit_test(test_parse_malformed),
-        cmocka_unit_test(test_argon2id),
-        cmocka_unit_test(test_cert),
-        cmocka_unit_test(test_receive),
-        cmocka_unit_test(test_sandbox),
-        cmocka_unit_test(test_no_path),
-        cmocka_unit_test(test_program),
-        cmocka_unit_test(test_program_large),
+        cmocka_unit_test(test_table),    cmocka_unit_test(test_parse_table),   cmocka_unit_test(test_parse_malformed),
+        cmocka_unit_test(test_argon2id), cmocka_unit_test(test_cert),          cmocka_unit_test(test_cert_check),
+        cmocka_unit_test(test_receive),  cmocka_unit_test(test_sandbox),       cmocka_unit_test(test_no_path),
+        cmocka_unit_test(test_program),  cmocka_unit_test(test_program_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,7 @@ OWN_ROUTES = {
     "DELETE /access/ticket": {"permissions": {"user": "world"}, "allowtoken": 0},
     "GET /cluster/audit": _AUDIT,
     "GET /cluster/audit/verify": _AUDIT,
+    "GET /nodes/{node}/dhcp-leases": {"permissions": {"check": ["perm", "/nodes/{node}", ["Sys.Audit"]]}, "allowtoken": 1},
 }
 
 

@@ -39,7 +39,7 @@ CLOUDINIT = ("VM.Config.Cloudinit", "VM.Config.Network")  # either
 KEY_RULES = [
     (CPU, "cores cpu cpulimit cpuunits numa numa[n] smp sockets vcpus"),
     (MEMORY, "memory balloon shares allow-ksm"),
-    (HARDWARE, "acpi hotplug kvm machine scsihw smbios1 tablet vga watchdog audio0 rng0 serial[n]"),
+    (HARDWARE, "acpi hotplug kvm machine scsihw smbios1 tablet vga watchdog audio0 rng0 serial[n] usb[n]"),
     (OPTIONS, "agent autostart bios description keyboard localtime migrate_downtime migrate_speed name onboot ostype "
               "protection reboot startdate startup tdf template tags"),
     ("VM.PowerMgmt", "freeze"),
@@ -115,12 +115,33 @@ def _bridge(world, who, value):
     options = dict(item.partition("=")[::2] for item in value.split(","))
     if "bridge" not in options:
         return None
-    path = f"/sdn/zones/localnetwork/{options['bridge']}" + (f"/{options['tag']}" if "tag" in options else "")
-    return need(world, who, path, ["SDN.Use"])
+    bridge = f"/sdn/zones/localnetwork/{options['bridge']}"
+    wanted = [bridge + (f"/{options['tag']}" if "tag" in options else "")]
+    for part in filter(None, options.get("trunks", "").split(";")):
+        first, _, last = part.partition("-")
+        wanted += [f"{bridge}/{vlan}" for vlan in range(int(first), int(last or first) + 1)]
+    return next((refused for path in wanted if (refused := need(world, who, path, ["SDN.Use"])) is not None), None)
+
+
+def _usb(world, who, value):
+    """A device of the host is root's to give, a mapping is who may use it."""
+    options = dict(item.partition("=")[::2] if "=" in item else ("host", item) for item in value.split(","))
+    if options.get("host", "spice") != "spice":
+        return need_root(who)
+    return need(world, who, f"/mapping/usb/{options['mapping']}", ["Mapping.Use"]) if "mapping" in options else None
+
+
+def _cpu(world, who, value):
+    model = value.split(",")[0].removeprefix("cputype=")
+    if not model.startswith("custom-"):
+        return None
+    return need(world, who, f"/mapping/cpu/{model.removeprefix('custom-')}", ["Mapping.Use"])
 
 
 def config_key(world, who, request, key, value):
     """May this key get this value (None: be removed)? request: vmid, pool, is_create, and current, the keys' values."""
+    if key == "cdrom":  # another name
+        key, value = "ide2", value if value is None or "media=" in value else value + ",media=cdrom"
     if DRIVE.fullmatch(key):
         return _drive(world, who, request, key, value)
     rule = key_rule(key)
@@ -134,6 +155,10 @@ def config_key(world, who, request, key, value):
     check = _need_vm(world, who, request, [rule])
     if check is None and key in ALSO:
         return need(world, who, *ALSO[key])
+    if check is None and re.fullmatch(r"usb\d+", key):
+        return first(*[functools.partial(_usb, world, who, v) for v in (value, request["current"].get(key)) if v])
+    if check is None and key == "cpu" and value:
+        return _cpu(world, who, value)
     if check is None and key_rule(key) == NETWORK and value:
         return _bridge(world, who, value)
     if check is None and key in ("kernel", "initrd") and value:
@@ -277,6 +302,7 @@ IN_CODE = {
     "PUT /access/password": _guard_root,
     **{f"{m} {_TOKEN}": _guard_token for m in ("POST", "PUT", "DELETE")},
     f"DELETE {_TASK}": _stop_task,
-    **{f"POST /nodes/{{node}}/{what}": _bulk for what in ("startall", "stopall")},
+    **{f"POST /nodes/{{node}}/{what}": _bulk for what in ("startall", "stopall", "suspendall")},
+    **{f"POST /cluster/bulk-action/guest/{what}": _bulk for what in ("start", "shutdown", "suspend")},
     **{f"GET {_TASK}{rest}": _see_task for rest in ("", "/status", "/log")},
 }

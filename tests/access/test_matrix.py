@@ -31,7 +31,8 @@ def routes():
 # --- what is asked of each route: parameters (several: several requests) and how it is made harmless ---
 
 PATH = {"vmid": GUEST, "storage": "local", "userid": TARGET, "tokenid": "spare", "groupid": "team", "roleid": "Spare",
-        "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0"}
+        "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0",
+        "service": "cron", "pci-id-or-mapping": "0000:00:00.0", "cputype": "none"}
 AGENT = "/nodes/{node}/qemu/{vmid}/agent/"
 NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
@@ -89,6 +90,23 @@ REQUESTS = {
     "POST /nodes/{node}/hosts": [{"data": "nonsense"}],
     "POST /nodes/{node}/startall": [{}, {"vms": str(PLAIN)}],
     "POST /nodes/{node}/stopall": [{}, {"vms": str(PLAIN)}],
+    "POST /nodes/{node}/suspendall": [{}, {"vms": str(PLAIN)}],
+    # Never of this machine: a service that is only restarted, a host that is another.
+    **{f"POST /nodes/{{node}}/services/{{service}}/{op}": [{"service": "holmd"}] for op in ("start", "stop", "reload")},
+    "POST /nodes/{node}/services/{service}/restart": [{"service": "pve-cluster"}],
+    "POST /nodes/{node}/status": [{"node": "elsewhere", "command": "reboot"}],
+    "POST /nodes/{node}/certificates/custom": [{"certificates": "none"}],
+    "DELETE /nodes/{node}/certificates/custom": [{}],  # there is none
+    "GET /nodes/{node}/scan/lvmthin": [{"vg": "none"}],
+    "GET /nodes/{node}/disks/smart": [{"disk": "/dev/none"}],
+    **{f"POST /cluster/bulk-action/guest/{what}": [{}, {"vms": str(PLAIN)}] for what in ("shutdown", "suspend")},
+    # Starting would start: a word that is refused after the permission, or a guest that is locked.
+    "POST /cluster/bulk-action/guest/start": [{"vms": str(GUEST)}],
+    # CPU models: of a kind that is refused, or one that is not there.
+    "POST /cluster/qemu/custom-cpu-models": [{"cputype": "x1", "reported-model": "kvm64", "guest-phys-bits": 40}],
+    "PUT /cluster/qemu/custom-cpu-models/{cputype}": [{"level": 1}],
+    "DELETE /cluster/qemu/custom-cpu-models/{cputype}": [{}],
+    "GET /cluster/jobs/schedule-analyze": [{"schedule": "daily"}],
     "PUT /nodes/{node}/config": [{"wakeonlan": "02:00:00:00:00:01"}],
     "PUT /cluster/options": [{"migration": "secure"}],
     "DELETE /nodes/{node}/tasks/{upid}": [{}],  # it has ended

@@ -138,14 +138,14 @@ CPU, MEMORY, DISK, CDROM, NETWORK, HARDWARE, OPTIONS = (
     f"VM.Config.{x}" for x in ("CPU", "Memory", "Disk", "CDROM", "Network", "HWType", "Options"))
 # key: privilege on the guest, a value
 KEYS = {
-    "cores": (CPU, 2), "cpu": (CPU, "host"), "sockets": (CPU, 1), "vcpus": (CPU, 1), "numa": (CPU, 0),
+    "cores": (CPU, 2), "cpu": (CPU, "host"), "smp": (CPU, 1), "sockets": (CPU, 1), "vcpus": (CPU, 1), "numa": (CPU, 0),
     "cpulimit": (CPU, 1), "cpuunits": (CPU, 100), "numa0": (CPU, "cpus=0,memory=64"),
     "memory": (MEMORY, 128), "balloon": (MEMORY, 0), "shares": (MEMORY, 100), "allow-ksm": (MEMORY, 1),
     "audio0": (HARDWARE, "device=AC97,driver=none"), "watchdog": (HARDWARE, "i6300esb,action=reset"),
     "acpi": (HARDWARE, 1), "hotplug": (HARDWARE, "disk"), "kvm": (HARDWARE, 0), "machine": (HARDWARE, "q35"),
     "scsihw": (HARDWARE, "virtio-scsi-pci"), "smbios1": (HARDWARE, "uuid=11111111-2222-4333-8444-555555555555"),
     "tablet": (HARDWARE, 0), "vga": (HARDWARE, "serial0"), "rng0": (HARDWARE, "source=/dev/urandom"),
-    "serial0": (HARDWARE, "socket"), "cmdline": (HARDWARE, "quiet"),
+    "serial0": (HARDWARE, "socket"), "usb0": (HARDWARE, "spice"), "cmdline": (HARDWARE, "quiet"),
     "agent": (OPTIONS, 1), "autostart": (OPTIONS, 0), "bios": (OPTIONS, "seabios"), "description": (OPTIONS, "x"),
     "keyboard": (OPTIONS, "de"), "localtime": (OPTIONS, 0), "migrate_downtime": (OPTIONS, 1),
     "migrate_speed": (OPTIONS, 0), "name": (OPTIONS, "x"), "onboot": (OPTIONS, 0), "ostype": (OPTIONS, "l26"),
@@ -155,7 +155,7 @@ KEYS = {
 DRIVES = ("ide0", "sata0", "scsi0", "virtio0")
 # These have rows of their own below.
 OTHERS = {"startup", "freeze", "kernel", "initrd", "engine", "lock", "vmgenid", "unused0", *DRIVES, "efidisk0", "tpmstate0",
-          "affinity", "args", "arch", "hugepages", "keephugepages"}
+          "affinity", "args", "arch", "hugepages", "keephugepages", "cdrom"}
 
 
 def change(*needs, **params):
@@ -182,8 +182,14 @@ def key_cases():
     yield change(on_vm(OPTIONS), on("/", "Sys.Modify"), delete="startup")
     yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0", "SDN.Use"), net0="virtio,bridge=vmbr0")
     yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0/5", "SDN.Use"), net1="virtio,bridge=vmbr0,tag=5")
+    yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0", "SDN.Use"), on("/sdn/zones/localnetwork/vmbr0/7", "SDN.Use"),
+                 on("/sdn/zones/localnetwork/vmbr0/8", "SDN.Use"), net1="virtio,bridge=vmbr0,trunks=7-8")
     yield Case("PUT", CONFIG, {"vmid": VM, "dry-run": 1, "freeze": 0},
                [on_vm("VM.PowerMgmt"), Need(f"/vms/{VM}", CONFIG_ANY)], status=None)
+    yield change(on_vm(HARDWARE), on("/mapping/usb/stick", "Mapping.Use"), usb1="mapping=stick")
+    yield change(on_vm(CPU), on("/mapping/cpu/none", "Mapping.Use"), cpu="custom-none")
+    yield change(on_vm(CDROM), cdrom="none")
+    yield change(on_vm(DISK), delete="cdrom")
     for key in ("kernel", "initrd"):
         yield change(on_vm(HARDWARE), on_storage("Datastore.Audit", "Datastore.AllocateSpace", instead=ADMIN_OF_STORAGE),
                      **{key: "local:boot/none.img"})
@@ -262,6 +268,7 @@ def root_only(node):
                 ("PUT", CONFIG, {"affinity": "0", "dry-run": 1}), ("PUT", CONFIG, {"args": "-S", "dry-run": 1}),
                 ("PUT", CONFIG, {"arch": "x86_64", "dry-run": 1}), ("PUT", CONFIG, {"hugepages": "2", "dry-run": 1}),
                 ("PUT", CONFIG, {"delete": "args", "dry-run": 1}), ("PUT", CONFIG, {"keephugepages": 1, "dry-run": 1}),
+                ("PUT", CONFIG, {"usb0": "host=1234:5678", "dry-run": 1}), ("PUT", CONFIG, {"usb0": "1-1.2", "dry-run": 1}),
                 ("PUT", CONFIG, {"vmgenid": "1", "dry-run": 1}), ("PUT", CONFIG, {"cores": 1, "skiplock": 1, "dry-run": 1}),
                 ("DELETE", vm, {"skiplock": 1, "dry-run": 1}), ("POST", f"{vm}/status/reset", {"skiplock": 1}),
                 ("POST", f"{vm}/status/resume", {"skiplock": 1}), ("POST", f"{vm}/status/suspend", {"skiplock": 1})]

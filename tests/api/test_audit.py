@@ -285,6 +285,48 @@ def command_line(node):
 
 
 @test(limit=60)
+def what_else_has_a_digest(node):
+    """Settings, storages, networks, and who is a member: before and after differ when something has changed, and only
+    then."""
+    node.create(7310)
+    node.api.post("/access/groups", groupid="dig1")
+    node.api.post("/access/users", userid="dig@pve", password="never-in-the-log-1")
+    node.api.post("/pools", poolid="dig")
+    node.api.post("/storage", storage="digs", type="dir", path=node.base + "/digs", content="iso")
+    w = Watch(node)
+    network = "/nodes/{node}/network"
+    changes = [
+        ("PUT", "/cluster/options", {"description": "dig"}, "shared/options"),
+        ("PUT", "/nodes/{node}/config", {"description": "dig"}, f"shared/node/{node.name}"),
+        ("PUT", "/pools", {"poolid": "dig", "vms": "7310"}, "shared/auth/pool/dig"),
+        ("PUT", "/pools", {"poolid": "dig", "storage": "digs"}, "shared/auth/pool/dig"),
+        ("PUT", "/pools/dig", {"vms": "7310", "delete": 1}, "shared/auth/pool/dig"),
+        ("PUT", "/access/users/dig@pve", {"groups": "dig1"}, "shared/auth/user/dig@pve"),
+        ("PUT", "/storage/digs", {"content": "iso,vztmpl"}, "shared/storage/digs"),
+        ("POST", network, {"iface": "vmbr73", "type": "bridge"}, "local/network/pending"),
+        ("PUT", network + "/vmbr73", {"type": "bridge", "comments": "x"}, "local/network/pending"),
+    ]
+    for method, path, params, key in changes:
+        assert node.api.call(method, path, params).status == 200, (method, path)
+        first = w.one()
+        has(first, object=key, status=200)
+        assert len(first["after"]) == 64 and first.get("before") != first["after"], first
+    node.api.put("/pools", poolid="dig", comment="")
+    same = w.one()
+    assert same["before"] == same["after"], same
+    node.api.delete(network)
+    dropped = w.one()
+    assert dropped["before"] and "after" not in dropped, dropped
+    node.api.put("/pools/dig", storage="digs", delete=1)
+    node.api.delete("/pools/dig")
+    node.api.delete("/storage/digs")
+    node.api.put("/access/password", userid="dig@pve", password="never-in-the-log-2", **{"confirmation-password": PASSWORD})
+    for name in os.listdir(node.path("audit")):
+        with open(node.path("audit", name), "rb") as f:
+            assert b"never-in-the-log" not in f.read(), name
+
+
+@test(limit=60)
 def floods_are_counted(node):
     """Unauthenticated refusals beyond a rate are one record with their number; nothing is forgotten."""
     def tries():
@@ -307,6 +349,32 @@ def floods_are_counted(node):
     used = [i for i in range(0, len(notes), 2048) if notes[i:i + 4] != bytes(4)]
     assert not used, f"{len(used)} requests are still noted as under way"
     assert node.api.get("/cluster/audit/verify")["ok"] == 1
+
+
+@test(limit=90)
+def a_users_refusals_are_bounded(node):
+    """One after the other for a while, then a count for each route; what he may do is recorded all the same, and nobody
+    else's refusals are counted with his."""
+    user, other = node.restricted("refused@pve", **{"/pool": "PVEPoolAdmin"}), node.restricted("refused2@pve")
+    w = Watch(node)
+    for _ in range(60):
+        user.refused("PUT", "/cluster/options", {"description": "x"}, 403)
+        user.refused("DELETE", "/access/groups/none", {}, 403)
+    other.refused("PUT", "/cluster/options", {"description": "x"}, 403)
+    user.post("/pools", poolid="refused")
+    user.delete("/pools", poolid="refused")
+    mine = [r for r in w.all() if r.get("user", "").startswith("refused@pve!")]
+    puts, deletes = ([r for r in mine if r["method"] == m and r["status"] == 403] for m in ("PUT", "DELETE"))
+    assert 20 <= len(puts) <= 60 and 20 <= len(deletes) <= 60, (len(puts), len(deletes))
+    assert [r for r in w.all() if r.get("user", "").startswith("refused2@pve!") and r["status"] == 403]
+    assert [r for r in mine if r["method"] == "POST" and r["status"] == 200], "what took effect is always there"
+
+    def counted(route):
+        texts = [r["text"] for r in records(node) if r["event"] == "flood" and ": refused@pve!" in r["text"] and r["text"].endswith(" " + route)]
+        return sum(int(t.split()[0]) for t in texts)
+    wait_for(lambda: counted("PUT /cluster/options") + len(puts) == 60, 30, "the rest to be counted")
+    wait_for(lambda: counted("DELETE /access/groups/{groupid}") + len(deletes) == 60, 30)
+    assert counted("PUT /cluster/options") + counted("DELETE /access/groups/{groupid}") > 0, "nothing was held back"
 
 
 @test

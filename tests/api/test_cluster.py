@@ -16,6 +16,38 @@ def resources_have_what_clients_read(node):
 
 
 @test
+def resources_follow_each_change(node):
+    """What lasts of a guest is kept between lists: nothing of it may be older than the change that was answered."""
+    def row():
+        return {r["id"]: r for r in node.api.get("/cluster/resources", type="vm")}["qemu/303"]
+    node.create(303, name="before", memory=128, cores=1)
+    assert row()["name"] == "before" and "tags" not in row() and "pool" not in row() and "lock" not in row()
+    node.api.put(node.vm(303, "/config"), name="after", tags="x", memory=144, cores=2)
+    assert {k: row()[k] for k in ("name", "tags", "maxmem", "maxcpu")} == {"name": "after", "tags": "x", "maxmem": 144 << 20,
+                                                                          "maxcpu": 2}
+    node.api.put(node.vm(303, "/config"), delete="tags,name")
+    assert row()["name"] == "VM" and "tags" not in row(), row()
+    node.api.post("/pools", poolid="follow")
+    node.api.put("/pools", poolid="follow", vms="303")
+    assert row()["pool"] == "follow"
+    node.api.put("/pools", poolid="follow", vms="303", delete=1)
+    node.api.delete("/pools/follow")
+    assert "pool" not in row()
+    node.cli("api", "PUT", f"/nodes/{node.name}/qemu/303/config", "-d", "lock=backup")
+    assert row()["lock"] == "backup"
+    node.cli("api", "PUT", f"/nodes/{node.name}/qemu/303/config", "-d", "skiplock=1", "-d", "delete=lock")
+    assert "lock" not in row()
+    node.api.run("POST", node.vm(303, "/status/start"))
+    node.api.put(node.vm(303, "/config"), memory=160, cores=1)
+    assert row()["status"] == "running" and row()["maxmem"] == 144 << 20 and row()["maxcpu"] == 2, row()
+    node.api.run("POST", node.vm(303, "/status/stop"))
+    assert row()["status"] == "stopped" and row()["uptime"] == 0 and row()["mem"] == 0, row()
+    node.api.run("POST", node.vm(303, "/status/start"))
+    assert row()["maxmem"] == 160 << 20 and row()["maxcpu"] == 1, row()
+    node.remove(303)
+
+
+@test
 def resources_by_type(node):
     node.create(301)
     for kind, types in (("vm", {"qemu", "lxc"}), ("node", {"node"}), ("storage", {"storage"})):

@@ -4,42 +4,12 @@ import re
 
 from lib.console import Console
 from lib.guests import DEMO, install_demo, volume_path
+from lib.terminal import Terminal
 from lib.tap import main, test
 from lib.wait import wait_for
 
 VM = 100
 MAC1, MAC2 = "BC:24:11:00:00:11", "BC:24:11:00:00:12"
-
-
-class Shell:
-    """Commands on the guest's console; each ends with a mark that its own echo does not contain."""
-
-    def __init__(self, console):
-        self.console, self.n = console, 0
-
-    def login(self):
-        self.console.expect("login:", 90)
-        self.console.type("root\n")
-        self.console.expect("# ", 20)
-        self.quiet()
-        self.run("modprobe -a virtio_blk virtio_net virtio_scsi sd_mod; true")
-
-    def quiet(self):
-        """No echo, no prompt, no colours: what comes is what commands write."""
-        self.console.type("export PS1= TERM=dumb; exec sh\n")
-        self.console.type("stty -echo; dmesg -n 1; echo qui''et\n")
-        self.console.expect("quiet\r\n", 20)
-
-    def run(self, command):
-        self.n += 1
-        self.console.type(f"{{ {command}; }}; echo mark''{self.n}=$?\n")
-        out = self.console.expect(f"mark{self.n}=", 30)
-        out = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", out).replace("\r", "")
-        return re.sub(r"^\d+\n", "", out)[:-len(f"mark{self.n}=")]
-
-    def sectors(self, disk):
-        out = self.run(f"cat /sys/block/{disk}/size 2>/dev/null")
-        return int(out) if out.strip().isdigit() else None
 
 
 def config(node, vmid=VM):
@@ -62,7 +32,7 @@ def running_guest_changes(node):
     """One guest, one console, everything that can change while it runs."""
     boot(node, net0=f"virtio={MAC1}")
     with Console(node.api, node.vm(VM)) as console:
-        shell = Shell(console)
+        shell = Terminal(console)
         shell.login()
         assert shell.sectors("vda") == 65536
         resizes(node, shell)
@@ -74,7 +44,7 @@ def running_guest_changes(node):
         status_tells(node)
         adoption(node)
     with Console(node.api, node.vm(VM)) as console:
-        shell = Shell(console)
+        shell = Terminal(console)
         node.api.put(node.vm(VM, "/config"), delete="virtio3")
         assert shell.run("ls /sys/block").count("vd") == 1
     node.remove(VM)
@@ -198,8 +168,14 @@ def status_tells(node):
         node.api.get(node.vm(VM, "/status/current"))), 20)
     assert re.fullmatch(r"\d+\.\d+\.\d+", status["running-qemu"]), status
     assert status["ballooninfo"]["actual"] == 256 << 20
+    assert status["memhost"] > 1 << 20 and status["nics"] == {}, status  # in user mode nothing is counted
+    assert {"virtio0", "scsi0", "scsi1"} <= set(status["blockstat"]), status["blockstat"]
+    assert status["blockstat"]["virtio0"]["rd_bytes"] > 0
     assert node.api.get(node.vm(VM, "/feature"), feature="snapshot") == {"hasFeature": 0, "nodes": []}
     node.api.refused("GET", node.vm(VM, "/feature"), {"feature": "fly"}, 400, param="feature")
+    here, = node.api.get(node.vm(VM, "/snapshot"))
+    assert (here["name"], here["running"], here["digest"]) == ("current", 1, node.api.get(node.vm(VM, "/config"))["digest"])
+    node.api.refused("GET", node.vm(999, "/snapshot"), {}, 500, "does not exist")
 
 
 def adoption(node):

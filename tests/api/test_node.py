@@ -9,39 +9,11 @@ import shutil
 import subprocess
 import time
 
-from lib.holm import Node
+from lib.host import HostNode, read, write
 from lib.tap import main, test
 
 # Files of the machine that no test may change.
 HOST_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/timezone")
-
-
-def read(path):
-    with open(path, encoding="utf-8") as f:
-        return f.read()
-
-
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
-
-
-class HostNode(Node):
-    """The "host" is base/etc and base/log."""
-
-    def __init__(self):
-        super().__init__()
-        self.etc, self.log_folder = self.base + "/etc", self.base + "/varlog"
-        shutil.copytree("/etc", self.etc, symlinks=True, ignore_dangling_symlinks=True)
-        os.mkdir(self.log_folder)
-        write(self.etc + "/resolv.conf", "# kept\nsearch old.example\nnameserver 192.0.2.1\nnameserver 192.0.2.2\noptions rotate\n")
-        write(self.etc + "/hosts", "127.0.0.1 localhost\n")
-        self.binds = [(self.etc, "/etc"), (self.log_folder, "/var/log")]
-
-    def launch(self, **env):
-        mounts = [f"mount --bind {source} {target}" for source, target in self.binds]
-        self.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh"]
-        return super().launch(**env)
 
 
 class _Shared:
@@ -71,26 +43,6 @@ SubState=dead
 UnitFileState=
 """
 JOURNAL = "Nov 21 10:00:00 n1 a[1]: one\nNov 21 10:00:01 n1 a[1]: two\n"
-CURSOR = "-- cursor: s=abc;i=2\n"
-# A program of the host: notes how it was called, and says what it is told to. holmd starts no scripts.
-PROGRAM = r"""
-#include <stdio.h>
-#include <string.h>
-int main(int argc, char **argv)
-{
-    FILE *asked = fopen(ASKED, "w");
-    int has_cursor = 0;
-    for (int i = 1; i < argc; i++) {
-        fprintf(asked, "%s ", argv[i]);
-        has_cursor |= strcmp(argv[i], "--show-cursor") == 0;
-    }
-    fclose(asked);
-    fputs(TEXT, stdout);
-    if (has_cursor)
-        fputs(CURSOR, stdout);
-    return 0;
-}
-"""
 DISKS = {
     "sda/size": "2097152", "sda/dev": "8:0", "sda/device/vendor": "ATA     ", "sda/device/model": "Spinning Disk",
     "sda/device/serial": "S1", "sda/queue/rotational": "1", "sda/holders/": "",
@@ -120,11 +72,8 @@ class OtherHost(HostNode):
 
     def __init__(self):
         super().__init__()
-        self.asked = self.base + "/asked"
         for name, text in (("systemctl", SYSTEMCTL), ("journalctl", JOURNAL)):
-            defines = {"ASKED": self.asked, "TEXT": text, "CURSOR": CURSOR}
-            subprocess.run(["gcc", "-x", "c", "-", "-o", f"{self.base}/{name}",
-                            *[f"-D{k}={json.dumps(v)}" for k, v in defines.items()]], input=PROGRAM, text=True, check=True)
+            self.program(name, text, f"{self.base}/{name}")
             self.binds.append((f"{self.base}/{name}", f"/usr/bin/{name}"))
         for folder in ("run/systemd/system", "run/log/journal", "run/udev/data"):
             os.makedirs(f"{self.base}/{folder}")
@@ -138,26 +87,19 @@ class OtherHost(HostNode):
         self.binds += [(self.base + "/run", "/run"), (self.base + "/block", "/sys/block"),
                        (self.base + "/pci", "/sys/bus/pci/devices"), (self.base + "/misc", "/usr/share/misc")]
 
-    def tree(self, folder, files):
-        for path, text in files.items():
-            path = f"{self.base}/{folder}/{path}"
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            if not path.endswith("/"):
-                write(path, text + "\n")
-
 
 @test
 def another_host_is_shown_as_it_is():
     with OtherHost() as node:
         assert node.api.get("/nodes/{node}/services") == [
-            {"service": "ssh", "name": "ssh", "desc": "OpenBSD Secure Shell server", "state": "running",
+            {"service": "sshd", "name": "ssh", "desc": "OpenBSD Secure Shell server", "state": "running",
              "active-state": "active", "unit-state": "enabled"}]
         lines = node.api.call("GET", "/nodes/{node}/syslog", {"start": 1, "service": "ssh", "since": "2026-11-21 10:00"})
         assert lines.data == [{"n": 2, "t": "Nov 21 10:00:01 n1 a[1]: two"}] and lines.total == 2, lines.text
-        assert "--unit=ssh --since=2026-11-21 10:00" in read(node.asked), read(node.asked)
+        assert "--unit=ssh --since=2026-11-21 10:00" in node.asked("journalctl"), node.asked("journalctl")
         rows = node.api.get("/nodes/{node}/journal", lastentries=5, since=1000, startcursor="s=abc;i=1")
         assert rows == ["Nov 21 10:00:00 n1 a[1]: one", "Nov 21 10:00:01 n1 a[1]: two", "s=abc;i=2"], rows
-        assert "--after-cursor=s=abc;i=1 --since=@1000 --lines=5" in read(node.asked), read(node.asked)
+        assert "--after-cursor=s=abc;i=1 --since=@1000 --lines=5" in node.asked("journalctl"), node.asked("journalctl")
         disks = {r["devpath"]: r for r in node.api.get("/nodes/{node}/disks/list", {"include-partitions": 1})}
         assert set(disks) == {"/dev/sda", "/dev/sda1", "/dev/sda2", "/dev/nvme0n1"}, disks
         sda, fast = disks["/dev/sda"], disks["/dev/nvme0n1"]
@@ -285,10 +227,10 @@ def syslog_refuses(node):
 @test
 def indexes(node):
     known = {r["name"] for r in node.api.get("/nodes/{node}")}
-    for name in known - {"startall", "stopall"}:
+    for name in known - {"startall", "stopall", "suspendall"}:
         assert node.api.call("GET", f"/nodes/{{node}}/{name}", {"timeframe": "hour"} if name == "rrddata" else {}).status == 200, name
-    assert node.api.get("/nodes/{node}/hardware") == [{"type": "pci"}]
-    assert node.api.get("/nodes/{node}/disks") == [{"name": "list"}]
+    assert node.api.get("/nodes/{node}/hardware") == [{"type": "pci"}, {"type": "usb"}]
+    assert "list" in {r["name"] for r in node.api.get("/nodes/{node}/disks")}
     assert node.api.get("/nodes/{node}/capabilities") == [{"name": "qemu"}]
     assert {r["name"] for r in node.api.get("/nodes/{node}/capabilities/qemu")} == {"cpu", "cpu-flags", "machines"}
     assert "options" in {r["name"] for r in node.api.get("/cluster")}

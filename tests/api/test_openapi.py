@@ -19,6 +19,7 @@ URL = "/api2/openapi.json"
 # A value that is well-formed for each name in a path, and names nothing.
 NOTHING = {"vmid": "99999", "storage": "nostorage", "poolid": "nopool", "userid": "nobody@pve", "groupid": "nogroup",
            "roleid": "norole", "realm": "norealm", "tokenid": "notoken", "id": "noid", "iface": "noiface",
+           "service": "noservice", "pci-id-or-mapping": "nomapping", "volume": "nostorage:iso/none.iso", "cputype": "nomodel",
            "upid": "UPID:{node}:00000001:00000002:60000000:qmstart:99999:root@pam:"}
 
 
@@ -92,7 +93,7 @@ def references_patterns_and_names_hold_together():
     assert len(ids) == len(set(ids)), "an operationId comes twice"
     for _, path, operation in operations(doc):
         in_path = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
-        assert in_path == set(re.findall(r"\{(\w+)\}", path)), path
+        assert in_path == set(re.findall(r"\{([\w-]+)\}", path)), path
         assert "Permission: " in operation["description"], path
     for name, s in doc["components"]["schemas"].items():
         jsonschema.Draft202012Validator.check_schema(s)
@@ -126,7 +127,7 @@ def needed(operation):
 
 
 def filled(path):
-    return re.sub(r"\{(\w+)\}", lambda m: m[0] if m[1] == "node" else NOTHING[m[1]], path)
+    return re.sub(r"\{([\w-]+)\}", lambda m: m[0] if m[1] == "node" else NOTHING[m[1]], path)
 
 
 @test(limit=60)
@@ -160,7 +161,7 @@ def methods_that_are_not_listed_answer_501(node):
 @test
 def login_is_needed_where_it_says_so(node):
     gets = [(path, o) for method, path, o in operations(document()) if method == "GET" and "101" not in o["responses"]]
-    with ThreadPoolExecutor(len(gets)) as pool:  # each refusal is held back for seconds
+    with ThreadPoolExecutor(32) as pool:  # each refusal is held back for seconds
         for (path, operation), status in zip(gets, pool.map(lambda g: node.nobody().call("GET", filled(g[0])).status, gets)):
             assert (status == 401) == bool(operation["security"]), f"{path}: {status}"
 
@@ -175,7 +176,7 @@ def replies_are_as_described(node):
         for method, path, operation in operations(doc):
             if method != "GET" or needed(operation) or "101" in operation["responses"]:
                 continue
-            reply = node.api.call(method, re.sub(r"\{(\w+)\}", lambda m: m[0] if m[1] == "node" else values[m[1]], path))
+            reply = node.api.call(method, re.sub(r"\{([\w-]+)\}", lambda m: m[0] if m[1] == "node" else values[m[1]], path))
             if reply.status != 200:
                 continue
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]

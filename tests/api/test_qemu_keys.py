@@ -350,7 +350,7 @@ REFUSED = [
     ("scsi0", "local:1,queues=4", "queues"), ("rng0", "source=/dev/hwrng", "hwrng"), ("cpu", "host,flags=aes", "flag"),
     ("hostpci0", "00:02.0", "not supported"), ("virtiofs0", "x", ""), ("smbios1", "product=!!,base64=1", "base64"),
 ]
-ACCEPTED = [("hotplug", "disk,network,usb,memory,cpu,cloudinit"), ("hotplug", "0"), ("hotplug", "1"), ("startup", "5"),
+ACCEPTED = [("hotplug", "disk,network,usb,cpu,cloudinit"), ("hotplug", "0"), ("hotplug", "1"), ("startup", "5"),
             ("startup", "order=1,up=10,down=20"), ("affinity", "0-3,7"), ("shares", 2000), ("keephugepages", 1), ("arch", "x86_64")]
 
 

@@ -2,6 +2,7 @@
 import os
 import subprocess
 
+from lib.holm import Node
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -103,25 +104,28 @@ def settings_act(node):
     node.api.delete("/storage/strict")
 
 
-@test
-def an_unmounted_folder_is_not_used(node):
-    path = os.path.join(node.base, "disk")
-    os.mkdir(path)
-    node.api.refused("POST", "/storage", {"storage": "disk", "type": "dir", "path": path, "is_mountpoint": "yes"},
-                     text="nothing is mounted")
-    assert os.listdir(path) == []
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", path], check=True)
-    try:
-        node.api.post("/storage", storage="disk", type="dir", path=path, is_mountpoint="yes")
-        wait_for(lambda: node.api.get("/nodes/{node}/storage/disk/status")["active"] == 1, 10, "the disk to be used")
-        assert node.api.get("/nodes/{node}/storage/disk/status")["total"] == 8 << 20
-    finally:
-        subprocess.run(["umount", path], check=True)
-    assert node.api.get("/nodes/{node}/storage/disk/status")["active"] == 0
-    node.api.refused("POST", CONTENT % "disk", {"filename": "vm-700-disk-0.raw", "vmid": 700, "size": "4M"},
-                     text="nothing is mounted")
-    assert os.listdir(path) == [], "nothing was written beneath the mount point"
-    node.api.delete("/storage/disk")
+@test(limit=60)
+def an_unmounted_folder_is_not_used():
+    node = Node()
+    node.prefix = []  # it must see what is mounted later
+    with node:
+        path = os.path.join(node.base, "disk")
+        os.mkdir(path)
+        node.api.refused("POST", "/storage", {"storage": "disk", "type": "dir", "path": path, "is_mountpoint": "yes"},
+                         text="nothing is mounted")
+        assert os.listdir(path) == []
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", path], check=True)
+        try:
+            node.api.post("/storage", storage="disk", type="dir", path=path, is_mountpoint="yes")
+            wait_for(lambda: node.api.get("/nodes/{node}/storage/disk/status")["active"] == 1, 10, "the disk to be used")
+            assert node.api.get("/nodes/{node}/storage/disk/status")["total"] == 8 << 20
+        finally:
+            subprocess.run(["umount", path], check=True)
+        assert node.api.get("/nodes/{node}/storage/disk/status")["active"] == 0
+        node.api.refused("POST", CONTENT % "disk", {"filename": "vm-700-disk-0.raw", "vmid": 700, "size": "4M"},
+                         text="nothing is mounted")
+        assert os.listdir(path) == [], "nothing was written beneath the mount point"
+        node.api.delete("/storage/disk")
 
 
 @test

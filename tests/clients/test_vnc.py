@@ -184,8 +184,15 @@ def listening_inodes():
     return found
 
 
+def link_of(pid, n):
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{n}")
+    except FileNotFoundError:
+        return ""  # closed meanwhile
+
+
 def sockets(pid):
-    links = (os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd"))
+    links = (link_of(pid, n) for n in os.listdir(f"/proc/{pid}/fd"))
     return {m[1] for m in map(re.compile(r"socket:\[(\d+)\]").fullmatch, links) if m}
 
 

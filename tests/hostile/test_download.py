@@ -1,8 +1,9 @@
 """Downloads from hostile servers: redirects, names that change their meaning, stalls, endless bodies, bombs, bad
 certificates, kills in between. After each of them nothing lies in the storage.
 
-The servers listen on 127.0.0.x; the administrator, who has Sys.Modify, may reach them, the `guarded` user may not. Names
-come from a small DNS server of the test: holmd runs in a mount namespace whose /etc/resolv.conf leads to it.
+The servers listen on 127.0.0.x of a network namespace that this process enters first; the administrator, who has
+Sys.Modify, may reach them, the `guarded` user may not. Names come from a small DNS server of the test: holmd runs in a
+mount namespace whose /etc/resolv.conf leads to it.
 """
 import gzip
 import hashlib
@@ -17,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 
-from lib import procs
+from lib import netns, procs
 from lib.holm import Node, program
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -337,20 +338,20 @@ def a_redirect_into_this_host():
 
 
 class Outside:
-    """A server on an address that is neither loopback nor link-local: one that the test gives this host."""
+    """A server on an address that is neither loopback nor link-local: one that the test gives its namespace."""
 
     def __init__(self, box):
         self.box = box
 
     def __enter__(self):
-        subprocess.run(["ip", "addr", "add", "198.18.7.1/32", "dev", "lo"], check=True)
+        netns.ip("address", "add", "198.18.7.1/32", "dev", "lo")
         self.server = self.box.serve("198.18.7.1", None)
         return f"http://198.18.7.1:{self.server.server_port}"
 
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
-        subprocess.run(["ip", "addr", "del", "198.18.7.1/32", "dev", "lo"], check=True)
+        netns.ip("address", "del", "198.18.7.1/32", "dev", "lo")
 
 
 @test(limit=60)
@@ -509,4 +510,5 @@ def the_end():
 
 
 if __name__ == "__main__":
+    netns.enter()
     main()

@@ -20,8 +20,8 @@ from lib.wait import wait_for
 
 VMID = 100
 # What a user may call as he likes: a text that is shown, and an access path that is only compared.
-FREE = {"user", "comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "typefilter", "userfilter", "statusfilter",
-        "source", "digest", "cmdline", "otp", "realm", "confirmation-password", "privs"}
+FREE = {"user", "comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "registered-tags", "typefilter", "userfilter", "statusfilter",
+        "schedule", "source", "digest", "cmdline", "otp", "realm", "confirmation-password", "privs"}
 # Names that are keys, never files: Proxmox VE lets them begin with a dash and hold dots.
 KEYS = {"groupid", "roleid", "poolid"}
 # Settings of guests that are kept as texts; they reach a command line of QEMU at most, as one argument.
@@ -137,7 +137,13 @@ def tree(folder):
 
 
 def top_of_host():
-    return {d: sorted(os.listdir(d)) for d in ("/", "/etc", "/root", "/var", "/var/lib")}
+    """Names of what lies at the top, and the files that routes of a node can change."""
+    files = {}
+    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/timezone"):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                files[path] = f.read()
+    return {d: sorted(os.listdir(d)) for d in ("/", "/etc", "/root", "/var", "/var/lib")}, files
 
 
 @test(limit=400)

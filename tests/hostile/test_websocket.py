@@ -154,9 +154,17 @@ def many_consoles_of_one_guest_are_capped(node):
         for s in consoles:
             s.close()
     node.api.get("/version")
-    with Console(node.api, node.vm(VMID)) as c:
-        c.type("c")
-        c.expect("key c", 10)
+
+
+    def opens_again():
+        try:
+            with Console(node.api, node.vm(VMID)) as c:
+                c.type("c")
+                c.expect("key c", 10)
+            return True
+        except AssertionError:
+            return False
+    wait_for(opens_again, 20, "a console to open again")
     wait_for(lambda: node.guest_state(VMID) == "running", 5)
     node.remove(VMID)
 

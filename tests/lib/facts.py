@@ -16,6 +16,7 @@ LOOSE_TYPE = {"memory": (int, str), "balloon": (int, str), "vmid": (int,)}
 _TASK = ["node", "pid", "pstart", "starttime", "endtime", "type", "id", "user", "tokenid", "status", "saved"]
 # What PVE answers though its schema does not say so: seen in its sources and relied on by its clients.
 UNDOCUMENTED = {
+    "GET /nodes/{node}/qemu/{vmid}/snapshot": ["digest", "running"],  # of the entry "current"
     "POST /access/ticket": ["cap", "NeedTFA"],
     "GET /access/domains": ["default"],
     "GET /cluster/tasks": _TASK,
@@ -90,7 +91,7 @@ def method_facts(method, template):
 
 
 def _regex(pattern):
-    return re.compile(pattern.replace("(?^:", "(?:").replace(r"\z", r"\Z"))
+    return re.compile(pattern.replace("(?^:", "(?:").replace("(?^u:", "(?:").replace(r"\z", r"\Z"))
 
 
 def _scalar(schema, value, where, out):

@@ -49,6 +49,11 @@ def free_port():
         return s.getsockname()[1]
 
 
+# No test's daemon changes the settings of the host that it runs on.
+CLOSED_ETC = ["unshare", "-m", "--propagation", "slave", "sh", "-c",
+              'mount --bind /etc /etc && mount -o remount,bind,ro /etc && exec "$@"', "sh"]
+
+
 class Node:
     def __init__(self, name="n1", env=None, preload=None, options=()):
         procs.become_subreaper()
@@ -60,7 +65,7 @@ class Node:
         self.port = free_port()
         self.env = dict(env or {})
         self.preload = preload
-        self.prefix = []  # a program that runs holmd
+        self.prefix = CLOSED_ETC  # a program that runs holmd
         self.options = list(options)  # further ones of holmd
         self.process = None
         self.starts = 0

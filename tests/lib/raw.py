@@ -1,4 +1,6 @@
 """HTTP by hand over TLS, for tests that send what no client library would."""
+import gzip
+import json
 import socket
 import ssl
 import time
@@ -70,3 +72,57 @@ def statuses(reply):
 def auth(node):
     """Header lines of the administrator's session."""
     return f"Host: x\r\nCookie: PVEAuthCookie={node.api.ticket}\r\nCSRFPreventionToken: {node.api.csrf}\r\n"
+
+
+class Answer:
+    """One reply as it came: status line, header lines (names in lower case), body."""
+
+    def __init__(self, head, body):
+        lines = head.decode("latin-1").split("\r\n")
+        self.version, status, self.reason = (lines[0].split(" ", 2) + [""])[:3]
+        self.status = int(status)
+        self.headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
+        self.body = body
+
+    @property
+    def json(self):
+        packed = self.headers.get("content-encoding") == "gzip"
+        return json.loads(gzip.decompress(self.body) if packed else self.body)
+
+    @property
+    def data(self):
+        return self.json["data"]
+
+    def __str__(self):
+        return f"{self.status} {self.reason}: {self.body[:300]!r}"
+
+
+def read_answer(s):
+    """One reply of known length from a connection."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        part = s.recv(8192)
+        assert part, f"the connection ended in the head: {got!r}"
+        got += part
+    head, _, body = got.partition(b"\r\n\r\n")
+    answer = Answer(head, body)
+    length = int(answer.headers["content-length"])
+    while len(answer.body) < length:
+        part = s.recv(65536)
+        assert part, f"the connection ended in the body: {len(answer.body)} of {length}"
+        answer.body += part
+    assert len(answer.body) == length, "more than one reply"
+    return answer
+
+
+def ask(node, method, path, headers="", body=None, s=None):
+    """One request with exactly these header lines ("Name: value\\r\\n" each) and Host; a Content-Length only with a body."""
+    data = None if body is None else body if isinstance(body, bytes) else body.encode()
+    length = "" if data is None else f"Content-Length: {len(data)}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n"
+    if s:
+        s.sendall(head.encode("latin-1") + (data or b""))
+        return read_answer(s)
+    with connect(node) as own:
+        own.sendall(head.encode("latin-1") + (data or b""))
+        return read_answer(own)

@@ -4,14 +4,15 @@ import glob
 import os
 import re
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 
 from lib import facts, guests, netns, procs
 from lib.client import ApiError
-from lib.console import Console
 from lib.holm import Node
+from lib.shell import Shell
 from lib.tap import main, test
 from lib.wait import slow, wait_for
 
@@ -55,37 +56,6 @@ def clear(node):
         if name.startswith("vmbr"):
             node.api.delete(f"{NET}/{name}")
     apply(node)
-
-
-class Shell:
-    """A root shell on a guest's serial console."""
-
-    def __init__(self, node, vmid):
-        self.console = Console(node.api, node.vm(vmid))
-
-    def __enter__(self):
-        self.console.type("\n")
-        self.console.expect("login:", 90)
-        self.console.type("root\n")
-        self.console.expect("# ")
-        self.console.type("PS1=; stty -echo; echo re''ady\n")
-        self.console.expect("ready\r\n")
-        return self
-
-    def __exit__(self, *_):
-        self.console.type("exit\n")
-        self.console.close()
-
-    def run(self, command, timeout=60):
-        self.console.type(f"{command}; echo en''d=$?\n")
-        seen = self.console.expect("end=", timeout)
-        self.console.expect("\n")
-        return seen.removesuffix("end=")
-
-    def succeeds(self, command, timeout=60):
-        self.console.type(f"{command} >/dev/null 2>&1; echo en''d=$?.\n")
-        self.console.expect("end=", timeout)
-        return self.console.expect(".").rstrip(".") == "0"
 
 
 def start(node, vmid, **net):
@@ -188,8 +158,18 @@ def names_and_values_of_strangers_are_refused(node):
                 {"cidr": "10.0.0.1/24", "dhcp-range": "10.0.0.5,10.0.0.9"}, {"slaves": "eth0"}, {"comments": "a\x1bb"},
                 {"comments": "x" * 600}, {"bridge_ports": "vmbr4"}, {"bridge_ports": " ".join(f"nic{i}" for i in range(60))}]:
         refusal(node.api.post, NET, iface="vmbr4", type="bridge", **bad)
-    for kind in ("bond", "OVSBridge", "alias", "vnet"):
+    for kind in ("OVSBridge", "OVSBond", "alias", "vnet", "fabric"):
         assert "not supported" in refusal(node.api.post, NET, iface="x1", type=kind)
+    for bad in [{}, {"slaves": "x9"}, {"slaves": "nic0", "bond_mode": "balance-slb"}, {"slaves": "nic0", "bond-primary": "nic1"},
+                {"slaves": "nic0", "bond_mode": "active-backup", "bond-primary": "nic1"}, {"slaves": "nic0", "bridge_ports": "nic1"},
+                {"slaves": "nic0", "bond_mode": "active-backup", "bond_xmit_hash_policy": "layer2"}, {"slaves": "nic0 x9"},
+                {"slaves": "nic0;../x"}, {"slaves": "nic0", "bridge_vlan_aware": 1}]:
+        refusal(node.api.post, NET, iface="x9", type="bond", **bad)
+    node.api.post(NET, iface="bond0", type="bond", slaves="nic0,nic1", bond_mode="802.3ad", bond_xmit_hash_policy="layer3+4")
+    one = node.api.get(f"{NET}/bond0")
+    assert (one["slaves"], one["bond_mode"], one["bond_xmit_hash_policy"]) == ("nic0 nic1", "802.3ad", "layer3+4"), one
+    assert "is a port of" in refusal(bridge, node, "vmbr4", bridge_ports="nic1")
+    node.api.delete(NET)
     for n in range(128):
         bridge(node, f"b{n}")
     assert "more than 128" in refusal(bridge, node, "b128")
@@ -279,6 +259,115 @@ def net_init_makes_a_network_and_remove_undoes_it(node):
     assert not netns.links()
 
 
+class DhcpClient:
+    """Asks for an address on the far end of a pair whose near end is a port of the bridge: bytes as it likes."""
+
+    def __init__(self, device, mac):
+        self.mac = bytes.fromhex(mac.replace(":", ""))
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
+        self.socket.bind((device, 0))
+        self.socket.settimeout(slow(5))
+
+    def send(self, kind, options):
+        bootp = struct.pack(">BBBBIHHIIII", 1, 1, 6, 0, 0x12345678, 0, 0x8000, 0, 0, 0, 0) + self.mac + bytes(10 + 64 + 128)
+        bootp += b"\x63\x82\x53\x63" + bytes([53, 1, kind]) + options + b"\xff"
+        udp = struct.pack(">HHHH", 68, 67, 8 + len(bootp), 0) + bootp
+        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
+        total = sum(struct.unpack(">10H", ip))
+        total = (total & 0xffff) + (total >> 16)
+        ip = ip[:10] + struct.pack(">H", ~total & 0xffff) + ip[12:]
+        self.socket.send(b"\xff" * 6 + self.mac + b"\x08\x00" + ip + udp)
+
+    def answer(self, kind):
+        """The address in the next answer of this kind to this client."""
+        while True:
+            frame = self.socket.recv(2048)
+            dhcp = frame[42:]
+            if len(dhcp) > 243 and frame[36:38] == b"\x00\x44" and dhcp[28:34] == self.mac and dhcp[240:243] == bytes([53, 1, kind]):
+                return dhcp[16:20]
+
+    def lease(self, name):
+        """With this host name (option 12), asked for again until there is an answer."""
+        option = bytes([12, len(name)]) + name if name else b""
+        for _ in range(5):
+            try:
+                self.send(1, option)
+                offered = self.answer(2)
+                self.send(3, option + bytes([50, 4]) + offered + bytes([54, 4]) + socket.inet_aton("10.87.0.1"))
+                return socket.inet_ntoa(self.answer(5))
+            except TimeoutError:
+                continue
+        raise AssertionError(f"no lease for {name}")
+
+
+HOSTILE_NAMES = [b'"; touch /tmp/holm-x; "', b"a\nb c", b"%n%n%s", b"x" * 255, b"\x1b[2J\x1b]0;x\x07", b"../../etc/passwd", b"$(id)",
+                 b"\xff\xfe\x00\x01", b"a,b=c", b"-"]
+
+
+@test(limit=90)
+def leases_are_shown_and_hostile_clients_do_no_harm(node):
+    netns.ip("link", "add", "nic0", "type", "veth", "peer", "name", "nic0p")
+    netns.ip("link", "set", "nic0p", "up")
+    node.cli("net", "init")
+    node.api.put(f"{NET}/vmbr0", type="bridge", bridge_ports="nic0")
+    apply(node)
+    server = wait_for(lambda: dnsmasq(node), 10, "dnsmasq")
+    assert node.api.get("/nodes/{node}/dhcp-leases") == []
+    good = DhcpClient("nic0p", "02:00:00:00:00:01").lease(b"web-1")
+    for n, name in enumerate(HOSTILE_NAMES):
+        assert DhcpClient("nic0p", f"02:00:00:00:01:{n:02x}").lease(name) != good
+    rows = {r["mac"]: r for r in node.api.get("/nodes/{node}/dhcp-leases")}
+    assert len(rows) == 1 + len(HOSTILE_NAMES), rows
+    mine = rows["02:00:00:00:00:01"]
+    assert mine["name"] == "web-1" and mine["address"] == good and mine["iface"] == "vmbr0" and mine["expire"] > time.time(), mine
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]*", r["name"]) for r in rows.values()), rows
+    shown = node.cli("net", "leases").stdout
+    assert "web-1" in shown and good in shown and "\x1b" not in shown and len(shown.splitlines()) == 2 + len(HOSTILE_NAMES), shown
+    assert not os.path.exists("/tmp/holm-x") and dnsmasq(node) == server
+    node.api.refused("GET", "/nodes/none/dhcp-leases", text="hostname lookup")
+    assert "Permission check failed" in refusal(node.restricted("plain@pve").get, "/nodes/{node}/dhcp-leases")
+    # Killed together with its holmd, again and again: there is one, and the leases are still known.
+    for is_server_killed in (True, False, True):
+        node.kill9()
+        for pid in dnsmasq(node) if is_server_killed else ():
+            procs.kill(pid)
+        node.start()
+        wait_for(lambda: len(dnsmasq(node)) == 1, 15, "one dnsmasq")
+    again = DhcpClient("nic0p", "02:00:00:00:00:01").lease(b"web-1")
+    assert again == good and len(dnsmasq(node)) == 1
+    # One that was started by a holmd killed before it could know of it: the second finds the address taken, and ends.
+    second = subprocess.run(["/usr/sbin/dnsmasq", f"--conf-file={node.path('run/net/vmbr0.conf')}"], capture_output=True, text=True,
+                            timeout=slow(20), check=False)
+    assert second.returncode != 0 and "in use" in second.stderr, second.stderr
+    with open(node.path("run/net/vmbr0.pid"), encoding="ascii") as f:
+        assert [int(f.read())] == dnsmasq(node)
+    node.cli("net", "remove", "vmbr0", "-y")
+    wait_for(lambda: not os.listdir(node.path("run/net")) and not os.listdir(node.path("var/net")), 10, "its files to go")
+    netns.ip("link", "del", "nic0")
+
+
+@test(limit=60)
+def addresses_that_go_are_named(node):
+    """Before they go, in the task's log: whoever is connected over one may be the one who asked."""
+    bridge(node, "vmbr1", cidr="10.1.0.1/24", cidr6="fd01::1/64")
+    bridge(node, "vmbr2", cidr="10.2.0.1/24")
+    apply(node)
+    with socket.create_server(("10.1.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        peer, _ = listener.accept()
+        node.api.put(f"{NET}/vmbr1", type="bridge", cidr="10.1.0.2/24", delete="cidr6")
+        node.api.delete(f"{NET}/vmbr2")
+        log = "\n".join(node.api.task_log(apply(node)))
+        peer.close()
+        client.close()
+    assert "WARNING: 10.1.0.1/24 is taken off vmbr1: the connections over it (2 now) end" in log, log
+    assert "fd01::1/64 is taken off vmbr1" in log and "10.2.0.1/24 is taken off vmbr2" in log, log
+    # An address that only moves is not gone.
+    bridge(node, "vmbr3", cidr="10.1.0.2/24")
+    node.api.put(f"{NET}/vmbr1", type="bridge", delete="cidr")
+    assert "is taken off" not in "\n".join(node.api.task_log(apply(node)))
+    clear(node)
+
+
 # --- guests ---
 
 def transfer(guest, is_from_guest, n_bytes):
@@ -317,12 +406,13 @@ def a_guest_without_its_bridge_does_not_start(node):
     assert not os.listdir(node.path("run/guest")) and node.guest_state(100) == "stopped"
     bridge(node, "vmbr0", mtu=1400)
     apply(node)
-    for value, words in [("virtio,bridge=vmbr0,tag=5", "needs a VLAN-aware bridge"), ("virtio,bridge=vmbr0,mtu=9000", "more than the 1400")]:
+    for value, words in [("virtio,bridge=vmbr0,tag=5", "needs a VLAN-aware bridge"),
+                         ("virtio,bridge=vmbr0,trunks=1;2-9", "trunks= needs a VLAN-aware bridge"), ("virtio,bridge=vmbr0,mtu=9000", "more than the 1400")]:
         node.api.put(node.vm(100, "/config"), net0=value)
         assert words in refusal(node.api.run, "POST", node.vm(100, "/status/start"))
     assert not [name for name in netns.links() if name.startswith("h")]
     for bad in ("virtio,bridge=../x", "virtio,bridge=vmbr0;id", "virtio,rate=5", "virtio,tag=5", "virtio,queues=4",
-                "virtio,bridge=vmbr0,trunks=1;2", "virtio,bridge=vmbr0,queues=65", "virtio,bridge=vmbr0,tag=4095",
+                "virtio,bridge=vmbr0,trunks=1;4095", "virtio,trunks=5", "virtio,bridge=vmbr0,trunks=1-600", "virtio,bridge=vmbr0,queues=65", "virtio,bridge=vmbr0,tag=4095",
                 "virtio,bridge=averyveryverylongname"):
         refusal(node.api.put, node.vm(100, "/config"), net0=bad)
     node.remove(100)
@@ -347,32 +437,73 @@ def vlans_need_a_kernel_that_has_them(node):
     clear(node)
 
 
-def install_probe(node, name):
-    """The demo's initrd with vlan_probe.c in it, linked statically, as a volume of its own."""
-    guests.install_demo(node)
-    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply config link nat rtnl shape tap".split()]
+def build_probe(name, folder):
+    """tests/system/NAME.c with the product's own code, linked statically."""
+    network = [f"{facts.TOP}/src/network/{n}.c" for n in "address apply bond config link nat rtnl shape tap vlan".split()]
     base = [f for f in glob.glob(f"{facts.TOP}/src/base/*.c") if not f.endswith("_test.c")]
+    netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
+              f"{facts.TOP}/tests/system/{name}.c", *network, *base, "-ljansson", "-lsodium", "-lm", "-lpthread",
+              "-o", f"{folder}/{name}")
+
+
+def install_probes(node, name):
+    """The demo's initrd with the probes and the modules for bonds in it, as a volume of its own."""
+    guests.install_demo(node)
     with tempfile.TemporaryDirectory() as folder:
-        netns.run("gcc", "-static", "-O1", "-std=gnu11", "-D_GNU_SOURCE", '-DHOLM_VERSION="test"', f"-I{facts.TOP}/src",
-                  f"{facts.TOP}/tests/system/vlan_probe.c", *network, *base, "-ljansson", "-lsodium", "-lm", "-lpthread",
-                  "-o", f"{folder}/probe")
-        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input=b"probe\n", capture_output=True, check=True)
+        for probe in ("vlan_probe", "bond_probe"):
+            build_probe(probe, folder)
+        netns.run(f"{facts.TOP}/tools/guest-modules", os.path.join(guests.demo_folder(), "vmlinuz"), f"{folder}/more", "bonding")
+        names = sorted(os.path.relpath(os.path.join(top, n), folder) for top, dirs, files in os.walk(folder) for n in dirs + files)
+        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input="\n".join(names).encode(), capture_output=True,
+                              check=True)
     with open(os.path.join(guests.demo_folder(), "initrd.img"), "rb") as f:
         whole = f.read()
     with open(node.path("var/storage/local/boot", name), "wb") as f:
         f.write(whole + bytes(-len(whole) % 4) + more.stdout)
 
 
-@test(limit=180)
-def vlans_are_apart(node):
-    """In a guest, whose kernel has what this machine's may lack: five taps on a VLAN-aware bridge, in VLANs 5 5 6 1 1."""
-    install_probe(node, "probe.img")
+VLANS = """0: 1 5(5)
+1: 0 5(5)
+2: 5(6)
+3: 4 5
+4: 3 5
+5: 3 4
+"""
+MADE = """mode: active-backup 1
+miimon: 100
+primary: nic1
+xmit_hash_policy: layer2 0
+nic0 tun bond0 up
+nic1 tun bond0 up
+bond0 bond vmbr1 up
+vmbr1 bridge - up 10.9.0.1/24
+bond0.5 vlan - up 10.5.0.1/24
+"""
+
+
+@test(limit=240)
+def vlans_and_bonds(node):
+    """In a guest, whose kernel has what this machine's may lack: taps on a VLAN-aware bridge, in VLANs 5 5 6 1 1 and one
+    that may tag 5 and 6 itself; bonds."""
+    install_probes(node, "probe.img")
     node.create(100, **{**guests.DEMO, "initrd": "local:boot/probe.img"})
     node.api.run("POST", node.vm(100, "/status/start"))
     with Shell(node, 100) as guest:
-        said = guest.run("modprobe -a bridge 8021q tun; /probe", 90).replace("\r", "")
-    assert "0: 1\n1: 0\n2:\n3: 4\n4: 3\n" in said, said
-    assert "vmbr0 bridge holm-0007 \n" in said and "vmbr0.7 vlan holm-0007 10.7.0.1/24\n" in said, said
+        said = guest.run("dmesg -n 1; modprobe -a bridge 8021q tun; /vlan_probe", 90).replace("\r", "")
+        assert VLANS in said, said
+        assert "vmbr0 bridge holm-0007 \n" in said and "vmbr0.7 vlan holm-0007 10.7.0.1/24\n" in said, said
+        guest.run("ip link del vmbr0; for m in $(cat /more/order); do insmod /more/$m max_bonds=0; done")
+        said = guest.run("/bond_probe", 90).replace("\r", "").replace(" \n", "\n")
+    steps = dict(part.split("\n", 1) for part in said.split("== ")[1:])
+    assert steps["made"] == steps["again"] == MADE, said
+    changed = steps["another mode"]
+    assert "mode: 802.3ad 4\n" in changed and "xmit_hash_policy: layer3+4 1\n" in changed and "primary" not in changed, said
+    for line in ("nic0 tun bond0 up", "nic1 tun bond0 up", "bond0 bond vmbr1 up", "bond0.5 vlan - up 10.5.0.1/24"):
+        assert line + "\n" in changed, (line, said)
+    assert changed.endswith("failed: port 'nic9' of 'bond0' does not exist\n"), said
+    assert steps["a slave that is not there"] + "failed: port 'nic9' of 'bond0' does not exist\n" == changed, said
+    assert "nic0 tun bond0 up\nnic1 tun - down\nbond0 bond - up\n" in steps["one slave"], said
+    assert "bond0" not in steps["gone"] and "vmbr1" not in steps["gone"] and "nic0 tun -" in steps["gone"], said
     node.remove(100)
 
 

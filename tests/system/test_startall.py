@@ -159,6 +159,18 @@ def a_start_is_stopped_and_leaves_nothing(node):
     stop_all(node)
 
 
+@test(limit=60)
+def a_shutdown_takes_as_long_as_down_says(node):
+    """And not the sixty seconds of a guest that does not say (Ansible waits less)."""
+    lay_out(node)
+    stop_all(node)
+    node.api.wait_task(node.api.post(node.vm(LAST, "/status/start")))
+    upid = node.api.post(node.vm(LAST, "/status/shutdown"))
+    assert "got timeout" in node.api.wait_task(upid, slow(40)) and is_running(node, LAST), node.api.task_log(upid)
+    upid = node.api.post(node.vm(LAST, "/status/shutdown"), forceStop=1)
+    assert node.api.wait_task(upid, slow(40)) == "OK" and not is_running(node, LAST), node.api.task_log(upid)
+
+
 def forget_boot(node):
     """As if the host was booted since."""
     node.stop()

@@ -1,17 +1,17 @@
 /* Runs in a guest whose kernel filters VLANs, as many development machines' own does not: makes a VLAN-aware bridge and
  * taps with the product's code, and sends a frame from each tap to everybody. Prints one line per sender: who received
- * it. */
+ * it, and in brackets the VLAN it was tagged with. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 
 #include "network/apply_priv.h"
 
-#define N       5
+#define N       6
 #define HEADER  10 /* of a tap with vnet_hdr */
-#define WAIT_MS 300
+#define WAIT_MS 100
 
-static const uint16_t tags[N] = {5, 5, 6, 0, 0};
+static const uint16_t tags[N] = {5, 5, 6, 0, 0, 0};
 
 static void drain(struct net_tap *taps)
 {
@@ -35,18 +35,26 @@ static int send_from(struct net_tap *t, int number)
     return write(t->fds[0], frame, sizeof(frame)) == (ssize_t)sizeof(frame) ? 0 : -1;
 }
 
-static bool has_received(struct net_tap *t, int from)
+/* Whether the frame of sender `from` came, and in which VLAN it was tagged: 0 for none; -1: it did not come. */
+static int received(struct net_tap *t, int from)
 {
     unsigned char frame[2048];
     struct pollfd p = {.fd = t->fds[0], .events = POLLIN};
 
     while (poll(&p, 1, WAIT_MS) == 1) {
         ssize_t n = read(t->fds[0], frame, sizeof(frame));
-        if (n >= HEADER + 14 && frame[HEADER + 12] == 0x88 && frame[HEADER + 13] == 0xb5 &&
-            frame[HEADER + 11] == from + 1)
-            return true;
+        const unsigned char *type = frame + HEADER + 12;
+        int tag = 0;
+        if (n < HEADER + 18 || frame[HEADER + 11] != from + 1)
+            continue;
+        if (type[0] == 0x81 && type[1] == 0) {
+            tag = (type[2] & 15) << 8 | type[3];
+            type += 4;
+        }
+        if (type[0] == 0x88 && type[1] == 0xb5)
+            return tag;
     }
-    return false;
+    return -1;
 }
 
 static int make(struct net_config *c, struct net_tap *taps, struct err *e)
@@ -64,6 +72,8 @@ static int make(struct net_config *c, struct net_tap *taps, struct err *e)
     for (unsigned i = 0; r == 0 && i < N; i++) {
         struct net_tap_spec s = {
             .instance = 7, .vmid = 100 + i, .owner = 1000, .bridge = "vmbr0", .n_queues = 1, .tag = tags[i]};
+        if (i == N - 1 && net_trunks_parse("5-6;40;100-200", s.trunks, &s.n_trunks) < 0)
+            return -EINVAL;
         r = net_tap_open(&s, &taps[i], e);
     }
     return r;
@@ -84,9 +94,13 @@ int main(void)
         if (send_from(&taps[from], from) < 0)
             perror("send");
         printf("%d:", from);
-        for (int to = 0; to < N; to++)
-            if (to != from && has_received(&taps[to], from))
+        for (int to = 0; to < N; to++) {
+            int tag = to == from ? -1 : received(&taps[to], from);
+            if (tag >= 0)
                 printf(" %d", to);
+            if (tag > 0)
+                printf("(%d)", tag);
+        }
         printf("\n");
     }
     struct net_link *links;

@@ -97,18 +97,36 @@ static void send_command(struct agent *a)
     channel_write(a->channel, (const uint8_t *)"\n", 1);
 }
 
+/* Nobody answers: said to all who wait. One after the other they would wait longer than their clients do. */
+static void finish_absent(struct agent *a)
+{
+    struct request *waiting[QUEUE_MAX];
+    size_t n = a->n;
+    struct err e = ERR_INIT;
+    int r = err_set(&e, -ENOTCONN, "agent.absent", "QEMU guest agent is not running");
+
+    memcpy(waiting, a->queue, n * sizeof(*waiting));
+    agent_lines_reset(&a->lines);
+    a->phase = AGENT_IDLE;
+    a->n = 0;
+    for (size_t i = 0; i < n; i++)
+        request_finish(a->m, waiting[i], r, &e);
+}
+
 static void on_limit(void *arg)
 {
     struct agent *a = arg;
     struct err e = ERR_INIT;
 
-    if (a->phase == AGENT_COMMAND && a->mode == AGENT_NONE) {
+    if (a->phase == AGENT_SYNC) {
+        finish_absent(a);
+        return;
+    }
+    if (a->mode == AGENT_NONE) {
         finish_silent(a);
         return;
     }
-    int r = a->phase == AGENT_SYNC
-                ? err_set(&e, -ENOTCONN, "agent.absent", "QEMU guest agent is not running")
-                : err_set(&e, -ETIMEDOUT, "agent.timeout", "the guest agent does not answer - got timeout");
+    int r = err_set(&e, -ETIMEDOUT, "agent.timeout", "the guest agent does not answer - got timeout");
     finish_first(a, r, &e);
 }
 

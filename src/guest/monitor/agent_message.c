@@ -35,6 +35,8 @@ int agent_message_parse(const char *line, size_t n, struct agent_message *ret, s
         return err_set(e, -EMSGSIZE, "agent.malformed", "the agent's answer is longer than %u bytes", AGENT_LINE_MAX);
     if (json_depth(line, n) > AGENT_DEPTH_MAX)
         return err_set(e, -EPROTO, "agent.malformed", "the agent's answer is nested deeper than %u", AGENT_DEPTH_MAX);
+    if (json_values(line, n) > AGENT_VALUES_MAX)
+        return err_set(e, -EMSGSIZE, "agent.malformed", "the agent's answer has more than %u values", AGENT_VALUES_MAX);
     ret->root = json_loadb(line, n, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(ret->root)) {
         agent_message_done(ret);

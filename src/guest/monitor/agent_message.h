@@ -1,5 +1,6 @@
-/* What a guest's agent says: one line of JSON, by the guest, hence hostile. The line is bounded, its depth counted
- * before a parser sees it, and what goes on to holmd is written anew from what was understood. Pure. */
+/* What a guest's agent says: one line of JSON, by the guest, hence hostile. The line is bounded, its depth and
+ * values are counted before a parser sees it, and what goes on to holmd is written anew from what was understood. Pure.
+ */
 #ifndef HOLM_GUEST_MONITOR_AGENT_MESSAGE_H
 #define HOLM_GUEST_MONITOR_AGENT_MESSAGE_H
 
@@ -8,8 +9,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define AGENT_LINE_MAX  (1024u * 1024u)
-#define AGENT_DEPTH_MAX 16u
+#define AGENT_LINE_MAX   (1024u * 1024u)
+#define AGENT_DEPTH_MAX  16u
+#define AGENT_VALUES_MAX 32768u
 
 /* What becomes of an answer. */
 enum agent_mode {

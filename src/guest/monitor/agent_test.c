@@ -84,6 +84,13 @@ static void test_hostile(void **state)
             fail_msg("accepted %s", bad[i]);
     memset(deep + 10, '[', sizeof(deep) - 10);
     assert_int_equal(agent_message_parse(deep, sizeof(deep), &m, &e), -EPROTO);
+    autofree char *wide = malloc(AGENT_LINE_MAX);
+    assert_non_null(wide);
+    for (size_t i = 0; i < AGENT_LINE_MAX; i++)
+        wide[i] = "{},"[i % 3];
+    memcpy(wide, "{\"return\":[", 11);
+    assert_int_equal(agent_message_parse(wide, AGENT_LINE_MAX, &m, &e), -EMSGSIZE);
+    assert_null(m.root);
     autofree char *big = calloc(1, AGENT_LINE_MAX + 1);
     memset(big, ' ', AGENT_LINE_MAX + 1);
     assert_int_equal(agent_message_parse(big, AGENT_LINE_MAX + 1, &m, &e), -EMSGSIZE);

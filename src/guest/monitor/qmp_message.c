@@ -64,6 +64,8 @@ int qmp_message_parse(const char *line, size_t n, struct qmp_message *ret, struc
         return err_set(e, -EMSGSIZE, "qmp.malformed", "a line of more than %u bytes", QMP_LINE_MAX);
     if (json_depth(line, n) > QMP_DEPTH_MAX)
         return err_set(e, -EPROTO, "qmp.malformed", "nested deeper than %u", QMP_DEPTH_MAX);
+    if (json_values(line, n) > QMP_VALUES_MAX)
+        return err_set(e, -EMSGSIZE, "qmp.malformed", "more than %u values", QMP_VALUES_MAX);
     ret->root = json_loadb(line, n, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(ret->root)) {
         qmp_message_done(ret);

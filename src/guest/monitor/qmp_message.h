@@ -7,8 +7,9 @@
 
 #include "base/err.h"
 
-#define QMP_LINE_MAX  (1024u * 1024u)
-#define QMP_DEPTH_MAX 32u
+#define QMP_LINE_MAX   (1024u * 1024u)
+#define QMP_DEPTH_MAX  32u
+#define QMP_VALUES_MAX 65536u
 
 enum qmp_kind { QMP_GREETING, QMP_RETURN, QMP_ERROR, QMP_EVENT, QMP_OTHER };
 

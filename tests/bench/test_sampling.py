@@ -1,0 +1,57 @@
+"""What it costs to know how 200 running guests do: processor time of holmd and of every monitor while nobody asks for
+anything, over more than a minute, because the statistics of each minute are written once in it."""
+import os
+import time
+
+from bench.figures import cpu_ms, note, within
+from bench.many import FIRST, define
+from bench.running import Running
+from lib.tap import main, test
+from lib.wait import wait_for
+
+COUNT, SECONDS = 200, 65
+GUESTS = range(FIRST, FIRST + COUNT)
+
+
+def states(node):
+    return [g["status"] for g in node.api.get("/cluster/resources", type="vm")]
+
+
+def is_sampled(node):
+    """Each monitor was asked and has answered: what its hypervisor is comes with the figures."""
+    return all("running-qemu" in g for g in node.api.get("/nodes/{node}/qemu", full=1))
+
+
+def has_statistics(node, vmid):
+    return os.path.getsize(node.path("var/rrd", f"qemu-{vmid}")) > 0
+
+
+@test(limit=300)
+def two_hundred_running():
+    with Running() as node:
+        define(node, COUNT, has_disk=False, memory=16, serial0="socket")
+        upids = [node.api.post(node.vm(v, "/status/start")) for v in GUESTS]
+        assert {node.api.wait_task(u) for u in upids} == {"OK"}
+        assert states(node) == ["running"] * COUNT
+        wait_for(lambda: is_sampled(node), 30, "the figures of every guest", step=0.5)
+        monitors = node.processes("holm-guest")
+        assert len(monitors) == COUNT, len(monitors)
+        fronts = node.processes("holm-front")
+        began, before = time.monotonic(), [cpu_ms([node.process.pid]), cpu_ms(monitors), cpu_ms(fronts)]
+        time.sleep(SECONDS)  # the measurement: nothing is waited for
+        took = (time.monotonic() - began) * 10  # in ms, for a percentage
+        after = [cpu_ms([node.process.pid]), cpu_ms(monitors), cpu_ms(fronts)]
+        assert states(node) == ["running"] * COUNT and node.processes("holm-guest") == monitors
+        assert all(has_statistics(node, v) for v in GUESTS)
+        parts = [(b - a) / took for a, b in zip(before, after)]
+        for name, part in zip(("holmd", "200 of holm-guest", "holm-front"), parts):
+            note(f"sampling {COUNT} running guests: {name}", "%", [part])
+        note(f"sampling {COUNT} running guests: all, of one core", "%", [sum(parts)])
+        within("sampling", "% of a core", sum(parts), 1)
+        for v in GUESTS:
+            node.api.post(node.vm(v, "/status/stop"))
+        wait_for(lambda: states(node) == ["stopped"] * COUNT, 60, "all guests stopped", step=0.5)
+
+
+if __name__ == "__main__":
+    main()
