@@ -525,7 +525,6 @@ void virtio_save(struct virtio *v, struct buf *b)
         state_put_u16(b, q->next_avail);
         state_put_u16(b, q->next_used);
         state_put_u16(b, q->signalled_used);
-        state_put_u8(b, q->is_signalled_valid);
     }
     if (v->ops->save)
         v->ops->save(v->device, b);
@@ -545,7 +544,6 @@ static void load_queue(struct virtio *v, struct queue *s, struct state_reader *r
     s->q.next_avail = state_get_u16(r);
     s->q.next_used = state_get_u16(r);
     s->q.signalled_used = state_get_u16(r);
-    s->q.is_signalled_valid = state_get_u8(r);
     /* The addresses are checked as if a driver had given them. */
     if (s->vector > v->n_queues && s->vector != NO_VECTOR)
         r->is_failed = true;
