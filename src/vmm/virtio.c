@@ -611,3 +611,8 @@ void virtio_test_write(struct virtio *v, uint64_t offset, unsigned size, uint64_
     bar_write(v, offset, size, value);
     pthread_mutex_unlock(pci_function_lock(v->function));
 }
+
+int virtio_test_interrupt_fd(struct virtio *v, unsigned vector)
+{
+    return pci_interrupt_fd(v->function, vector);
+}
