@@ -75,6 +75,9 @@ static bool find(struct bus *b, uint64_t address, unsigned size, struct bus_rang
     bool is_found = false;
     unsigned i;
 
+    /* The rest of an access that crosses a page may have any size; no device answers to those. */
+    if (!size || size > 8 || (size & (size - 1)))
+        return false;
     pthread_rwlock_rdlock(&b->lock);
     i = index_above(b, address);
     if (i > 0) {

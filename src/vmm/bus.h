@@ -33,7 +33,7 @@ void bus_done(struct bus *b);
 /* -EEXIST if it would overlap, -ENOSPC. Nothing changed then. */
 MUST_CHECK int bus_add(struct bus *b, uint64_t base, uint64_t length, const struct bus_ops *ops, void *device);
 void bus_remove(struct bus *b, uint64_t base);
-/* An access nobody answers for reads as ones and writes into nothing, as on a real bus. */
+/* An access nobody answers for reads as ones and writes into nothing, as on a real bus; so does one of another size. */
 uint64_t bus_read(struct bus *b, uint64_t address, unsigned size);
 void bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value);
 

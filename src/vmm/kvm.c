@@ -176,12 +176,16 @@ void kvm_line_free(struct kvm *k, unsigned gsi)
 
 int kvm_line_route(struct kvm *k, unsigned gsi, uint64_t address, uint32_t data)
 {
-    struct kvm_irq_routing_entry *route;
+    struct kvm_irq_routing_entry *route, before = {0};
+    unsigned n_before;
     int r;
 
     pthread_mutex_lock(&k->routes_lock);
+    n_before = k->n_routes;
     route = route_of(k, gsi);
-    if (!route)
+    if (route)
+        before = *route;
+    else
         route = &k->routes[k->n_routes++];
     *route = (struct kvm_irq_routing_entry){
         .gsi = gsi,
@@ -189,6 +193,10 @@ int kvm_line_route(struct kvm *k, unsigned gsi, uint64_t address, uint32_t data)
         .u.msi = {.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data},
     };
     r = push_routes(k);
+    if (r < 0) { /* a message the kernel does not like must not spoil the others' routes */
+        *route = before;
+        k->n_routes = n_before;
+    }
     pthread_mutex_unlock(&k->routes_lock);
     return r;
 }

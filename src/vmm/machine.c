@@ -266,6 +266,8 @@ static int power_on(struct machine *m, struct err *e)
     pci_bus_reset(m->pci);
     if (m->serial)
         serial_reset(m->serial);
+    /* Only now: what devices had on its way has arrived. */
+    memory_clear(&m->memory);
     r = boot_load(&m->memory, &source, &entry, e);
     if (r == 0)
         r = acpi_write(&m->memory, &acpi, e);
@@ -304,7 +306,6 @@ int machine_reset(struct machine *m, struct err *e)
         return 0;
     machine_pause(m);
     atomic_fetch_and(&m->told, ~(unsigned)TOLD_RESET); /* several vCPUs may have asked */
-    memory_clear(&m->memory);
     r = power_on(m, e);
     return r < 0 || !was_running ? r : machine_resume(m, e);
 }

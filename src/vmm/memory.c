@@ -137,5 +137,7 @@ int memory_discard(const struct memory *m, uint64_t gpa, uint64_t length)
 void memory_clear(const struct memory *m)
 {
     for (unsigned i = 0; i < m->n_regions; i++)
-        (void)madvise(m->regions[i].host, m->regions[i].size_bytes, MADV_DONTNEED);
+        /* Huge pages of older kernels are not given back. */
+        if (madvise(m->regions[i].host, m->regions[i].size_bytes, MADV_DONTNEED) < 0)
+            memset(m->regions[i].host, 0, m->regions[i].size_bytes);
 }

@@ -36,12 +36,14 @@ static int open_or_take(const char *value, int *ret_fd, struct err *e)
     if (str_starts(value, "fd=")) {
         if (str_to_u64(value + 3, &n) < 0 || n > 65535 || fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0)
             return err_set(e, -EBADF, "option.fd", "there is no open descriptor '%s'", value + 3);
-        *ret_fd = (int)n;
-        return 0;
+        fd = (int)n;
+    } else {
+        fd = open(value, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+            return err_errno(e, errno, "open '%s'", value);
     }
-    fd = open(value, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return err_errno(e, errno, "open '%s'", value);
+    if (*ret_fd >= 0) /* the last one counts */
+        close(*ret_fd);
     *ret_fd = fd;
     return 0;
 }

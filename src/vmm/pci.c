@@ -27,7 +27,8 @@ struct vector {
     uint32_t data, control; /* control bit 0: masked */
     int gsi, event_fd;      /* -1 until it is first used */
     bool is_attached;
-    _Atomic bool is_pending;
+    /* Looked at by any thread, without the lock. */
+    _Atomic bool is_silent, is_pending;
 };
 
 struct pci_function {
@@ -41,7 +42,6 @@ struct pci_function {
     uint64_t mapped_at;       /* of the BAR; 0: nowhere */
     unsigned n_vectors;
     struct vector vectors[PCI_VECTORS_MAX];
-    _Atomic uint64_t n_interrupts; /* without KVM */
 };
 
 struct pci_bus {
@@ -81,11 +81,11 @@ static bool is_masked(const struct pci_function *f, const struct vector *v)
 
 static int make_line(struct pci_function *f, struct vector *v)
 {
-    if (v->gsi < 0)
+    if (v->gsi < 0 && f->bus->kvm)
         v->gsi = kvm_line_new(f->bus->kvm);
     if (v->event_fd < 0)
         v->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return v->gsi < 0 ? v->gsi : v->event_fd < 0 ? -errno : 0;
+    return v->gsi < 0 && f->bus->kvm ? v->gsi : v->event_fd < 0 ? -errno : 0;
 }
 
 /* Brings the kernel in line with what the guest set; a vector it cannot have stays silent, which the guest sees as a
@@ -103,6 +103,8 @@ static void sync_vector(struct pci_function *f, struct vector *v)
             v->is_attached = false;
         }
     }
+    /* Whoever raises it meanwhile sees that it is on, or leaves the mark that is seen here. */
+    atomic_store(&v->is_silent, !is_on);
     if (is_on && atomic_exchange(&v->is_pending, false))
         pci_interrupt(f, (unsigned)(v - f->vectors));
 }
@@ -120,11 +122,9 @@ void pci_interrupt(struct pci_function *f, unsigned vector)
     if (vector >= f->n_vectors)
         return;
     v = &f->vectors[vector];
-    atomic_fetch_add_explicit(&f->n_interrupts, 1, memory_order_relaxed);
-    /* Looked at without the lock: a vector that is unmasked meanwhile finds the mark, or us. */
-    if (is_masked(f, v)) {
+    if (atomic_load(&v->is_silent)) {
         atomic_store(&v->is_pending, true);
-        if (is_masked(f, v) || !atomic_exchange(&v->is_pending, false))
+        if (atomic_load(&v->is_silent) || !atomic_exchange(&v->is_pending, false))
             return;
     }
     if (v->event_fd >= 0)
@@ -133,9 +133,15 @@ void pci_interrupt(struct pci_function *f, unsigned vector)
 
 int pci_interrupt_fd(struct pci_function *f, unsigned vector)
 {
-    if (!f->bus->kvm || vector >= f->n_vectors || make_line(f, &f->vectors[vector]) < 0)
+    int fd = -1;
+
+    if (vector >= f->n_vectors)
         return -1;
-    return f->vectors[vector].event_fd;
+    pthread_mutex_lock(&f->lock);
+    if (make_line(f, &f->vectors[vector]) == 0)
+        fd = f->vectors[vector].event_fd;
+    pthread_mutex_unlock(&f->lock);
+    return fd;
 }
 
 static uint64_t table_read(struct pci_function *f, uint64_t offset, unsigned size)
@@ -229,14 +235,15 @@ static uint64_t bar_address(const struct pci_function *f)
     return get32(f->config + BAR0) & ~(uint64_t)(PCI_BAR_BYTES - 1);
 }
 
-/* Maps the BAR where command and BAR registers say. A place that is taken (a guest may choose any) is no place. */
-static void sync_bar(struct pci_function *f)
+/* Maps the BAR where command and BAR registers say. A place that is taken (a guest may choose any) is no place until it
+ * is left: true when this one left a place. */
+static bool sync_bar(struct pci_function *f)
 {
-    uint64_t wanted = get16(f->config + COMMAND) & COMMAND_MEMORY ? bar_address(f) : 0;
+    uint64_t wanted = get16(f->config + COMMAND) & COMMAND_MEMORY ? bar_address(f) : 0, before = f->mapped_at;
 
-    if (wanted == f->mapped_at)
-        return;
-    if (f->mapped_at) {
+    if (wanted == before)
+        return false;
+    if (before) {
         bus_remove(f->bus->mmio, f->mapped_at);
         f->ops->bar_moved(f->device, 0);
     }
@@ -245,6 +252,18 @@ static void sync_bar(struct pci_function *f)
         f->mapped_at = wanted;
         f->ops->bar_moved(f->device, wanted);
     }
+    return before != 0;
+}
+
+/* Those that found their place taken look again. One lock at a time, and never under another's. */
+static void sync_bars(struct pci_bus *b)
+{
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        if (b->functions[i]) {
+            pthread_mutex_lock(&b->functions[i]->lock);
+            (void)sync_bar(b->functions[i]);
+            pthread_mutex_unlock(&b->functions[i]->lock);
+        }
 }
 
 /* --- Configuration space --------------------------------------------------------------------------------------- */
@@ -256,29 +275,31 @@ static void config_read(struct pci_function *f, unsigned offset, uint8_t *bytes,
         f->ops->config_read(f->device, offset - f->own_at, bytes, size);
 }
 
-/* One byte, by the register it belongs to; true when a 16-bit register of effect is complete. */
-static void config_write(struct pci_function *f, unsigned offset, const uint8_t *bytes, unsigned size)
+/* Byte by byte, by the register each belongs to; true when the BAR left a place. */
+static bool config_write(struct pci_function *f, unsigned offset, const uint8_t *bytes, unsigned size)
 {
+    bool has_bar = f->n_vectors != 0, is_place_free;
     uint16_t command;
     uint32_t bar;
 
     for (unsigned i = 0; i < size; i++) {
         unsigned at = offset + i;
 
-        if (at == COMMAND || at == COMMAND + 1 || (at >= BAR0 && at < BAR0 + 4) || at == 0x3c || at == 0x0c)
+        if (at == COMMAND || at == COMMAND + 1 || (has_bar && at >= BAR0 && at < BAR0 + 4) || at == 0x3c || at == 0x0c)
             f->config[at] = bytes[i];
         else if (at == f->msix_at + 3)
             f->config[at] = (uint8_t)((f->config[at] & 0x3f) | (bytes[i] & 0xc0));
     }
-    command = get16(f->config + COMMAND) & COMMAND_BITS;
+    command = get16(f->config + COMMAND) & (has_bar ? COMMAND_BITS : COMMAND_BITS & ~COMMAND_MEMORY);
     put16(f->config + COMMAND, command);
     bar = get32(f->config + BAR0) & ~(PCI_BAR_BYTES - 1);
     put32(f->config + BAR0, bar);
-    sync_bar(f);
+    is_place_free = sync_bar(f);
     if (offset + size > f->msix_at && offset < f->msix_at + 4)
         sync_vectors(f);
     if (offset >= f->own_at && f->ops->config_write)
         f->ops->config_write(f->device, offset - f->own_at, bytes, size);
+    return is_place_free;
 }
 
 static struct pci_function *function_at(struct pci_bus *b, uint64_t offset)
@@ -310,13 +331,16 @@ static void ecam_write(void *bus, uint64_t offset, unsigned size, uint64_t value
     struct pci_function *f = function_at(bus, offset);
     unsigned at = offset & 0xfff;
     uint8_t bytes[8];
+    bool is_place_free;
 
     if (!f || size > 4 || at + size > CONFIG_BYTES)
         return;
     memcpy(bytes, &value, sizeof(bytes));
     pthread_mutex_lock(&f->lock);
-    config_write(f, at, bytes, size);
+    is_place_free = config_write(f, at, bytes, size);
     pthread_mutex_unlock(&f->lock);
+    if (is_place_free)
+        sync_bars(bus);
 }
 
 static const struct bus_ops ecam_ops = {.read = ecam_read, .write = ecam_write};
@@ -389,27 +413,35 @@ void pci_bus_free(struct pci_bus *b)
     free(b);
 }
 
+static void function_reset(struct pci_function *f)
+{
+    memcpy(f->config, f->fresh, CONFIG_BYTES);
+    for (unsigned i = 0; i < f->n_vectors; i++) {
+        struct vector *v = &f->vectors[i];
+
+        v->address = 0;
+        v->data = 0;
+        v->control = 1;
+        sync_vector(f, v);
+        v->is_pending = false;
+        if (v->event_fd >= 0)
+            loop_drain(v->event_fd);
+    }
+    /* Off the bus for now: its place may still be another's, which is not yet reset. */
+    put16(f->config + COMMAND, 0);
+    (void)sync_bar(f);
+    memcpy(f->config, f->fresh, CONFIG_BYTES);
+}
+
 void pci_bus_reset(struct pci_bus *b)
 {
-    for (unsigned i = 0; i < PCI_SLOTS; i++) {
-        struct pci_function *f = b->functions[i];
-
-        if (!f)
-            continue;
-        pthread_mutex_lock(&f->lock);
-        memcpy(f->config, f->fresh, CONFIG_BYTES);
-        sync_bar(f);
-        for (unsigned j = 0; j < f->n_vectors; j++) {
-            struct vector *v = &f->vectors[j];
-
-            v->address = 0;
-            v->data = 0;
-            v->control = 1;
-            v->is_pending = false;
-            sync_vector(f, v);
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        if (b->functions[i]) {
+            pthread_mutex_lock(&b->functions[i]->lock);
+            function_reset(b->functions[i]);
+            pthread_mutex_unlock(&b->functions[i]->lock);
         }
-        pthread_mutex_unlock(&f->lock);
-    }
+    sync_bars(b);
 }
 
 /* Links a capability of length bytes in; returns where it begins. */
@@ -474,7 +506,7 @@ int pci_function_new(struct pci_bus *b, const struct pci_identity *id, const str
     for (unsigned i = 0; i < n_capabilities; i++)
         (void)add_capability(f->config, &at, &link, capabilities[i], capabilities[i][2]);
     for (unsigned i = 0; i < f->n_vectors; i++)
-        f->vectors[i] = (struct vector){.control = 1, .gsi = -1, .event_fd = -1};
+        f->vectors[i] = (struct vector){.control = 1, .gsi = -1, .event_fd = -1, .is_silent = true};
     memcpy(f->fresh, f->config, CONFIG_BYTES);
     b->functions[slot] = f;
     *ret_function = f;

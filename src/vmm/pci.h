@@ -53,7 +53,8 @@ unsigned pci_function_slot(const struct pci_function *f);
 
 /* Raises a vector of MSI-X, or remembers it while it is masked. Out of range: nothing. */
 void pci_interrupt(struct pci_function *f, unsigned vector);
-/* A descriptor that raises the vector when one is written to it, for those who bypass us (vhost); -1 without KVM. */
+/* A descriptor that raises the vector when one is written to it, for those who bypass us (vhost), or -1. Without KVM it
+ * counts what was raised. Not under the function's lock. */
 int pci_interrupt_fd(struct pci_function *f, unsigned vector);
 
 #endif

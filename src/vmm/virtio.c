@@ -60,7 +60,7 @@ struct virtio {
     _Atomic uint8_t status;
     _Atomic uint8_t isr, generation;
     _Atomic uint16_t config_vector;
-    bool is_running;
+    _Atomic bool is_running;
     uint64_t doorbells_at; /* where the BAR lies; 0: nowhere */
     uint8_t window[20];    /* the capability that reaches into the BAR (4.1.4.9) */
     unsigned n_queues;
@@ -472,6 +472,7 @@ void virtio_reset(struct virtio *v)
 {
     pthread_mutex_lock(pci_function_lock(v->function));
     reset_locked(v);
+    memset(v->window, 0, sizeof(v->window));
     pthread_mutex_unlock(pci_function_lock(v->function));
 }
 
@@ -525,7 +526,6 @@ void virtio_save(struct virtio *v, struct buf *b)
         state_put_u16(b, q->next_avail);
         state_put_u16(b, q->next_used);
         state_put_u16(b, q->signalled_used);
-        state_put_u8(b, q->is_signalled_valid);
     }
     if (v->ops->save)
         v->ops->save(v->device, b);
@@ -545,7 +545,6 @@ static void load_queue(struct virtio *v, struct queue *s, struct state_reader *r
     s->q.next_avail = state_get_u16(r);
     s->q.next_used = state_get_u16(r);
     s->q.signalled_used = state_get_u16(r);
-    s->q.is_signalled_valid = state_get_u8(r);
     /* The addresses are checked as if a driver had given them. */
     if (s->vector > v->n_queues && s->vector != NO_VECTOR)
         r->is_failed = true;
@@ -553,11 +552,10 @@ static void load_queue(struct virtio *v, struct queue *s, struct state_reader *r
         r->is_failed = true;
 }
 
-int virtio_load(struct virtio *v, struct state_reader *r, struct err *e)
+static int load_all(struct virtio *v, struct state_reader *r)
 {
     uint8_t status;
 
-    virtio_reset(v);
     if (state_get_u8(r) != 1)
         r->is_failed = true;
     v->accepted = state_get_u64(r);
@@ -570,15 +568,26 @@ int virtio_load(struct virtio *v, struct state_reader *r, struct err *e)
     v->config_vector = state_get_u16(r);
     if (state_get_u16(r) != v->n_queues || (v->accepted & ~v->offered))
         r->is_failed = true;
+    /* A driver could not have come this far. */
+    if ((status & STATUS_DRIVER_OK) && !((status & STATUS_FEATURES_OK) && (v->accepted & VIRTIO_VERSION_1)))
+        r->is_failed = true;
     for (unsigned i = 0; i < v->n_queues && !r->is_failed; i++)
         load_queue(v, &v->queues[i], r);
     if (v->ops->load && !r->is_failed)
         v->ops->load(v->device, r);
-    if (r->is_failed)
+    v->status = status;
+    return r->is_failed ? -EBADMSG : 0;
+}
+
+int virtio_load(struct virtio *v, struct state_reader *r, struct err *e)
+{
+    virtio_reset(v);
+    if (load_all(v, r) < 0) {
+        virtio_reset(v);
         return err_set(e, -EBADMSG, "state.format", "the saved state of a %s is damaged or of another version",
                        v->ops->name);
-    v->status = status;
-    if (status & STATUS_DRIVER_OK) {
+    }
+    if (v->status & STATUS_DRIVER_OK) {
         v->is_running = true;
         if (v->ops->start(v->device, v->accepted) < 0)
             virtio_fail(v);
@@ -601,4 +610,9 @@ void virtio_test_write(struct virtio *v, uint64_t offset, unsigned size, uint64_
     pthread_mutex_lock(pci_function_lock(v->function));
     bar_write(v, offset, size, value);
     pthread_mutex_unlock(pci_function_lock(v->function));
+}
+
+int virtio_test_interrupt_fd(struct virtio *v, unsigned vector)
+{
+    return pci_interrupt_fd(v->function, vector);
 }

@@ -70,5 +70,7 @@ MUST_CHECK int virtio_load(struct virtio *v, struct state_reader *r, struct err 
 /* A register access by offset into the BAR, as a driver makes it: for tests without a machine. */
 uint64_t virtio_test_read(struct virtio *v, uint64_t offset, unsigned size);
 void virtio_test_write(struct virtio *v, uint64_t offset, unsigned size, uint64_t value);
+/* Counts what a vector raised (pci_interrupt_fd). */
+int virtio_test_interrupt_fd(struct virtio *v, unsigned vector);
 
 #endif

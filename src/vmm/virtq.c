@@ -73,37 +73,35 @@ static int broken(struct virtq *q)
 }
 
 /* How many the driver made available; more than the queue holds is against 2.7.13.3. */
-static int waiting(struct virtq *q)
+static uint16_t waiting(const struct virtq *q)
 {
-    uint16_t n = (uint16_t)(__atomic_load_n(avail_word(q, 1), __ATOMIC_ACQUIRE) - q->next_avail);
-
-    return n > q->size ? broken(q) : n;
+    return (uint16_t)(__atomic_load_n(avail_word(q, 1), __ATOMIC_ACQUIRE) - q->next_avail);
 }
 
+/* A number against the rules counts as "some": virtq_pop says what is wrong, so nobody can look away from it. */
 unsigned virtq_waiting(struct virtq *q)
 {
-    int n = q->is_enabled && !q->is_broken ? waiting(q) : 0;
+    uint16_t n = q->is_enabled && !q->is_broken ? waiting(q) : 0;
 
-    return n > 0 ? (unsigned)n : 0;
+    return n > q->size ? q->size : n;
 }
 
+/* Once, whole, into memory of ours. Only the queue's own table is sure to be aligned. */
 static void copy_desc(struct desc *to, const void *table, unsigned i)
 {
-    const struct desc *from = (const struct desc *)table + i;
-
-    to->address = __atomic_load_n(&from->address, __ATOMIC_RELAXED);
-    to->length = __atomic_load_n(&from->length, __ATOMIC_RELAXED);
-    to->flags = load16(&from->flags);
-    to->next = load16(&from->next);
+    memcpy(to, (const uint8_t *)table + i * sizeof(*to), sizeof(*to));
+    /* Nothing is looked at again where the driver can still write: the compiler may not take the copy for the original.
+     */
+    __asm__ volatile("" : : : "memory");
 }
 
-/* Adds a piece; in pieces come after all out pieces (2.7.4.2). */
+/* Adds a piece; in pieces come after all out pieces (2.7.4.2), all of them are no longer than 4 GiB (2.7.5.1). */
 static bool add_piece(const struct virtq *q, struct virtq_chain *c, const struct desc *d)
 {
     unsigned n = c->n_out + c->n_in;
     void *host = memory_at(q->memory, d->address, d->length);
 
-    if (!host || n == ARRAY_SIZE(c->iov))
+    if (!host || n == q->size || c->out_bytes + c->in_bytes + d->length > UINT32_MAX)
         return false;
     c->iov[n] = (struct iovec){.iov_base = host, .iov_len = d->length};
     if (d->flags & DESC_WRITE) {
@@ -116,61 +114,73 @@ static bool add_piece(const struct virtq *q, struct virtq_chain *c, const struct
     return c->n_in == 0;
 }
 
-/* Follows a chain in a table of n descriptors: at most n steps, so a loop ends. */
-static bool follow(const struct virtq *q, const void *table, unsigned n, unsigned at, struct virtq_chain *c)
+/* 2.7.5.3: a table of its own, whole descriptors; the flag that says "write" of the table itself counts for nothing
+ * (2.7.5.3.2), a chain neither goes on after it nor holds another (2.7.5.3.1). */
+static const void *indirect_table(const struct virtq *q, const struct desc *d, unsigned *ret_n)
 {
+    *ret_n = d->length / sizeof(struct desc);
+    if (!q->has_indirect || (d->flags & DESC_NEXT) || d->length % sizeof(struct desc))
+        return NULL;
+    return memory_at(q->memory, d->address, d->length);
+}
+
+/* Follows a chain to its end: each step but that into the table adds a piece, and pieces are no more than the queue's
+ * size, so a loop ends. */
+static bool follow(const struct virtq *q, unsigned at, struct virtq_chain *c)
+{
+    const void *table = q->desc;
+    bool is_indirect = false;
+    unsigned n = q->size;
     struct desc d;
 
-    for (unsigned steps = 0; steps < n; steps++) {
+    for (;;) {
         if (at >= n)
             return false;
         copy_desc(&d, table, at);
-        if ((d.flags & DESC_INDIRECT) || !add_piece(q, c, &d))
+        if (d.flags & DESC_INDIRECT) {
+            table = is_indirect ? NULL : indirect_table(q, &d, &n);
+            if (!table)
+                return false;
+            is_indirect = true;
+            at = 0;
+            continue;
+        }
+        if (!add_piece(q, c, &d))
             return false;
         if (!(d.flags & DESC_NEXT))
             return true;
         at = d.next;
     }
-    return false;
 }
 
-/* A table of its own for this chain (2.7.5.3): whole descriptors, no more than the queue's size, nothing after it. */
-static bool follow_indirect(const struct virtq *q, const struct desc *d, struct virtq_chain *c)
+/* 2.7.10: the driver need not ring before the next request is one that we have not taken. It may have added one just
+ * before it could see that: look again after the wish is out. */
+static uint16_t last_look(struct virtq *q)
 {
-    unsigned n = d->length / sizeof(struct desc);
-    const void *table;
-
-    if (!q->has_indirect || (d->flags & (DESC_NEXT | DESC_WRITE)) || d->length % sizeof(struct desc) || !n ||
-        n > q->size || d->address % 16)
-        return false;
-    table = memory_at(q->memory, d->address, d->length);
-    return table && follow(q, table, n, 0, c);
+    if (q->has_event_idx)
+        store16(avail_event(q), q->next_avail);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return waiting(q);
 }
 
 int virtq_pop(struct virtq *q, struct virtq_chain *c)
 {
-    struct desc first;
-    uint16_t head;
-    int n;
+    uint16_t head, n;
 
     if (!q->is_enabled || q->is_broken)
         return 0;
     n = waiting(q);
-    if (n <= 0)
-        return n;
+    if (n == 0)
+        n = last_look(q);
+    if (n == 0)
+        return 0;
     head = load16(avail_word(q, 2 + (q->next_avail & (q->size - 1u))));
-    if (head >= q->size)
-        return broken(q);
     c->head = head;
     c->n_out = c->n_in = 0;
     c->out_bytes = c->in_bytes = 0;
-    copy_desc(&first, q->desc, head);
-    if (first.flags & DESC_INDIRECT ? !follow_indirect(q, &first, c) : !follow(q, q->desc, q->size, head, c))
+    if (n > q->size || !follow(q, head, c))
         return broken(q);
     q->next_avail++;
-    /* 2.7.10: the driver need not ring before this one is taken. */
-    if (q->has_event_idx)
-        store16(avail_event(q), q->next_avail);
     return 1;
 }
 
@@ -194,31 +204,26 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 bool virtq_should_signal(struct virtq *q)
 {
     uint16_t event, before = q->signalled_used, now = q->next_used;
-    bool was_valid = q->is_signalled_valid;
 
-    if (!q->is_enabled)
+    if (!q->is_enabled || now == before)
         return false;
+    q->signalled_used = now;
     /* The index must be out before the driver's wish is read: it does the opposite. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!q->has_event_idx)
         return !(load16(avail_word(q, 0)) & NO_INTERRUPT);
-    q->signalled_used = now;
-    q->is_signalled_valid = true;
     event = load16(avail_word(q, 2 + q->size));
     /* 2.7.7.2: the event lies among what was pushed since the last look. */
-    return !was_valid || (uint16_t)(now - event - 1) < (uint16_t)(now - before);
+    return (uint16_t)(now - event - 1) < (uint16_t)(now - before);
 }
 
 bool virtq_notify_enable(struct virtq *q)
 {
     if (!q->is_enabled || q->is_broken)
         return false;
-    if (q->has_event_idx)
-        store16(avail_event(q), q->next_avail);
-    else
+    if (!q->has_event_idx)
         store16(used_word(q, 0), 0);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return virtq_waiting(q) > 0;
+    return last_look(q) != 0;
 }
 
 void virtq_notify_disable(struct virtq *q)

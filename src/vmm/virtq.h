@@ -24,9 +24,7 @@ struct virtq {
     const struct memory *memory;
     /* Latched at virtq_enable. */
     void *desc, *avail, *used;
-    uint16_t mask_size;
     uint16_t next_avail, next_used, signalled_used;
-    bool is_signalled_valid;
 };
 
 /* One request of the driver: what it wrote for us first (out), then where we may write (in). */
@@ -48,11 +46,11 @@ MUST_CHECK int virtq_enable(struct virtq *q, uint64_t features);
 MUST_CHECK int virtq_pop(struct virtq *q, struct virtq_chain *ret_chain);
 /* Puts the last request back, to be popped again (a device that is out of room). */
 void virtq_unpop(struct virtq *q);
-/* Requests waiting, at most the queue's size; 0 for a broken queue. */
+/* Requests waiting, at most the queue's size; 0 for a broken queue. What is not 0 may be a driver's mistake: pop it. */
 unsigned virtq_waiting(struct virtq *q);
 /* Gives a request back with the number of bytes written into its in part. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
-/* After one or more virtq_push: is the driver to be interrupted? */
+/* Is the driver to be interrupted for what was pushed since the last time this was asked? */
 bool virtq_should_signal(struct virtq *q);
 /* Asks for a doorbell at the next request, or for none. After turning it on, look once more: true if there is one. */
 bool virtq_notify_enable(struct virtq *q);

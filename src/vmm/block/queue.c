@@ -57,10 +57,10 @@ void block_queue_drain(struct block_queue *q)
 bool block_request_advance(struct block_request *r, int n, int *ret_result)
 {
     *ret_result = n < 0 ? n : 0;
-    if (r->op != BLOCK_READ && r->op != BLOCK_WRITE)
-        return true;
     if (n == -EINTR || n == -EAGAIN)
         return false;
+    if (r->op != BLOCK_READ && r->op != BLOCK_WRITE)
+        return true;
     if (n <= 0) {
         /* A read past the end of a file that shrank is an error of the disk, as is a write that moves nothing. */
         *ret_result = n < 0 ? n : -EIO;

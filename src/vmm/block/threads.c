@@ -39,7 +39,10 @@ static int transfer(int fd, struct block_request *r)
 
 static int change_range(int fd, int mode, const struct block_request *r)
 {
-    return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)r->offset, (off_t)r->length) < 0 ? -errno : 0;
+    while (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)r->offset, (off_t)r->length) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
 }
 
 static int perform(int fd, struct block_request *r)

@@ -54,8 +54,12 @@ static void uring_kick(struct block_queue *q)
 {
     struct uring_queue *u = (struct uring_queue *)q;
 
-    if (io_uring_sq_ready(&u->ring))
-        (void)io_uring_submit(&u->ring);
+    /* The kernel may take only some of them, or none while it has no memory: then the next poll tries again. */
+    while (io_uring_sq_ready(&u->ring))
+        if (io_uring_submit(&u->ring) <= 0) {
+            loop_wake(q->event_fd);
+            return;
+        }
 }
 
 static unsigned uring_poll(struct block_queue *q, bool is_waiting)

@@ -24,6 +24,7 @@ struct request {
     uint8_t *status;     /* the last byte of the in part (5.2.6) */
     struct virtio_blk_discard_write_zeroes ranges[RANGES_MAX];
     unsigned n_ranges, range;
+    bool is_flush_due; /* after it, for a driver that does not flush */
     struct virtq_chain chain;
 };
 
@@ -44,6 +45,7 @@ struct disk {
     struct block_image image;
     char serial[ID_BYTES + 1];
     unsigned n_queues;
+    bool is_write_through; /* the driver knows no flush: what is done is on the disk (5.2.6.2); latched at start */
     struct disk_queue queues[QUEUES_MAX];
 };
 
@@ -55,7 +57,9 @@ static void finish(struct request *r, uint8_t status)
     struct disk_queue *q = r->queue;
 
     *r->status = status;
-    virtq_push(virtio_queue(q->disk->virtio, q->index), r->chain.head, r->data_bytes + 1);
+    /* The length told counts from the first byte on without a gap (2.7.8.2), so the status only if it comes next. */
+    virtq_push(virtio_queue(q->disk->virtio, q->index), r->chain.head,
+               r->data_bytes + (r->data_bytes + 1ull == r->chain.in_bytes));
     r->next_free = q->free;
     q->free = r;
 }
@@ -81,6 +85,12 @@ static void on_done(struct block_request *block, int result)
 
     if (result == 0 && r->range < r->n_ranges) {
         next_range(r);
+        return;
+    }
+    if (result == 0 && r->is_flush_due) {
+        r->is_flush_due = false;
+        r->block.op = BLOCK_FLUSH;
+        block_queue_submit(r->queue->io, &r->block);
         return;
     }
     if (result < 0)
@@ -174,8 +184,9 @@ static void give_id(struct request *r)
 
 static void begin(struct request *r, const struct virtio_blk_outhdr *h)
 {
-    bool is_read_only = r->queue->disk->image.is_read_only;
+    const struct disk *d = r->queue->disk;
 
+    r->is_flush_due = d->is_write_through && h->type != VIRTIO_BLK_T_IN && h->type != VIRTIO_BLK_T_FLUSH;
     switch (h->type) {
     case VIRTIO_BLK_T_IN:
         begin_transfer(r, h, false);
@@ -190,7 +201,7 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
     case VIRTIO_BLK_T_OUT:
     case VIRTIO_BLK_T_DISCARD:
     case VIRTIO_BLK_T_WRITE_ZEROES:
-        if (is_read_only)
+        if (d->image.is_read_only)
             finish(r, VIRTIO_BLK_S_IOERR);
         else if (h->type == VIRTIO_BLK_T_OUT)
             begin_transfer(r, h, true);
@@ -274,7 +285,7 @@ static int disk_start(void *device, uint64_t features)
 {
     struct disk *d = device;
 
-    (void)features;
+    d->is_write_through = !(features & 1ull << VIRTIO_BLK_F_FLUSH);
     for (unsigned i = 0; i < d->n_queues; i++) {
         pthread_mutex_lock(&d->queues[i].lock);
         d->queues[i].is_running = true;
@@ -451,15 +462,17 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
     features |=
         o.is_read_only ? 1ull << VIRTIO_BLK_F_RO : 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
     features |= o.n_queues > 1 ? 1ull << VIRTIO_BLK_F_MQ : 0;
-    r = virtio_new(h, &disk_ops, d, features, d->n_queues, ret_virtio, e);
+    r = virtio_new(h, &disk_ops, d, features, d->n_queues, &d->virtio, e);
     if (r < 0)
         return r;
-    d->virtio = *ret_virtio;
     for (unsigned i = 0; i < d->n_queues && r == 0; i++)
         r = make_queue(d, i, o.engine, e);
-    if (r < 0)
+    if (r < 0) {
         virtio_free(d->virtio);
-    return r;
+        return r;
+    }
+    *ret_virtio = d->virtio;
+    return 0;
 }
 
 const struct device_type device_disk = {

@@ -111,10 +111,9 @@ static int rng_new(struct virtio_host *h, const struct propstr *options, struct 
         return err_set(e, -ENOMEM, NULL, "out of memory");
     d->host = h;
     pthread_mutex_init(&d->lock, NULL);
-    r = virtio_new(h, &rng_ops, d, 0, 1, ret_virtio, e);
+    r = virtio_new(h, &rng_ops, d, 0, 1, &d->virtio, e);
     if (r < 0)
         return r;
-    d->virtio = *ret_virtio;
     d->doorbell = (struct loop_source){
         .fd = virtio_doorbell(d->virtio, 0), .events = EPOLLIN, .on_ready = on_doorbell, .context = d};
     r = loop_add(h->main, &d->doorbell);
@@ -122,6 +121,7 @@ static int rng_new(struct virtio_host *h, const struct propstr *options, struct 
         virtio_free(d->virtio);
         return err_errno(e, -r, "watch a doorbell");
     }
+    *ret_virtio = d->virtio;
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* A 16550A serial port; see serial.h. Only what drivers look at: no line speed, no errors, a FIFO each way. */
 #include "vmm/dev/serial.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 
 #define OUT_MAX (64u << 10)
@@ -27,7 +28,7 @@ struct serial {
     struct loop *loop;
     struct loop_source in, out, wake;
     int irq_fd;
-    bool has_in, has_out;
+    bool has_in, has_out, is_out_ours;
     uint8_t ier, lcr, mcr, scr, fcr, divisor[2];
     bool is_sent_pending; /* "I can send again" was not read yet */
     uint8_t received[IN_MAX];
@@ -234,7 +235,7 @@ static void on_in(void *context, uint32_t events)
     for (ssize_t i = 0; i < n; i++)
         s->received[(s->received_at + s->n_received++) % IN_MAX] = bytes[i];
     /* At its end, or full: no more until the guest made room. */
-    if (n == 0 && s->n_received < IN_MAX)
+    if ((n == 0 && s->n_received < IN_MAX) || (n < 0 && errno != EAGAIN && errno != EINTR))
         s->has_in = false;
     watch(s, &s->in, s->has_in && s->n_received < IN_MAX);
     raise(s);
@@ -274,7 +275,12 @@ int serial_new(struct loop *l, int in_fd, int out_fd, int irq_fd, struct serial 
     s->out = (struct loop_source){.fd = out_fd, .events = EPOLLOUT, .on_ready = on_out, .context = s};
     s->wake = (struct loop_source){
         .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .on_ready = on_wake, .context = s};
-    r = s->wake.fd < 0 ? -errno : loop_add(l, &s->wake);
+    /* One descriptor for both ways (a socket) is watched twice: under a number of its own for the way out. */
+    if (in_fd >= 0 && in_fd == out_fd) {
+        s->out.fd = fcntl(out_fd, F_DUPFD_CLOEXEC, 0);
+        s->is_out_ours = s->out.fd >= 0;
+    }
+    r = s->wake.fd < 0 || (s->has_out && s->out.fd < 0) ? -errno : loop_add(l, &s->wake);
     if (r < 0) {
         serial_free(s);
         return err_errno(e, -r, "make the serial port");
@@ -293,6 +299,8 @@ void serial_free(struct serial *s)
     loop_remove(s->loop, &s->wake);
     if (s->wake.fd >= 0)
         close(s->wake.fd);
+    if (s->is_out_ours)
+        close(s->out.fd);
     pthread_mutex_destroy(&s->lock);
     free(s->sent);
     free(s);

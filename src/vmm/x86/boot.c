@@ -77,6 +77,12 @@ static int no_room(const struct memory *m, struct err *e)
     return -ENOSPC;
 }
 
+/* The first instructions run where memory is mapped to itself, which is below 4 GiB. */
+static bool is_low_memory(const struct memory *m, uint64_t gpa, uint64_t length)
+{
+    return memory_at(m, gpa, length) && gpa < m->regions[0].size_bytes;
+}
+
 static int load_bzimage(const struct memory *m, int fd, uint64_t size, struct kernel *k, struct err *e)
 {
     struct setup_header h;
@@ -91,14 +97,12 @@ static int load_bzimage(const struct memory *m, int fd, uint64_t size, struct ke
         return bad_kernel(e, "its file ends before the code");
     length = size - offset;
     at = h.relocatable_kernel && h.pref_address >= LAYOUT_HIGH ? h.pref_address : LAYOUT_HIGH;
-    if (h.init_size < length && h.init_size)
-        length = length < UINT32_MAX ? length : UINT32_MAX;
     k->end = at + (h.init_size > length ? h.init_size : length);
-    if (!memory_at(m, at, k->end - at) && h.relocatable_kernel) {
+    if (!is_low_memory(m, at, k->end - at) && h.relocatable_kernel) {
         at = LAYOUT_HIGH;
         k->end = at + (h.init_size > length ? h.init_size : length);
     }
-    if (!memory_at(m, at, k->end - at))
+    if (!is_low_memory(m, at, k->end - at))
         return no_room(m, e);
     if (memory_load(m, at, fd, (off_t)offset, length) < 0)
         return bad_kernel(e, "its file cannot be read to the end");
@@ -203,7 +207,7 @@ static int load_elf(const struct memory *m, int fd, uint64_t size, const Elf64_E
         return r;
     k->protocol = pvh ? KERNEL_PVH : KERNEL_LINUX;
     k->entry = pvh ? pvh : elf->e_entry;
-    if (!memory_at(m, k->entry, 1) || k->entry < LAYOUT_HIGH || k->entry >= k->end)
+    if (!is_low_memory(m, k->entry, 1) || k->entry < LAYOUT_HIGH || k->entry >= k->end)
         return bad_kernel(e, "its entry lies outside of it");
     k->initrd_max = UINT32_MAX;
     k->cmdline_max = LAYOUT_CMDLINE_MAX - 1;
