@@ -27,7 +27,8 @@ struct loop {
 
 MUST_CHECK int loop_init(struct loop *l, struct err *e);
 void loop_done(struct loop *l); /* stops and joins its thread, if it has one */
-/* The source stays the caller's and must live until it is removed. */
+/* The source stays the caller's and must live until it is removed, and then until the callback that removed it has
+ * returned and the rest of its round is over: to free one, keep it for the next turn. */
 MUST_CHECK int loop_add(struct loop *l, struct loop_source *s);
 MUST_CHECK int loop_change(struct loop *l, struct loop_source *s, uint32_t events);
 void loop_remove(struct loop *l, struct loop_source *s);

@@ -37,7 +37,7 @@ struct machine {
     pthread_mutex_t failure_lock;
     struct err failure; /* under failure_lock: why a vCPU could not go on */
     enum machine_state state;
-    bool is_kvm_up, is_vcpus_up, is_loop_up;
+    bool is_kvm_up, is_vcpus_up, is_loop_up, has_panicked;
 };
 
 /* --- What vCPU threads tell ------------------------------------------------------------------------------------------
@@ -76,8 +76,10 @@ static void on_told(void *context, uint32_t events)
     (void)events;
     loop_drain(m->wake.fd);
     told = atomic_exchange(&m->told, 0);
-    if (told & TOLD_PANIC)
+    /* Once for each start: a guest can write to that port as often as it likes. */
+    if ((told & TOLD_PANIC) && !m->has_panicked)
         log_warn("the guest's kernel panicked");
+    m->has_panicked |= (told & TOLD_PANIC) != 0;
     if (told & (TOLD_OFF | TOLD_FAILED)) {
         machine_end(m);
     } else if ((told & TOLD_RESET) && machine_reset(m, &e) < 0) {
@@ -306,6 +308,7 @@ int machine_reset(struct machine *m, struct err *e)
         return 0;
     machine_pause(m);
     atomic_fetch_and(&m->told, ~(unsigned)TOLD_RESET); /* several vCPUs may have asked */
+    m->has_panicked = false;
     r = power_on(m, e);
     return r < 0 || !was_running ? r : machine_resume(m, e);
 }

@@ -592,7 +592,7 @@ static void test_greedy_driver(void **state)
     flood(f, 0, 1, HARNESS_MEMORY_GPA + 0x100000);
     avail = harness_at(&f->h, f->h.queues[0].avail_gpa);
     for (unsigned i = 0; i < 20000; i++) {
-        avail[2 + i % 64] = 0;
+        __atomic_store_n(&avail[2 + i % 64], 0, __ATOMIC_RELAXED);
         __atomic_fetch_add(&avail[1], 30, __ATOMIC_RELEASE);
         harness_kick(&f->h, 0);
         if (harness_status(&f->h) & 0x40)
