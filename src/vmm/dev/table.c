@@ -4,9 +4,7 @@
 #include <fcntl.h>
 
 const struct device_type *const device_table[] = {
-    &device_disk,
-    &device_rng,
-    NULL,
+    &device_console, &device_disk, &device_net, &device_rng, NULL,
 };
 
 const struct device_type *device_type_find(const char *option)
