@@ -72,6 +72,7 @@ bool virtio_is_failed(const struct virtio *v);
 void virtio_config_changed(struct virtio *v);
 bool virtio_is_running(const struct virtio *v); /* between DRIVER_OK and reset */
 
+/* Stops the device for as long as it is written down; afterwards it goes on (start follows save without a reset). */
 void virtio_save(struct virtio *v, struct buf *b);
 MUST_CHECK int virtio_load(struct virtio *v, struct state_reader *r, struct err *e);
 

@@ -16,7 +16,7 @@ struct console {
     struct virtio *virtio;
     struct loop_source rx_bell, tx_bell, in, out;
     pthread_mutex_t lock; /* the loop's work against stop */
-    bool is_running, is_loaded, is_in_gone, is_out_gone;
+    bool is_running, is_kept, is_in_gone, is_out_gone;
     /* The driver's first chain that is not done yet is written up to here. */
     uint64_t sent_bytes;
 };
@@ -209,9 +209,9 @@ static int console_start(void *device, uint64_t features)
     struct console *d = device;
 
     (void)features;
-    if (!d->is_loaded)
+    if (!d->is_kept)
         d->sent_bytes = 0;
-    d->is_loaded = false;
+    d->is_kept = false;
     set_running(d, true);
     loop_wake(d->rx_bell.fd);
     loop_wake(d->tx_bell.fd);
@@ -225,9 +225,10 @@ static void console_stop(void *device)
 
 static void console_save(void *device, struct buf *b)
 {
-    const struct console *d = device;
+    struct console *d = device;
 
     state_put_u64(b, d->sent_bytes);
+    d->is_kept = true; /* the next start goes on */
 }
 
 static void console_load(void *device, struct state_reader *r)
@@ -235,7 +236,7 @@ static void console_load(void *device, struct state_reader *r)
     struct console *d = device;
 
     d->sent_bytes = state_get_u64(r);
-    d->is_loaded = true;
+    d->is_kept = true;
 }
 
 static void console_free(void *device)

@@ -186,11 +186,11 @@ static int net_start(void *device, uint64_t features)
     struct net *d = device;
 
     d->features = features;
-    if (!d->is_loaded) {
+    if (!d->is_kept) {
         d->offloads = features & NET_GUEST_OFFLOADS;
         net_backend_activate(d, 1); /* 5.1.6.5.5: more only when the driver asks */
     }
-    d->is_loaded = false;
+    d->is_kept = false;
     net_backend_offload(d, d->offloads);
     set_running(d, true);
     loop_wake(virtio_doorbell(d->virtio, net_control_index(d)));
@@ -210,6 +210,7 @@ static void net_save(void *device, struct buf *b)
     state_put_u16(b, (uint16_t)d->n_active);
     state_put_u64(b, d->offloads);
     state_put_u8(b, d->is_link_up);
+    d->is_kept = true;
 }
 
 static void net_load(void *device, struct state_reader *r)
@@ -230,7 +231,7 @@ static void net_load(void *device, struct state_reader *r)
     memcpy(d->mac, mac, sizeof(mac));
     d->offloads = offloads;
     net_backend_activate(d, n);
-    d->is_loaded = true;
+    d->is_kept = true;
 }
 
 static void net_free(void *device)

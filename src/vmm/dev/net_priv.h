@@ -67,7 +67,8 @@ struct net {
     struct loop_source control_bell; /* on the main loop */
     pthread_mutex_t lock;            /* the control queue's work against stop; mac */
     uint8_t mac[6];
-    bool is_running, is_loaded;
+    bool is_running;
+    bool is_kept; /* the next start goes on with what the driver chose before (saved, loaded) */
     /* Latched at DRIVER_OK. */
     _Atomic uint64_t features;
     /* What the driver chose by control commands. */

@@ -9,6 +9,7 @@ rounds=3 mib=96
 ip tuntap add t0 mode tap vnet_hdr
 ip addr add 10.9.1.1/24 dev t0
 ip link set t0 up
+is_listening() { ss -Hltn "sport = :$1" | grep -q .; }
 
 contender() {
     local run="$LEAN net.ifnames=0 LAB_END=stay" began exits in out
@@ -25,9 +26,11 @@ contender() {
     head -c ${mib}M /dev/zero | socat -u -b 65536 - TCP:10.9.1.2:7,retry=100,interval=0.1
     vm_wait HERE1 150
     in="in_mibs=$((mib * 1000000000 / ($(date +%s%N) - began))) in_exits=$((($(kvm_count exits) - exits) / mib))"
+    timeout 150 socat -u -b 65536 TCP-LISTEN:8,reuseaddr - </dev/null | wc -c >"$WORK/bytes" &
+    wait_for 20 is_listening 8
     exits=$(kvm_count exits) began=$(date +%s%N)
     vm_type "dd if=/dev/zero bs=64k count=$((mib * 16)) 2>/dev/null | nc -w 60 10.9.1.1 8"
-    timeout 150 socat -u -b 65536 TCP-LISTEN:8,reuseaddr - | wc -c >"$WORK/bytes"
+    wait $!
     out="out_mibs=$((mib * 1000000000 / ($(date +%s%N) - began))) out_exits=$((($(kvm_count exits) - exits) / mib))"
     expect "$(cat "$WORK/bytes")" $((mib << 20)) "bytes that came"
     vm_stop

@@ -30,9 +30,11 @@ guest_up() {
 # both_ways N PORT: a file goes to the guest, and comes back from it.
 both_ways() {
     local got=$WORK/got.$2
+    timeout $limit socat -u "TCP-LISTEN:$2,reuseaddr" "OPEN:$got,creat,trunc" &
+    local listener=$!
     vm_type "nc -l -p $2 >/tmp/f$2 </dev/null ; sha256sum /tmp/f$2 ; nc -w 60 10.9.$1.1 $2 </tmp/f$2 ; rm /tmp/f$2"
     socat -u "OPEN:$WORK/sent" "TCP:10.9.$1.2:$2,retry=300,interval=0.2"
-    timeout $limit socat -u "TCP-LISTEN:$2,reuseaddr" "OPEN:$got,creat,trunc"
+    wait $listener
     expect "$(sha256sum <"$got")" "$sum  -" "what came back"
     vm_wait "$sum" 60
 }
