@@ -491,6 +491,121 @@ static void test_hostile_chains(void **state)
     end(&t);
 }
 
+/* Pitfalls 1 and 6: registers of a queue that runs, and of queues that there are not. Nothing changes. */
+static void test_registers(void **state)
+{
+    static const uint16_t queues[] = {RX, TX, 2, 3, 31, 32, 0x7fff, 0x8000, 0xffff};
+    struct net t;
+
+    begin(&t, 1, SOCK_SEQPACKET, "");
+    assert_int_equal(harness_start(&t.h, ALL, 3, 32), GOOD);
+    for (unsigned i = 0; i < ARRAY_SIZE(queues); i++) {
+        harness_write(&t.h, 0x16, 2, queues[i]);
+        for (unsigned offset = 0x18; offset < 0x38; offset += 2) {
+            if (offset == 0x1a && i < 3)
+                continue; /* a vector may change */
+            harness_write(&t.h, offset, 2, 0xffff);
+            harness_write(&t.h, offset, 2, 0);
+        }
+        harness_write(&t.h, 0x20, 8, HARNESS_MEMORY_GPA + 1);
+        harness_write(&t.h, 0x1a, 2, 0xfffe);
+        assert_int_equal(harness_read(&t.h, 0x1a, 2), i < 3 ? 0xffff : 0);
+        assert_int_equal(harness_read(&t.h, 0x18, 2), i < 3 ? 32 : 0);
+        harness_write(&t.h, 0x3000 + 4ull * queues[i], 2, queues[i]);
+        assert_works(&t);
+    }
+    assert_int_equal(harness_status(&t.h), GOOD);
+    end(&t);
+}
+
+/* Pitfall 4 for a split ring: chains that never end, heads and numbers beyond the queue. */
+static void test_hostile_rings(void **state)
+{
+    struct net t;
+
+    begin(&t, 1, SOCK_SEQPACKET, "");
+    for (unsigned i = 0; i < 12; i++) {
+        unsigned queue = i % 2;
+        uint64_t gpa;
+
+        assert_int_equal(harness_start(&t.h, ALL, 3, 32), GOOD);
+        struct harness_queue *q = &t.h.queues[queue];
+        uint8_t *desc = harness_at(&t.h, q->desc_gpa);
+        uint16_t *avail = harness_at(&t.h, q->avail_gpa);
+        gpa = harness_alloc(&t.h, 1000);
+        struct harness_piece p[] = {{gpa, 500, queue == RX}, {gpa + 500, 500, queue == RX}};
+        harness_add(&t.h, queue, p, 2);
+        uint16_t bad[] = {0, 1, 32, 0xffff};
+        if (i < 8) { /* the second piece goes on, to the first, itself, one that is none */
+            desc[16 + 12] |= 1;
+            memcpy(desc + 16 + 14, &bad[i / 2], 2);
+        } else if (i < 10) {
+            avail[2] = 32;
+        } else {
+            avail[1] = 40;
+        }
+        harness_kick(&t.h, queue);
+        wait_status(&t, BROKEN);
+        harness_reset(&t.h);
+    }
+    assert_int_equal(harness_start(&t.h, ALL, 3, 32), GOOD);
+    assert_works(&t);
+    end(&t);
+}
+
+struct flood {
+    struct net *net;
+    _Atomic bool is_ending;
+};
+
+static void *flood_peer(void *arg)
+{
+    struct flood *f = arg;
+    uint8_t packet[HEADER + 100];
+
+    while (!f->is_ending) {
+        struct pollfd p = {.fd = f->net->peers[0], .events = POLLIN | POLLOUT};
+
+        (void)poll(&p, 1, 10);
+        while (peer_put(f->net, 0, NULL, 60, 0) && !f->is_ending)
+            ;
+        while (recv(f->net->peers[0], packet, sizeof(packet), MSG_DONTWAIT) > 0)
+            ;
+    }
+    return NULL;
+}
+
+/* Pitfall 13: a flood one way leaves the other its turns. */
+static void test_fairness(void **state)
+{
+    struct flood f = {0};
+    pthread_t thread;
+    uint32_t written;
+    uint16_t head;
+    struct net t;
+
+    begin(&t, 1, SOCK_SEQPACKET, "");
+    assert_int_equal(harness_start(&t.h, MERGED, 3, 256), GOOD);
+    uint64_t frame = make_frame(&t, NULL, 60, 0), room = harness_alloc(&t.h, 256 * 128);
+    f.net = &t;
+    for (unsigned i = 0; i < 256; i++)
+        harness_add(&t.h, RX, &(struct harness_piece){room + i * 128, 128, true}, 1);
+    assert_int_equal(pthread_create(&thread, NULL, flood_peer, &f), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        add_tx(&t, TX, frame, 60);
+        harness_kick(&t.h, TX);
+        for (unsigned n = 0; n < 200 && harness_take(&t.h, RX, &head, &written); n++)
+            harness_add(&t.h, RX, &(struct harness_piece){room + head * 128u, 128, true}, 1);
+        harness_kick(&t.h, RX);
+        wait_used(&t, TX, &written);
+    }
+    f.is_ending = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(counters(&t).tx_packets, 200);
+    assert_true(counters(&t).rx_packets > 256);
+    end(&t);
+}
+
 /* Pitfalls 9 and 26: the peer takes no more. Nothing is read from the driver that has no place to go; when there is
  * place again, every frame comes once, whole and in order. */
 static void full_tx(int type, uint64_t features)
@@ -1180,29 +1295,19 @@ static void test_save(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_tx_layouts),
-        cmocka_unit_test(test_tx_many_pieces),
-        cmocka_unit_test(test_tx_headers),
-        cmocka_unit_test(test_tx_sizes),
-        cmocka_unit_test(test_hostile_chains),
-        cmocka_unit_test(test_tx_full),
-        cmocka_unit_test(test_tx_header_changes),
-        cmocka_unit_test(test_rx_headers),
-        cmocka_unit_test(test_rx_merged),
-        cmocka_unit_test(test_rx_straight),
-        cmocka_unit_test(test_rx_sizes),
-        cmocka_unit_test(test_rx_full),
-        cmocka_unit_test(test_rx_waits),
-        cmocka_unit_test(test_doorbells),
-        cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_link),
-        cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_save),
+        cmocka_unit_test(test_config),         cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_tx_layouts),     cmocka_unit_test(test_tx_many_pieces),
+        cmocka_unit_test(test_tx_headers),     cmocka_unit_test(test_tx_sizes),
+        cmocka_unit_test(test_hostile_chains), cmocka_unit_test(test_registers),
+        cmocka_unit_test(test_hostile_rings),  cmocka_unit_test(test_fairness),
+        cmocka_unit_test(test_tx_full),        cmocka_unit_test(test_tx_header_changes),
+        cmocka_unit_test(test_rx_headers),     cmocka_unit_test(test_rx_merged),
+        cmocka_unit_test(test_rx_straight),    cmocka_unit_test(test_rx_sizes),
+        cmocka_unit_test(test_rx_full),        cmocka_unit_test(test_rx_waits),
+        cmocka_unit_test(test_doorbells),      cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_pairs),          cmocka_unit_test(test_link),
+        cmocka_unit_test(test_gone),           cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_rate),           cmocka_unit_test(test_save),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as holm-vmm does */
