@@ -49,7 +49,7 @@ uint64_t throttle_wait_ns(struct throttle *t, uint64_t now_ns)
     uint64_t wait = 0;
 
     pthread_mutex_lock(&t->lock);
-    if (t->per_second) {
+    if (t->per_second) { /* it changes under the lock only */
         fill(t, now_ns);
         if (t->tokens <= 0)
             wait = (uint64_t)(((unsigned __int128)(1 - (__int128)t->tokens) * SECOND) / t->per_second) + 1;
@@ -58,11 +58,17 @@ uint64_t throttle_wait_ns(struct throttle *t, uint64_t now_ns)
     return wait;
 }
 
+uint64_t throttle_wait(struct throttle *t)
+{
+    return t->per_second ? throttle_wait_ns(t, throttle_now()) : 0;
+}
+
 void throttle_charge(struct throttle *t, uint64_t amount)
 {
+    if (!t->per_second)
+        return;
     pthread_mutex_lock(&t->lock);
-    if (t->per_second)
-        t->tokens -= (int64_t)(amount < BURST_MAX ? amount : BURST_MAX);
+    t->tokens -= (int64_t)(amount < BURST_MAX ? amount : BURST_MAX);
     if (t->tokens < -(int64_t)BURST_MAX)
         t->tokens = -(int64_t)BURST_MAX;
     pthread_mutex_unlock(&t->lock);

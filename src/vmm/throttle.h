@@ -9,7 +9,8 @@
 
 struct throttle {
     pthread_mutex_t lock;
-    uint64_t per_second, burst; /* per_second 0: no limit */
+    _Atomic uint64_t per_second; /* 0: no limit */
+    uint64_t burst;
     int64_t tokens;
     uint64_t filled_ns;
 };
@@ -20,6 +21,8 @@ void throttle_done(struct throttle *t);
 void throttle_set(struct throttle *t, uint64_t per_second, uint64_t burst);
 /* 0: the next thing may go now; else how long it has to wait. now_ns: throttle_now, or a test's own clock. */
 uint64_t throttle_wait_ns(struct throttle *t, uint64_t now_ns);
+/* The same by the real clock, and nearly free while there is no limit. */
+uint64_t throttle_wait(struct throttle *t);
 /* It went. */
 void throttle_charge(struct throttle *t, uint64_t amount);
 uint64_t throttle_now(void);

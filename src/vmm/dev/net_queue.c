@@ -340,7 +340,7 @@ static int step_receive(struct net_queue *q)
         return discard_one(q);
     if (q->index >= q->net->n_active)
         return -EBUSY; /* a command wakes us */
-    wait = throttle_wait_ns(&q->net->rx_limit, throttle_now());
+    wait = throttle_wait(&q->net->rx_limit);
     if (wait) {
         arm(q, wait);
         return -EBUSY;
@@ -440,7 +440,7 @@ static int send_chain(struct net_queue *q, const struct virtq_chain *c)
 /* 1: a frame went. 0: there is none. -EAGAIN: the tap is full. -EBUSY: over the rate. */
 static int step_transmit(struct net_queue *q)
 {
-    uint64_t wait = throttle_wait_ns(&q->net->tx_limit, throttle_now());
+    uint64_t wait = throttle_wait(&q->net->tx_limit);
     struct virtq_chain c;
     int r;
 

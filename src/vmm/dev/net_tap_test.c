@@ -353,12 +353,32 @@ static void test_handed_over(void **state)
     }
 }
 
+/* By name: a tap that is made for one queue has no two. */
+static void test_wrong_tap(void **state)
+{
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    struct err e = ERR_INIT;
+    struct harness h;
+    int fd;
+
+    if (!has_taps)
+        skip();
+    fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    assert_int_equal(str_copy(request.ifr_name, sizeof(request.ifr_name), "t4"), 0);
+    assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+    assert_true(harness_init(&h, "net", "tap=t4,queues=2", &e) < 0);
+    assert_non_null(strstr(e.hint, "multi_queue"));
+    e = (struct err)ERR_INIT;
+    assert_true(harness_init(&h, "net", "tap=t4", &e) < 0); /* in use */
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_both_ways, setup),   cmocka_unit_test_setup(test_large_segments, setup),
         cmocka_unit_test_setup(test_queues, setup),      cmocka_unit_test_setup(test_removed, setup),
-        cmocka_unit_test_setup(test_handed_over, setup),
+        cmocka_unit_test_setup(test_handed_over, setup), cmocka_unit_test_setup(test_wrong_tap, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
