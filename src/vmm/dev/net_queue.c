@@ -283,7 +283,7 @@ static int read_held(struct net_queue *q)
         return -EBADMSG;
     memcpy(q->bounce, &h, sizeof(h));
     q->held_bytes = bytes;
-    q->held_until_ns = throttle_now() + HOLD_NS;
+    q->held_until_ns = 0;
     return 0;
 }
 
@@ -291,9 +291,12 @@ static int read_held(struct net_queue *q)
 static int deliver_held(struct net_queue *q)
 {
     struct virtio_net_hdr_v1 h;
-    uint64_t now = throttle_now();
 
     if (q->held_bytes > q->offered_bytes) {
+        uint64_t now = throttle_now();
+
+        if (!q->held_until_ns)
+            q->held_until_ns = now + HOLD_NS;
         if (can_collect(q) && now < q->held_until_ns) {
             arm(q, q->held_until_ns - now);
             return -ENOBUFS;
