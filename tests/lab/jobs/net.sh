@@ -1,14 +1,18 @@
-# A guest of holm-vmm on taps: ping and 64 MiB of TCP each way with checksums, with one queue and with two; a cable that is
+# A guest of holm-vmm on taps: ping and 64 MiB of TCP each way with checksums; several streams with two queues; a cable that is
 # out; a tap that is removed under the guest.
-# limit: 400
+# limit: 600
 # set: short
 # needs: holm-vmm
 . /share/jobs/lib.sh
 need_holm_vmm
 limit=120
-head -c 64M /dev/urandom >"$WORK/sent"
-sum=$(sha256sum <"$WORK/sent")
-sum=${sum%% *}
+# new_file SIZE: what is sent from here on, and its checksum.
+new_file() {
+    head -c "$1" /dev/urandom >"$WORK/sent"
+    sum=$(sha256sum <"$WORK/sent")
+    sum=${sum%% *}
+}
+new_file 64M
 
 # make_tap NAME N [OPTION...]: the host is 10.9.N.1, the guest 10.9.N.2.
 make_tap() {
@@ -67,6 +71,7 @@ vm_end 60
 expect "$VM_STATUS" 0 "exit status"
 
 step "two queues and two vCPUs: several streams at once"
+new_file 12M
 make_tap t2 3 multi_queue
 holm_vm 2 1024M "$LEAN net.ifnames=0 LAB_END=stay" --net tap=t2,queues=2
 vm_start two "${VM[@]}"
