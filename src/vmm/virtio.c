@@ -501,7 +501,7 @@ int virtio_doorbell(const struct virtio *v, unsigned index)
     return v->queues[index].doorbell;
 }
 
-void virtio_save(struct virtio *v, struct buf *b)
+static void save_locked(struct virtio *v, struct buf *b)
 {
     state_put_u8(b, 1);
     state_put_u64(b, v->accepted);
@@ -529,6 +529,18 @@ void virtio_save(struct virtio *v, struct buf *b)
     }
     if (v->ops->save)
         v->ops->save(v->device, b);
+}
+
+/* The device's threads touch no queue meanwhile. */
+void virtio_save(struct virtio *v, struct buf *b)
+{
+    pthread_mutex_lock(pci_function_lock(v->function));
+    if (v->is_running)
+        v->ops->stop(v->device);
+    save_locked(v, b);
+    if (v->is_running && v->ops->start(v->device, v->accepted) < 0)
+        virtio_fail(v);
+    pthread_mutex_unlock(pci_function_lock(v->function));
 }
 
 static void load_queue(struct virtio *v, struct queue *s, struct state_reader *r)

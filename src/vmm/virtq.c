@@ -157,7 +157,7 @@ static bool follow(const struct virtq *q, unsigned at, struct virtq_chain *c)
  * before it could see that: look again after the wish is out. */
 static uint16_t last_look(struct virtq *q)
 {
-    if (q->has_event_idx)
+    if (q->has_event_idx && !q->is_quiet)
         store16(avail_event(q), q->next_avail);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return waiting(q);
@@ -189,16 +189,28 @@ void virtq_unpop(struct virtq *q)
     q->next_avail--;
 }
 
-void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+void virtq_put(struct virtq *q, unsigned ahead, uint16_t head, uint32_t written)
 {
     struct used_entry *entries;
 
     if (!q->is_enabled)
         return;
     entries = (struct used_entry *)(void *)used_word(q, 2);
-    entries[q->next_used & (q->size - 1u)] = (struct used_entry){.id = head, .length = written};
-    q->next_used++;
+    entries[(q->next_used + ahead) & (q->size - 1u)] = (struct used_entry){.id = head, .length = written};
+}
+
+void virtq_publish(struct virtq *q, unsigned n)
+{
+    if (!q->is_enabled)
+        return;
+    q->next_used = (uint16_t)(q->next_used + n);
     __atomic_store_n(used_word(q, 1), q->next_used, __ATOMIC_RELEASE);
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
+{
+    virtq_put(q, 0, head, written);
+    virtq_publish(q, 1);
 }
 
 bool virtq_should_signal(struct virtq *q)
@@ -221,6 +233,7 @@ bool virtq_notify_enable(struct virtq *q)
 {
     if (!q->is_enabled || q->is_broken)
         return false;
+    q->is_quiet = false;
     if (!q->has_event_idx)
         store16(used_word(q, 0), 0);
     return last_look(q) != 0;
@@ -228,6 +241,7 @@ bool virtq_notify_enable(struct virtq *q)
 
 void virtq_notify_disable(struct virtq *q)
 {
+    q->is_quiet = true;
     if (q->is_enabled && !q->has_event_idx)
         store16(used_word(q, 0), NO_NOTIFY);
 }

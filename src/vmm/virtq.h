@@ -25,6 +25,7 @@ struct virtq {
     /* Latched at virtq_enable. */
     void *desc, *avail, *used;
     uint16_t next_avail, next_used, signalled_used;
+    bool is_quiet; /* doorbells are not wanted: virtq_notify_disable */
 };
 
 /* One request of the driver: what it wrote for us first (out), then where we may write (in). */
@@ -50,6 +51,9 @@ void virtq_unpop(struct virtq *q);
 unsigned virtq_waiting(struct virtq *q);
 /* Gives a request back with the number of bytes written into its in part. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
+/* The same for several that the driver must see at once: put as 0, 1, ..., then publish how many. */
+void virtq_put(struct virtq *q, unsigned ahead, uint16_t head, uint32_t written);
+void virtq_publish(struct virtq *q, unsigned n);
 /* Is the driver to be interrupted for what was pushed since the last time this was asked? */
 bool virtq_should_signal(struct virtq *q);
 /* Asks for a doorbell at the next request, or for none. After turning it on, look once more: true if there is one. */

@@ -4,9 +4,7 @@
 #include <fcntl.h>
 
 const struct device_type *const device_table[] = {
-    &device_disk,
-    &device_rng,
-    NULL,
+    &device_console, &device_disk, &device_net, &device_rng, NULL,
 };
 
 const struct device_type *device_type_find(const char *option)
@@ -28,7 +26,7 @@ static bool is_known(const char *key, const char *const *known)
 int device_check_keys(const struct propstr *p, const char *const *known, struct err *e)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (!is_known(p->items[i].key, known))
+        if (!streq(p->items[i].key, "id") && !is_known(p->items[i].key, known))
             return err_set(e, -EINVAL, "option.value", "there is no '%s' here", p->items[i].key);
     return 0;
 }
