@@ -389,6 +389,15 @@ void pci_bus_free(struct pci_bus *b)
     free(b);
 }
 
+unsigned pci_bus_vectors(const struct pci_bus *b)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        n += b->functions[i] ? b->functions[i]->n_vectors : 0;
+    return n;
+}
+
 void pci_bus_reset(struct pci_bus *b)
 {
     for (unsigned i = 0; i < PCI_SLOTS; i++) {
