@@ -182,22 +182,32 @@ static void put_row(struct writer *w, const struct call *c)
         else_here(w, tests[--n]);
 }
 
-/* The rows of one number: the accumulator holds the number before, and still holds it where none applies. */
-static size_t put_number(struct writer *w, size_t i, enum calls_kind kind)
+/* The rows of one number, which is in the accumulator. The first one that applies decides; where none does, it is the
+ * end. */
+static void put_number(struct writer *w, size_t first, enum calls_kind kind)
 {
-    int number = table[i].number;
+    int number = table[first].number;
     unsigned test = put(w, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number);
     bool is_open = true;
 
-    for (; i < ARRAY_SIZE(table) && table[i].number == number; i++)
-        if (is_open && (table[i].kinds & kind)) {
+    for (size_t i = first; i < ARRAY_SIZE(table) && is_open; i++)
+        if (table[i].number == number && (table[i].kinds & kind)) {
             put_row(w, &table[i]);
             is_open = table[i].only[0].mask;
         }
     if (is_open)
         RETURN(SECCOMP_RET_KILL_PROCESS);
     else_here(w, test);
-    return i;
+}
+
+static bool is_first(size_t row, enum calls_kind kind)
+{
+    if (!(table[row].kinds & kind))
+        return false;
+    for (size_t i = 0; i < row; i++)
+        if (table[i].number == table[row].number && (table[i].kinds & kind))
+            return false;
+    return true;
 }
 
 int calls_compile(enum calls_kind kind, struct sock_filter program[CALLS_PROGRAM_MAX])
@@ -210,8 +220,9 @@ int calls_compile(enum calls_kind kind, struct sock_filter program[CALLS_PROGRAM
     program[test].jt = 1; /* over the end of every other interface of the processor */
     RETURN(SECCOMP_RET_KILL_PROCESS);
     LOAD(offsetof(struct seccomp_data, nr)); /* x32 has numbers of its own, which are not in the table */
-    for (size_t i = 0; i < ARRAY_SIZE(table);)
-        i = table[i].kinds & kind ? put_number(w, i, kind) : i + 1;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (is_first(i, kind))
+            put_number(w, i, kind);
     RETURN(SECCOMP_RET_KILL_PROCESS);
     return w->is_full ? -E2BIG : (int)w->n;
 }

@@ -34,7 +34,7 @@ struct call {
     const char *name, *reason;
 };
 
-/* All rows; several may have the same number, one after the other. */
+/* All rows; several may have the same number, with different conditions. */
 const struct call *calls_table(size_t *ret_n);
 /* The kind of a thread by its name without digits and dots ("disk0.1"); 0 if there is none. */
 enum calls_kind calls_kind_find(const char *thread_name);
