@@ -53,7 +53,7 @@ static const struct call table[] = {
     KVM(KVM_RUN, VCPU, "the guest"),
     KVM(KVM_IRQFD, MAIN | VCPU, "an interrupt line is connected to its eventfd, or not any more"),
     KVM(KVM_IOEVENTFD, MAIN | VCPU, "a doorbell moves with the BAR of its device"),
-    KVM(KVM_SET_GSI_ROUTING, MAIN | VCPU, "the message that a line sends"),
+    KVM(KVM_SET_GSI_ROUTING, VCPU, "the message that a line sends"),
     /* Reset and the end: no vCPU runs then. */
     KVM(KVM_SET_IRQCHIP, MAIN, "reset"),
     KVM(KVM_GET_SREGS, MAIN, "reset: the first instruction"),
@@ -87,7 +87,8 @@ static const struct call table[] = {
     ROW(rt_sigreturn, VCPU, "the end of the kick"),
     ROW(rt_sigprocmask, ALL, "libc around a thread's end and around sending a signal"),
     /* Reset loads the kernel again. */
-    ROW(fstat, MAIN, "reset: the size of kernel and initial RAM disk"),
+    ROW(fstat, MAIN, "reset: the size of kernel and initial RAM disk, as new C libraries ask"),
+    ROW_IF(newfstatat, MAIN, "the same, as older ones do: of a descriptor", IS(3, AT_EMPTY_PATH)),
     ROW(pread64, MAIN, "reset: kernel and initial RAM disk"),
     ROW_IF(madvise, ALL, "reset forgets the guest's memory; a thread's end its stack", IS(2, MADV_DONTNEED)),
     /* Memory of the program: never executable. */

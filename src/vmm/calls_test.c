@@ -400,7 +400,26 @@ static void test_kinds(void **state)
     assert_int_equal(thread_start(&stranger, &e), -EINVAL);
 }
 
-int main(void)
+/* For the test that each row is needed (tests/system/test_vmm.py): kind, call, number, and each condition. */
+static int list(void)
+{
+    size_t n;
+    const struct call *table = calls_table(&n);
+
+    for (size_t i = 0; i < n; i++)
+        for (unsigned k = 0; k < CALLS_KINDS; k++) {
+            if (!(table[i].kinds & 1u << k))
+                continue;
+            printf("%s %s", calls_kind_name((enum calls_kind)(1u << k)), table[i].name);
+            for (unsigned j = 0; j < CALL_CONDITIONS && table[i].only[j].mask; j++)
+                if (table[i].only[j].value != CALL_SELF)
+                    printf(" %u:%#x:%#x", table[i].only[j].argument, table[i].only[j].mask, table[i].only[j].value);
+            printf("\n");
+        }
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),       cmocka_unit_test(test_kinds),
@@ -409,5 +428,7 @@ int main(void)
         cmocka_unit_test(test_arguments),   cmocka_unit_test(test_foreign_interfaces),
     };
 
+    if (argc == 2 && streq(argv[1], "--list"))
+        return list();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
