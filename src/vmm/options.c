@@ -278,21 +278,11 @@ void options_done(struct options *o)
     *o = (struct options){.kernel_fd = -1, .initrd_fd = -1, .control_fd = -1};
 }
 
-void options_each(void (*say)(void *context, const char *name, const char *value, const char *help), void *context)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        say(context, rows[i].name, rows[i].value, rows[i].help);
-    for (size_t i = 0; device_table[i]; i++)
-        say(context, device_table[i]->option, device_table[i]->usage, device_table[i]->help);
-}
-
-static void say_option(void *to, const char *name, const char *value, const char *help)
-{
-    fprintf(to, "  --%s %s\n        %s\n", name, value, help);
-}
-
 void options_usage(FILE *to)
 {
     fprintf(to, "Usage: holm-vmm run --kernel FILE [OPTION VALUE]...\n\n");
-    options_each(say_option, to);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        fprintf(to, "  --%s %s\n        %s\n", rows[i].name, rows[i].value, rows[i].help);
+    for (size_t i = 0; device_table[i]; i++)
+        fprintf(to, "  --%s %s\n        %s\n", device_table[i]->option, device_table[i]->usage, device_table[i]->help);
 }

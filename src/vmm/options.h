@@ -31,7 +31,5 @@ struct options {
 MUST_CHECK int options_parse(struct options *o, int argc, char **argv, struct err *e);
 void options_done(struct options *o);
 void options_usage(FILE *to);
-/* Each option with its value and what it does, in the order of the help. */
-void options_each(void (*say)(void *context, const char *name, const char *value, const char *help), void *context);
 
 #endif

@@ -11,7 +11,6 @@ from lib.tap import main, test
 
 MAN1 = f"{build_dir()}/src/cli/man1"
 HOLMD = f"{build_dir()}/src/daemon/holmd.8"
-VMM = f"{build_dir()}/src/cli/holm-vmm.8"
 # mandoc wants a date in the title; ours has a version.
 ALLOWED = "missing date"
 
@@ -24,7 +23,7 @@ def run(*argv, **options):
 def pages():
     found = sorted(glob.glob(MAN1 + "/*.1"))
     assert len(found) > 10, found
-    return [*found, HOLMD, VMM]
+    return [*found, HOLMD]
 
 
 def text(path):
@@ -82,15 +81,6 @@ def daemon_page_has_its_options():
     for name, value, about in options:
         assert re.search(rf"^ +{name}{value}\s+{re.escape(about)}$", page, re.M), name
     assert run(program("holmd"), "--no-such-option").returncode == 64
-
-
-@test
-def hypervisor_page_has_its_options():
-    said, page = run(program("holm-vmm", "vmm"), "--help").stdout, text(VMM)
-    options = re.findall(r"^  (--[a-z]+) (\S.*)$", said, re.M)
-    assert len(options) > 8, said
-    for option, value in options:
-        assert f"{option} {value}" in page, option
 
 
 if __name__ == "__main__":
