@@ -60,6 +60,33 @@ static int take_cmdline(struct options *o, const char *value, struct err *e)
     return set_text(&o->cmdline, value, e);
 }
 
+/* "on", "off", or "uid=N,gid=N". */
+static int take_jail(struct options *o, const char *value, struct err *e)
+{
+    struct propstr p;
+    uint64_t uid, gid;
+    int r;
+
+    if (propstr_bool(value, &o->has_jail) == 0)
+        return 0;
+    r = propstr_parse(value, NULL, &p, e);
+    if (r == 0)
+        r = propstr_get_u64(&p, "uid", JAIL_NOBODY, &uid, e);
+    if (r == 0)
+        r = propstr_get_u64(&p, "gid", JAIL_NOBODY, &gid, e);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < p.n; i++)
+        if (!streq(p.items[i].key, "uid") && !streq(p.items[i].key, "gid"))
+            return bad(e, "jail", "on, off or uid=N,gid=N");
+    if (!uid || !gid || uid >= UINT32_MAX || gid >= UINT32_MAX)
+        return bad(e, "jail", "uid and gid are numbers of an unprivileged user");
+    o->has_jail = true;
+    o->jail_uid = (unsigned)uid;
+    o->jail_gid = (unsigned)gid;
+    return 0;
+}
+
 static int take_cpus(struct options *o, const char *value, struct err *e)
 {
     uint64_t n;
@@ -112,33 +139,6 @@ static int take_paused(struct options *o, const char *value, struct err *e)
     return propstr_bool(value, &o->is_paused) < 0 ? bad(e, "paused", "on or off") : 0;
 }
 
-/* "on", "off", or "uid=N,gid=N". */
-static int take_jail(struct options *o, const char *value, struct err *e)
-{
-    struct propstr p;
-    uint64_t uid, gid;
-    int r;
-
-    if (propstr_bool(value, &o->has_jail) == 0)
-        return 0;
-    r = propstr_parse(value, NULL, &p, e);
-    if (r == 0)
-        r = propstr_get_u64(&p, "uid", JAIL_NOBODY, &uid, e);
-    if (r == 0)
-        r = propstr_get_u64(&p, "gid", JAIL_NOBODY, &gid, e);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < p.n; i++)
-        if (!streq(p.items[i].key, "uid") && !streq(p.items[i].key, "gid"))
-            return bad(e, "jail", "on, off or uid=N,gid=N");
-    if (!uid || !gid || uid >= UINT32_MAX || gid >= UINT32_MAX)
-        return bad(e, "jail", "uid and gid are numbers of an unprivileged user");
-    o->has_jail = true;
-    o->jail_uid = (unsigned)uid;
-    o->jail_gid = (unsigned)gid;
-    return 0;
-}
-
 static int take_config(struct options *o, const char *path, struct err *e);
 
 static const struct row rows[] = {
@@ -147,10 +147,10 @@ static const struct row rows[] = {
     {"cmdline", "TEXT", "the kernel's command line", take_cmdline},
     {"cpus", "N", "vCPUs, 1 to 64 (1)", take_cpus},
     {"memory", "SIZE[,hugepages=2M|1G]", "RAM (256M)", take_memory},
+    {"jail", "on|off|uid=N,gid=N", "give up all rights before the guest runs (on; root becomes nobody)", take_jail},
     {"console", "stdio|fd=N|none", "the serial port (none)", take_console},
     {"control", "fd=N", "socket for control verbs", take_control},
     {"paused", "on|off", "do not begin before the verb resume", take_paused},
-    {"jail", "on|off|uid=N,gid=N", "give up all rights before the guest runs (on; root becomes nobody)", take_jail},
     {"config", "FILE|fd=N", "more options, one in a line, without dashes", take_config},
 };
 
