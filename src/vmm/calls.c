@@ -6,7 +6,8 @@
 
 #include <linux/audit.h>
 #include <linux/falloc.h>
-#include <linux/futex.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,8 +47,9 @@
 #define VCPU  CALLS_VCPU
 #define DISK  CALLS_DISK
 #define BLOCK CALLS_BLOCK
-#define LOOPS (MAIN | DISK)
-#define ALL   (MAIN | VCPU | DISK | BLOCK)
+#define NET   CALLS_NET
+#define LOOPS (MAIN | DISK | NET)
+#define ALL   (MAIN | VCPU | DISK | BLOCK | NET)
 
 static const struct call table[] = {
     /* The guest, and what a guest may change while it runs: doorbells, interrupt lines and their messages. */
@@ -73,11 +76,27 @@ static const struct call table[] = {
     ROW(fdatasync, BLOCK, "flush"),
     ROW_IF(fallocate, BLOCK, "discard", IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)),
     ROW_IF(fallocate, BLOCK, "write zeroes", IS(1, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)),
+    ROW(ftruncate, MAIN, "a disk that grows by order of the host"),
+    ROW_IF(ioctl, MAIN, "a disk that grew: the size of its block device", IS(1, BLKGETSIZE64)),
+    /* The network: a tap, or a socket that carries frames. */
+    ROW(readv, NET | MAIN, "frames from the tap; a connection's bytes into the guest"),
+    ROW(writev, NET | MAIN, "frames to the tap; the console's output"),
+    ROW_IF(ioctl, VCPU | MAIN, "what the driver lets the tap leave to it", IS(1, TUNSETOFFLOAD)),
+    ROW_IF(ioctl, VCPU | MAIN, "how many pairs of queues the driver uses", IS(1, TUNSETQUEUE)),
+    ROW_IF(getsockopt, NET, "is the other side gone?", IS(1, SOL_SOCKET), IS(2, SO_ERROR)),
+    ROW(timerfd_settime, NET | MAIN, "limits of the rate; the balloon's and the sockets' clocks"),
+    ROW(clock_gettime, NET | MAIN, "the same, where the kernel gives no page to read the time from"),
+    /* Connections between guest and host, on a socket that was given to us. */
+    ROW(accept4, MAIN, "a program of the host that wants to talk to the guest"),
+    ROW(recvfrom, MAIN, "which port it wants"),
+    ROW(sendto, MAIN, "the answer to that"),
+    ROW(sendmsg, MAIN, "the guest's bytes"),
+    ROW(shutdown, MAIN, "the end of one direction, or of the control connection"),
     /* Loops, and what threads tell each other. */
     ROW(read, ALL & ~BLOCK, "an eventfd is read away; the console's input"),
     ROW(write, ALL, "an eventfd is rung; the console's output; the log"),
     ROW(epoll_wait, LOOPS, "what happened"),
-    ROW(epoll_ctl, MAIN, "the console is watched while it has or takes bytes"),
+    ROW(epoll_ctl, MAIN | NET, "a console or tap is watched while it has or takes bytes"),
     ROW(futex, ALL, "locks, conditions, the end of a thread"),
     ROW(eventfd2, VCPU, "an interrupt line that the guest uses for the first time"),
     ROW(getrandom, MAIN, "the guest's entropy"),
@@ -114,7 +133,7 @@ static const struct call table[] = {
 #endif
 };
 
-static const char *const kind_names[CALLS_KINDS] = {"main", "vcpu", "disk", "block"};
+static const char *const kind_names[CALLS_KINDS] = {"main", "vcpu", "disk", "block", "net"};
 
 const struct call *calls_table(size_t *ret_n)
 {

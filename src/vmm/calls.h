@@ -14,8 +14,9 @@ enum calls_kind {
     CALLS_VCPU = 2,  /* runs the guest */
     CALLS_DISK = 4,  /* a queue of a disk */
     CALLS_BLOCK = 8, /* reads and writes for a disk where there is no io_uring */
+    CALLS_NET = 16,  /* a pair of queues of a network interface */
 };
-#define CALLS_KINDS 4u
+#define CALLS_KINDS 5u
 
 /* `(argument & mask) == value`. Looks at the low 32 bits: what is compared is an int for the kernel, too. */
 struct call_condition {

@@ -8,12 +8,15 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/falloc.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -268,6 +271,10 @@ static void test_arguments(void **state)
         {CALLS_VCPU, SYS_ioctl, {-1, TIOCSTI}},
         {CALLS_VCPU, SYS_madvise, {0, page, MADV_FREE}},
         {CALLS_DISK, SYS_ioctl, {-1, KVM_RUN}},
+        {CALLS_NET, SYS_ioctl, {-1, TUNSETIFF}},
+        {CALLS_VCPU, SYS_ioctl, {-1, TUNSETIFF}},
+        {CALLS_NET, SYS_getsockopt, {-1, SOL_SOCKET, SO_PEERCRED}},
+        {CALLS_NET, SYS_getsockopt, {-1, IPPROTO_TCP, SO_ERROR}},
         {CALLS_BLOCK, SYS_fallocate, {-1, 0, 0, page}},
         {CALLS_BLOCK, SYS_fallocate, {-1, FALLOC_FL_COLLAPSE_RANGE, 0, page}},
         {CALLS_BLOCK, SYS_fallocate, {-1, FALLOC_FL_PUNCH_HOLE, 0, page}},
@@ -357,7 +364,6 @@ static void test_never(void **state)
         SYS_mremap,
         SYS_dup,
         SYS_dup3,
-        SYS_ftruncate,
         SYS_landlock_create_ruleset,
         SYS_finit_module,
         SYS_kexec_load,
@@ -393,6 +399,7 @@ static void test_kinds(void **state)
     assert_int_equal(calls_kind_find("vcpu63"), CALLS_VCPU);
     assert_int_equal(calls_kind_find("disk2.15"), CALLS_DISK);
     assert_int_equal(calls_kind_find("block"), CALLS_BLOCK);
+    assert_int_equal(calls_kind_find("net12.7"), CALLS_NET);
     assert_int_equal(calls_kind_find("disks"), 0);
     assert_int_equal(calls_kind_find("dis"), 0);
     assert_int_equal(calls_kind_find(""), 0);
