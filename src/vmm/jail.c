@@ -49,12 +49,16 @@ static int close_strangers(int *ret_highest, struct err *e)
     return 0;
 }
 
+/* A descriptor that an option named is close-on-exec here, too. */
 static int replace_stdio(struct err *e)
 {
     autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
-        return err_errno(e, errno, "put /dev/null in the place of standard input and output");
+    if (null < 0)
+        return err_errno(e, errno, "open /dev/null");
+    for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+        if (!(fcntl(fd, F_GETFD) & FD_CLOEXEC) && dup2(null, fd) < 0)
+            return err_errno(e, errno, "put /dev/null in the place of descriptor %d", fd);
     return 0;
 }
 

@@ -334,13 +334,22 @@ const char *machine_jail_note(const struct machine *m)
     return m->jail.note;
 }
 
+static bool uses_stdio(const struct options *o)
+{
+    bool found = streq(o->console, "stdio");
+
+    for (unsigned i = 0; i < o->n_devices; i++)
+        found |= strstr(o->devices[i].text, "stdio") != NULL;
+    return found;
+}
+
 /* Gives up what is not needed any more and starts all threads, each with its filter; ours is the last. */
 static int lock_up(struct machine *m, struct err *e)
 {
     const struct jail_options jail = {.uid = m->options->jail_uid,
                                       .gid = m->options->jail_gid,
                                       .n_descriptors = pci_bus_vectors(m->pci) + CONNECTIONS_MAX,
-                                      .keeps_stdio = streq(m->options->console, "stdio")};
+                                      .keeps_stdio = uses_stdio(m->options)};
     bool is_jailed = m->options->has_jail;
     int r = is_jailed ? jail_enter(&jail, &m->jail, e) : 0;
 
