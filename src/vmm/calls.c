@@ -126,7 +126,7 @@ static const struct call table[] = {
     ROW(munmap, ALL & ~MAIN, "AddressSanitizer: its heap"),
     ROW_IF(madvise, ALL, "AddressSanitizer: its heap", IS(2, MADV_NOHUGEPAGE)),
     ROW_IF(madvise, ALL, "AddressSanitizer: its heap", IS(2, MADV_DONTDUMP)),
-    ROW(clock_gettime, ALL, "AddressSanitizer: its heap"),
+    ROW(clock_gettime, ALL & ~(MAIN | NET), "AddressSanitizer: its heap"),
     /* The report of undefined behaviour looks for its own name first; refused, it is printed without. */
     REFUSED(readlink, EACCES, "UndefinedBehaviorSanitizer: the program's name"),
     REFUSED(open, EACCES, "UndefinedBehaviorSanitizer: the program's arguments and environment"),
