@@ -1,12 +1,9 @@
 /* An event loop over epoll; see loop.h. */
 #include "vmm/loop.h"
 
-#include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 
-#define STACK_BYTES (256u << 10)
-#define EVENTS_MAX  16
+#define EVENTS_MAX 16
 
 static void on_stop(void *context, uint32_t events)
 {
@@ -30,16 +27,14 @@ int loop_init(struct loop *l, struct err *e)
 
 void loop_done(struct loop *l)
 {
-    if (l->has_thread) {
+    if (l->thread.is_started)
         loop_stop(l);
-        pthread_join(l->thread, NULL);
-    }
+    thread_join(&l->thread);
     if (l->stop.fd >= 0)
         close(l->stop.fd);
     if (l->epoll_fd >= 0)
         close(l->epoll_fd);
     l->epoll_fd = l->stop.fd = -1;
-    l->has_thread = false;
 }
 
 static int control(struct loop *l, int operation, struct loop_source *s)
@@ -90,30 +85,16 @@ void loop_run(struct loop *l)
     }
 }
 
-static void *loop_main(void *arg)
+static void loop_main(void *arg)
 {
     loop_run(arg);
-    return NULL;
 }
 
 int loop_start(struct loop *l, const char *name, struct err *e)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    int r;
-
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&l->thread, &attributes, loop_main, l);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (r)
-        return err_errno(e, r, "start the thread %s", name);
-    pthread_setname_np(l->thread, name);
-    l->has_thread = true;
-    return 0;
+    l->thread = (struct thread){.run = loop_main, .arg = l};
+    snprintf(l->thread.name, sizeof(l->thread.name), "%s", name);
+    return thread_start(&l->thread, e);
 }
 
 void loop_stop(struct loop *l)

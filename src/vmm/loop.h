@@ -4,10 +4,9 @@
 #ifndef HOLM_VMM_LOOP_H
 #define HOLM_VMM_LOOP_H
 
-#include <pthread.h>
 #include <sys/epoll.h>
 
-#include "base/err.h"
+#include "vmm/thread.h"
 
 struct loop_source {
     int fd;
@@ -21,8 +20,7 @@ struct loop {
     int epoll_fd;
     struct loop_source stop;
     bool is_ending;
-    pthread_t thread;
-    bool has_thread;
+    struct thread thread;
 };
 
 MUST_CHECK int loop_init(struct loop *l, struct err *e);
@@ -34,7 +32,7 @@ MUST_CHECK int loop_change(struct loop *l, struct loop_source *s, uint32_t event
 void loop_remove(struct loop *l, struct loop_source *s);
 /* Until loop_stop. */
 void loop_run(struct loop *l);
-/* On a thread of its own, named as top(1) shows it. */
+/* On a thread of its own; its name tells which system calls it may make (thread.h). */
 MUST_CHECK int loop_start(struct loop *l, const char *name, struct err *e);
 void loop_stop(struct loop *l); /* from any thread */
 

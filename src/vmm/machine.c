@@ -10,10 +10,14 @@
 #include "base/log.h"
 #include "vmm/dev/serial.h"
 #include "vmm/dev/table.h"
+#include "vmm/jail.h"
 #include "vmm/x86/acpi.h"
 #include "vmm/x86/cpu.h"
 #include "vmm/x86/layout.h"
 #include "vmm/x86/power.h"
+
+/* Of the console and of control, at a time: for the limit of descriptors. */
+#define CONNECTIONS_MAX 64u
 
 enum told { TOLD_OFF = 1, TOLD_RESET = 2, TOLD_PANIC = 4, TOLD_FAILED = 8 };
 
@@ -38,6 +42,7 @@ struct machine {
     struct err failure; /* under failure_lock: why a vCPU could not go on */
     enum machine_state state;
     bool is_kvm_up, is_vcpus_up, is_loop_up, has_panicked;
+    struct jail_report jail;
 };
 
 /* --- What vCPU threads tell ------------------------------------------------------------------------------------------
@@ -201,6 +206,7 @@ int machine_new(const struct options *o, struct machine **ret_machine, struct er
 
     if (!m)
         return err_set(e, -ENOMEM, NULL, "out of memory");
+    threads_hold(); /* until the jail is around us */
     m->options = o;
     m->wake.fd = m->serial_irq = m->events_irq = -1;
     pthread_mutex_init(&m->failure_lock, NULL);
@@ -327,12 +333,43 @@ void machine_end(struct machine *m)
     loop_stop(&m->loop);
 }
 
+const char *machine_jail_note(const struct machine *m)
+{
+    return m->jail.note;
+}
+
+static bool uses_stdio(const struct options *o)
+{
+    bool found = streq(o->console, "stdio");
+
+    for (unsigned i = 0; i < o->n_devices; i++)
+        found |= strstr(o->devices[i].text, "stdio") != NULL;
+    return found;
+}
+
+/* Gives up what is not needed any more and starts all threads, each with its filter; ours is the last. */
+static int lock_up(struct machine *m, struct err *e)
+{
+    const struct jail_options jail = {.uid = m->options->jail_uid,
+                                      .gid = m->options->jail_gid,
+                                      .n_descriptors = pci_bus_vectors(m->pci) + CONNECTIONS_MAX,
+                                      .keeps_stdio = uses_stdio(m->options)};
+    bool is_jailed = m->options->has_jail;
+    int r = is_jailed ? jail_enter(&jail, &m->jail, e) : 0;
+
+    if (r == 0)
+        r = threads_release(is_jailed, e);
+    return r < 0 || !is_jailed ? r : calls_load(CALLS_MAIN, e);
+}
+
 int machine_run(struct machine *m, struct err *e)
 {
     int r = power_on(m, e);
 
     if (r == 0)
         r = vcpu_set_start(&m->vcpus, e);
+    if (r == 0)
+        r = lock_up(m, e);
     if (r < 0)
         return r;
     if (!m->options->is_paused)

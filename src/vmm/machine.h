@@ -23,5 +23,7 @@ MUST_CHECK int machine_reset(struct machine *m, struct err *e);
 /* Presses the power button; the guest decides what follows. */
 void machine_power_button(struct machine *m);
 void machine_end(struct machine *m);
+/* What the host did not let the jail do; "" if nothing. */
+const char *machine_jail_note(const struct machine *m);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/propstr.h"
 #include "vmm/dev/table.h"
+#include "vmm/jail.h"
 #include "vmm/vcpu.h"
 
 #define CONFIG_BYTES_MAX (256u << 10)
@@ -59,6 +60,33 @@ static int take_initrd(struct options *o, const char *value, struct err *e)
 static int take_cmdline(struct options *o, const char *value, struct err *e)
 {
     return set_text(&o->cmdline, value, e);
+}
+
+/* "on", "off", or "uid=N,gid=N". */
+static int take_jail(struct options *o, const char *value, struct err *e)
+{
+    struct propstr p;
+    uint64_t uid, gid;
+    int r;
+
+    if (propstr_bool(value, &o->has_jail) == 0)
+        return 0;
+    r = propstr_parse(value, NULL, &p, e);
+    if (r == 0)
+        r = propstr_get_u64(&p, "uid", JAIL_NOBODY, &uid, e);
+    if (r == 0)
+        r = propstr_get_u64(&p, "gid", JAIL_NOBODY, &gid, e);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < p.n; i++)
+        if (!streq(p.items[i].key, "uid") && !streq(p.items[i].key, "gid"))
+            return bad(e, "jail", "on, off or uid=N,gid=N");
+    if (!uid || !gid || uid >= UINT32_MAX || gid >= UINT32_MAX)
+        return bad(e, "jail", "uid and gid are numbers of an unprivileged user");
+    o->has_jail = true;
+    o->jail_uid = (unsigned)uid;
+    o->jail_gid = (unsigned)gid;
+    return 0;
 }
 
 static int take_cpus(struct options *o, const char *value, struct err *e)
@@ -121,6 +149,7 @@ static const struct row rows[] = {
     {"cmdline", "TEXT", "the kernel's command line", take_cmdline},
     {"cpus", "N", "vCPUs, 1 to 64 (1)", take_cpus},
     {"memory", "SIZE[,hugepages=2M|1G]", "RAM (256M)", take_memory},
+    {"jail", "on|off|uid=N,gid=N", "give up all rights before the guest runs (on; root becomes nobody)", take_jail},
     {"console", "stdio|fd=N|none", "the serial port (none)", take_console},
     {"control", "fd=N", "socket for control verbs", take_control},
     {"paused", "on|off", "do not begin before the verb resume", take_paused},
@@ -209,8 +238,14 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
     int r = 0;
 
-    *o =
-        (struct options){.kernel_fd = -1, .initrd_fd = -1, .control_fd = -1, .n_cpus = 1, .memory_bytes = 256ull << 20};
+    *o = (struct options){.kernel_fd = -1,
+                          .initrd_fd = -1,
+                          .control_fd = -1,
+                          .n_cpus = 1,
+                          .memory_bytes = 256ull << 20,
+                          .has_jail = true,
+                          .jail_uid = JAIL_NOBODY,
+                          .jail_gid = JAIL_NOBODY};
     for (int i = 0; i < argc && r == 0; i += 2) {
         if (!str_starts(argv[i], "--"))
             r = err_set(e, -EINVAL, "option.unknown", "'%.60s' is no option", argv[i]);
@@ -236,7 +271,6 @@ void options_done(struct options *o)
     }
     free(o->cmdline);
     free(o->console);
-    free(o->jail_root);
     if (o->kernel_fd >= 0)
         close(o->kernel_fd);
     if (o->initrd_fd >= 0)

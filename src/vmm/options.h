@@ -22,8 +22,7 @@ struct options {
     int control_fd; /* listening or connected socket for verbs; -1 */
     bool is_paused; /* made, but not begun */
     bool has_jail;
-    char *jail_root; /* empty folder to live in; NULL: the default */
-    unsigned jail_uid, jail_gid;
+    unsigned jail_uid, jail_gid; /* whom to become, when started by root */
     struct option_device devices[OPTIONS_DEVICES_MAX];
     unsigned n_devices;
 };

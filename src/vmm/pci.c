@@ -413,6 +413,15 @@ void pci_bus_free(struct pci_bus *b)
     free(b);
 }
 
+unsigned pci_bus_vectors(const struct pci_bus *b)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        n += b->functions[i] ? b->functions[i]->n_vectors : 0;
+    return n;
+}
+
 static void function_reset(struct pci_function *f)
 {
     memcpy(f->config, f->fresh, CONFIG_BYTES);

@@ -39,6 +39,8 @@ struct pci_identity {
 /* kvm NULL: interrupts only count (tests). */
 MUST_CHECK int pci_bus_new(struct kvm *kvm, struct bus *mmio, uint64_t ecam_gpa, uint64_t window_gpa,
                            struct pci_bus **ret_bus, struct err *e);
+/* Interrupt vectors of all functions: each may yet become a line with a descriptor. */
+unsigned pci_bus_vectors(const struct pci_bus *b);
 void pci_bus_free(struct pci_bus *b);
 /* All functions, as after power on: BARs at their first places. */
 void pci_bus_reset(struct pci_bus *b);

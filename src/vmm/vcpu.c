@@ -8,16 +8,13 @@
 #include <sys/mman.h>
 
 #define KICK_SIGNAL SIGUSR1
-/* A vCPU's thread calls devices, whose largest frames are a chain's pieces of memory. */
-#define STACK_BYTES (256u << 10)
 
 struct vcpu {
     struct vcpu_set *set;
     unsigned index;
     int fd;
     struct kvm_run *run;
-    pthread_t thread;
-    bool has_thread;
+    struct thread thread;
     _Atomic uint64_t n_exits;
 };
 
@@ -176,7 +173,7 @@ static void handle_exit(struct vcpu *v)
 
 /* Orders are looked at only when the kernel has nothing half done for this vCPU: KVM_RUN finishes the last access of
  * the guest before it obeys immediate_exit. */
-static void *vcpu_main(void *arg)
+static void vcpu_main(void *arg)
 {
     struct vcpu *v = arg;
 
@@ -189,30 +186,23 @@ static void *vcpu_main(void *arg)
         } else if (errno != EINTR && errno != EAGAIN) {
             failed(v, "KVM_RUN", (uint64_t)errno);
         } else if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST) && !may_run(v)) {
-            return NULL;
+            return;
         }
     }
 }
 
 int vcpu_set_start(struct vcpu_set *s, struct err *e)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
     int r = 0;
 
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    /* The threads take the kick and nothing else. */
-    sigfillset(&all);
-    sigdelset(&all, KICK_SIGNAL);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; i < s->n_vcpus && r == 0; i++) {
-        r = pthread_create(&s->vcpus[i].thread, &attributes, vcpu_main, &s->vcpus[i]);
-        s->vcpus[i].has_thread = r == 0;
+        struct vcpu *v = &s->vcpus[i];
+
+        v->thread = (struct thread){.run = vcpu_main, .arg = v, .signal = KICK_SIGNAL};
+        snprintf(v->thread.name, sizeof(v->thread.name), "vcpu%u", i);
+        r = thread_start(&v->thread, e);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return r ? err_errno(e, r, "start a vCPU's thread") : 0;
+    return r;
 }
 
 static unsigned n_threads(const struct vcpu_set *s)
@@ -220,7 +210,7 @@ static unsigned n_threads(const struct vcpu_set *s)
     unsigned n = 0;
 
     for (unsigned i = 0; i < s->n_vcpus; i++)
-        n += s->vcpus[i].has_thread;
+        n += s->vcpus[i].thread.is_started;
     return n;
 }
 
@@ -228,9 +218,9 @@ static unsigned n_threads(const struct vcpu_set *s)
 static void kick_all(struct vcpu_set *s)
 {
     for (unsigned i = 0; i < s->n_vcpus; i++)
-        if (s->vcpus[i].has_thread) {
+        if (s->vcpus[i].thread.is_started) {
             __atomic_store_n(&s->vcpus[i].run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-            pthread_kill(s->vcpus[i].thread, KICK_SIGNAL);
+            pthread_kill(s->vcpus[i].thread.id, KICK_SIGNAL);
         }
 }
 
@@ -265,8 +255,7 @@ void vcpu_set_done(struct vcpu_set *s)
     for (unsigned i = 0; i < s->n_vcpus; i++) {
         struct vcpu *v = &s->vcpus[i];
 
-        if (v->has_thread)
-            pthread_join(v->thread, NULL);
+        thread_join(&v->thread);
         if (v->run)
             munmap(v->run, s->kvm->vcpu_map_bytes);
         if (v->fd >= 0)

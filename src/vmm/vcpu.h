@@ -8,6 +8,7 @@
 
 #include "vmm/bus.h"
 #include "vmm/kvm.h"
+#include "vmm/thread.h"
 
 /* What a guest did that concerns the whole machine; told on the vCPU's thread. */
 enum vcpu_event {

@@ -3,14 +3,12 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
 #include "vmm/block/queue_priv.h"
 
-#define THREADS     4u
-#define STACK_BYTES (128u << 10)
+#define THREADS 4u
 
 struct thread_queue {
     struct block_queue base;
@@ -20,7 +18,7 @@ struct thread_queue {
     struct block_request *first, **last; /* to be done */
     struct block_request *done;
     bool is_ending;
-    pthread_t threads[THREADS];
+    struct thread threads[THREADS];
     unsigned n_threads;
 };
 
@@ -61,7 +59,7 @@ static int perform(int fd, struct block_request *r)
     }
 }
 
-static void *thread_main(void *arg)
+static void thread_main(void *arg)
 {
     struct thread_queue *t = arg;
 
@@ -88,7 +86,6 @@ static void *thread_main(void *arg)
         loop_wake(t->base.event_fd);
     }
     pthread_mutex_unlock(&t->lock);
-    return NULL;
 }
 
 static void threads_submit(struct block_queue *q, struct block_request *r)
@@ -138,7 +135,7 @@ static void threads_free(struct block_queue *q)
     pthread_cond_broadcast(&t->waiting);
     pthread_mutex_unlock(&t->lock);
     for (unsigned i = 0; i < t->n_threads; i++)
-        pthread_join(t->threads[i], NULL);
+        thread_join(&t->threads[i]);
     if (q->event_fd >= 0)
         close(q->event_fd);
     pthread_cond_destroy(&t->waiting);
@@ -150,21 +147,15 @@ static void threads_free(struct block_queue *q)
 static const struct block_engine_ops thread_ops = {
     .submit = threads_submit, .kick = threads_kick, .poll = threads_poll, .free = threads_free};
 
-static int start_threads(struct thread_queue *t)
+static int start_threads(struct thread_queue *t, struct err *e)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
     int r = 0;
 
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (; t->n_threads < THREADS && r == 0; t->n_threads += r == 0)
-        r = pthread_create(&t->threads[t->n_threads], &attributes, thread_main, t);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return t->n_threads ? 0 : -r;
+    for (; t->n_threads < THREADS && r == 0; t->n_threads += r == 0) {
+        t->threads[t->n_threads] = (struct thread){.name = "block", .run = thread_main, .arg = t};
+        r = thread_start(&t->threads[t->n_threads], e);
+    }
+    return t->n_threads ? 0 : r;
 }
 
 int block_threads_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e)
@@ -183,10 +174,10 @@ int block_threads_new(struct block_image *image, unsigned depth, struct block_qu
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->waiting, NULL);
     pthread_cond_init(&t->finished, NULL);
-    r = t->base.event_fd < 0 ? -errno : start_threads(t);
+    r = t->base.event_fd < 0 ? err_errno(e, errno, "eventfd") : start_threads(t, e);
     if (r < 0) {
         threads_free(&t->base);
-        return err_errno(e, -r, "start the threads of a disk");
+        return r;
     }
     *ret_queue = &t->base;
     return 0;
