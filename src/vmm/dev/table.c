@@ -4,9 +4,7 @@
 #include <fcntl.h>
 
 const struct device_type *const device_table[] = {
-    &device_disk,
-    &device_rng,
-    NULL,
+    &device_disk, &device_rng, &device_balloon, &device_vsock, NULL,
 };
 
 const struct device_type *device_type_find(const char *option)
