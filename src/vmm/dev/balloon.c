@@ -496,18 +496,20 @@ static int balloon_new(struct virtio_host *h, const struct propstr *p, struct vi
     pthread_mutex_init(&d->lock, NULL);
     features |= o.has_reports && !h->memory->page_bytes ? 1ull << VIRTIO_BALLOON_F_REPORTING : 0;
     features |= o.is_given_in_need ? 1ull << VIRTIO_BALLOON_F_DEFLATE_ON_OOM : 0;
-    r = virtio_new(h, &balloon_ops, d, features, N_QUEUES, ret_virtio, e);
+    r = virtio_new(h, &balloon_ops, d, features, N_QUEUES, &d->virtio, e);
     if (r < 0)
         return r;
-    d->virtio = *ret_virtio;
     r = watch(d, e);
     if (r == 0 && o.stats_seconds)
         r = make_timer(d, o.stats_seconds, e);
     if (r == 0)
         r = balloon_target(d, o.target_bytes, e);
-    if (r < 0)
+    if (r < 0) {
         virtio_free(d->virtio);
-    return r;
+        return r;
+    }
+    *ret_virtio = d->virtio;
+    return 0;
 }
 
 const struct device_type device_balloon = {.option = "balloon",

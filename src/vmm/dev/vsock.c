@@ -645,14 +645,16 @@ static int vsock_new(struct virtio_host *h, const struct propstr *p, struct virt
         vsock_free(d);
         return r;
     }
-    r = virtio_new(h, &vsock_ops, d, F_STREAM, ARRAY_SIZE(d->queues), ret_virtio, e);
+    r = virtio_new(h, &vsock_ops, d, F_STREAM, ARRAY_SIZE(d->queues), &d->virtio, e);
     if (r < 0)
         return r;
-    d->virtio = *ret_virtio;
     r = watch(d, e);
-    if (r < 0)
+    if (r < 0) {
         virtio_free(d->virtio);
-    return r;
+        return r;
+    }
+    *ret_virtio = d->virtio;
+    return 0;
 }
 
 const struct device_type device_vsock = {.option = "vsock",
