@@ -156,11 +156,6 @@ int virtq_pop(struct virtq *q, struct virtq_chain *c)
     if (!q->is_enabled || q->is_broken)
         return 0;
     n = waiting(q);
-    if (n == 0 && q->has_event_idx) {
-        /* The driver may have looked for our last event before it was out, and not ring: look once more (2.7.10.1). */
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        n = waiting(q);
-    }
     if (n <= 0)
         return n;
     head = load16(avail_word(q, 2 + (q->next_avail & (q->size - 1u))));

@@ -517,9 +517,6 @@ static void vsock_free(void *device)
     close_source(d, &d->listener);
     close_source(d, &d->timer);
     close_source(d, &d->cut);
-    if (d->path)
-        (void)unlink(d->path);
-    free(d->path);
     pthread_mutex_destroy(&d->lock);
     free(d);
 }
@@ -539,6 +536,17 @@ static const struct virtio_ops vsock_ops = {.name = "vsock",
 /* --- Making it -------------------------------------------------------------------------------------------------------
  */
 
+/* What a process that ended left: a socket that nobody listens at. Anything else stays. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
+
+    if (fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+        connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED)
+        (void)unlink(address->sun_path);
+}
+
 static int listen_at(struct vsock *d, const char *path, struct err *e)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -546,14 +554,13 @@ static int listen_at(struct vsock *d, const char *path, struct err *e)
     if (str_copy(address.sun_path, sizeof(address.sun_path), path) < 0)
         return err_set(e, -ENAMETOOLONG, "option.value", "the path of a socket has at most %zu bytes",
                        sizeof(address.sun_path) - 1);
+    remove_stale(&address);
     d->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* Its mode before it has a name: no moment at which others may connect. */
     if (d->listener.fd < 0 || fchmod(d->listener.fd, 0600) < 0 ||
-        bind(d->listener.fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return err_errno(e, errno, "make the socket '%s'", path);
-    d->path = strdup(path);
-    if (!d->path || listen(d->listener.fd, BACKLOG) < 0)
-        return err_errno(e, errno, "listen at '%s'", path);
+        bind(d->listener.fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(d->listener.fd, BACKLOG) < 0)
+        return err_errno(e, errno, "listen at the socket '%s'", path);
     return 0;
 }
 

@@ -75,11 +75,11 @@ void vsock_link_reset(struct vsock_link *l)
 {
     bool is_unknown = l->state < LINK_CALLING || (l->tell & TELL_REQUEST); /* to the guest */
 
-    l->vsock->n_reset++;
     if (is_unknown) {
         vsock_link_free(l);
         return;
     }
+    l->vsock->n_reset++;
     let_go(l);
     l->state = LINK_ENDED;
     l->tell = TELL_RST;

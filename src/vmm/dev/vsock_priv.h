@@ -70,7 +70,6 @@ struct vsock {
     struct loop_source listener, timer, cut;
     bool is_timer_on, is_accept_off;
     uint32_t cid;
-    char *path; /* of the listener, if it was made here */
     pthread_mutex_t lock;
     bool is_running;
     bool is_cut;          /* stopped since the loop looked last: links to the guest are gone */

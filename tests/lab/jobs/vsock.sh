@@ -80,7 +80,7 @@ elif verb == "serve":
 PY
 root_copy vsock
 guest='(socat VSOCK-LISTEN:1234,fork EXEC:/bin/cat &) ; head -c 2000000 /dev/urandom >/tmp/sent'
-guest+=' ; echo sent=\$(sha256sum </tmp/sent) ; echo back=\$(socat -t 100 - VSOCK-CONNECT:2:5000 </tmp/sent | sha256sum)'
+guest+=' ; echo sent=$(sha256sum </tmp/sent) ; echo back=$(socat -t 100 - VSOCK-CONNECT:2:5000 </tmp/sent | sha256sum)'
 guest+=' ; socat - VSOCK-CONNECT:2:6000 </dev/null || echo NOBODY_THERE ; echo GUEST_IS_READY'
 holm_vm 2 512M "$LEAN root=/dev/vda LAB_END=stay LAB_RUN=\"$guest\"" --disk "raw=$DISK" --vsock "cid=3,socket=$WORK/vsock"
 vm_start vsock "${VM[@]}"
