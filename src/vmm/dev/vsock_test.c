@@ -444,7 +444,7 @@ static void test_credit_of_guest(void **state)
 {
     struct bench *b = *state;
     uint32_t port, sent = 0, known = 0, received = 0, seed = 1;
-    uint8_t data[20000];
+    static uint8_t data[BUFFER];
     int fd = call(b, 9, &port);
 
     for (unsigned round = 0; received < 2u << 20; round++) {
@@ -452,7 +452,7 @@ static void test_credit_of_guest(void **state)
             uint32_t room = BUFFER - (sent - known), n;
 
             seed = seed * 1664525 + 1013904223;
-            n = seed >> 16 & 0x3fff;
+            n = seed >> 16 & 0xffff;
             n = n < room ? n : room;
             if (!n)
                 break;

@@ -79,7 +79,7 @@ elif verb == "serve":
     print(f"the guest called: {total} bytes, sha256 {digest.hexdigest()}")
 PY
 root_copy vsock
-guest='(socat VSOCK-LISTEN:1234,fork EXEC:/bin/cat &) ; head -c 2000000 /dev/urandom >/tmp/sent'
+guest='(socat -t 100 VSOCK-LISTEN:1234,fork,backlog=64 EXEC:/bin/cat &) ; head -c 2000000 /dev/urandom >/tmp/sent'
 guest+=' ; echo sent=$(sha256sum </tmp/sent) ; echo back=$(socat -t 100 - VSOCK-CONNECT:2:5000 </tmp/sent | sha256sum)'
 guest+=' ; socat - VSOCK-CONNECT:2:6000 </dev/null || echo NOBODY_THERE ; echo GUEST_IS_READY'
 holm_vm 2 512M "$LEAN root=/dev/vda LAB_END=stay LAB_RUN=\"$guest\"" --disk "raw=$DISK" --vsock "cid=3,socket=$WORK/vsock"
