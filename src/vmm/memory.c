@@ -134,6 +134,18 @@ int memory_discard(const struct memory *m, uint64_t gpa, uint64_t length)
     return madvise(host, end - start, MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
+int memory_discard_at(const struct memory *m, void *host, uint64_t length)
+{
+    for (unsigned i = 0; i < m->n_regions; i++) {
+        const struct memory_region *region = &m->regions[i];
+        uint64_t offset = (uint64_t)((uintptr_t)host - (uintptr_t)region->host);
+
+        if ((uint8_t *)host >= region->host && offset < region->size_bytes)
+            return memory_discard(m, region->gpa + offset, length);
+    }
+    return -EFAULT;
+}
+
 void memory_clear(const struct memory *m)
 {
     for (unsigned i = 0; i < m->n_regions; i++)

@@ -41,6 +41,8 @@ MUST_CHECK int memory_write(const struct memory *m, uint64_t gpa, const void *fr
 MUST_CHECK int memory_load(const struct memory *m, uint64_t gpa, int fd, off_t offset, uint64_t length);
 /* Gives the whole pages of a range back to the host; they read as zeroes afterwards. */
 MUST_CHECK int memory_discard(const struct memory *m, uint64_t gpa, uint64_t length);
+/* The same for a range that memory_at gave. */
+MUST_CHECK int memory_discard_at(const struct memory *m, void *host, uint64_t length);
 /* All of it, as at the start (reset). */
 void memory_clear(const struct memory *m);
 

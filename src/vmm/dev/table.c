@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 const struct device_type *const device_table[] = {
-    &device_console, &device_disk, &device_net, &device_rng, NULL,
+    &device_balloon, &device_console, &device_disk, &device_net, &device_rng, &device_vsock, NULL,
 };
 
 const struct device_type *device_type_find(const char *option)

@@ -21,6 +21,6 @@ MUST_CHECK int device_check_keys(const struct propstr *p, const char *const *kno
 /* The descriptor that key "fd" names, or the file that `path_key` does, opened with flags; -1 if neither is there. */
 MUST_CHECK int device_open(const struct propstr *p, const char *path_key, int flags, int *ret_fd, struct err *e);
 
-extern const struct device_type device_console, device_disk, device_net, device_rng;
+extern const struct device_type device_balloon, device_console, device_disk, device_net, device_rng, device_vsock;
 
 #endif
