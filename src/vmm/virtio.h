@@ -17,6 +17,8 @@
 #define VIRTIO_VERSION_1  (1ull << 32)
 
 struct virtio;
+/* How a device tells numbers by name ("read-bytes"); names are constants of it. */
+typedef void (*virtio_tell_fn)(void *arg, const char *name, uint64_t value);
 
 struct virtio_ops {
     const char *name; /* "disk": also its option on the command line */
@@ -32,6 +34,12 @@ struct virtio_ops {
     void (*save)(void *device, struct buf *b);
     void (*load)(void *device, struct state_reader *r);
     void (*free)(void *device);
+    /* Verbs of the control connection (control.c), on the main thread; they return at once. NULL: it has no such. */
+    void (*counters)(void *device, virtio_tell_fn tell, void *arg); /* "stats": since the start */
+    int (*resize)(void *device, struct err *e);                     /* "disk-resize": the host changed what is behind */
+    int (*balloon)(void *device, uint64_t target_bytes, struct err *e);  /* "balloon": RAM the guest shall have left */
+    void (*balloon_stats)(void *device, virtio_tell_fn tell, void *arg); /* "balloon-stats": what the guest told last */
+    int (*link)(void *device, bool is_up, struct err *e);                /* "net-link": the cable */
 };
 
 /* What a device is made in. Outlives it. */

@@ -28,7 +28,7 @@ static bool is_known(const char *key, const char *const *known)
 int device_check_keys(const struct propstr *p, const char *const *known, struct err *e)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (!is_known(p->items[i].key, known))
+        if (!streq(p->items[i].key, "id") && !is_known(p->items[i].key, known))
             return err_set(e, -EINVAL, "option.value", "there is no '%s' here", p->items[i].key);
     return 0;
 }

@@ -15,7 +15,8 @@ struct device_type {
 /* Ends with NULL. */
 extern const struct device_type *const device_table[];
 const struct device_type *device_type_find(const char *option);
-/* -EINVAL "option.value" if a key of the property string is not among those of `known` (which ends with NULL). */
+/* -EINVAL "option.value" if a key of the property string is not among those of `known` (which ends with NULL), nor
+ * "id", the name that control verbs call it by and the machine keeps. */
 MUST_CHECK int device_check_keys(const struct propstr *p, const char *const *known, struct err *e);
 /* The descriptor that key "fd" names, or the file that `path_key` does, opened with flags; -1 if neither is there. */
 MUST_CHECK int device_open(const struct propstr *p, const char *path_key, int flags, int *ret_fd, struct err *e);
