@@ -111,6 +111,11 @@ static int take_paused(struct options *o, const char *value, struct err *e)
     return propstr_bool(value, &o->is_paused) < 0 ? bad(e, "paused", "on or off") : 0;
 }
 
+static int take_reboot(struct options *o, const char *value, struct err *e)
+{
+    return propstr_bool(value, &o->is_rebooting) < 0 ? bad(e, "reboot", "on or off") : 0;
+}
+
 static int take_config(struct options *o, const char *path, struct err *e);
 
 static const struct row rows[] = {
@@ -122,6 +127,7 @@ static const struct row rows[] = {
     {"console", "stdio|fd=N|none", "the serial port (none)", take_console},
     {"control", "fd=N", "socket for control verbs", take_control},
     {"paused", "on|off", "do not begin before the verb resume", take_paused},
+    {"reboot", "on|off", "off: a guest that resets ends the machine (on)", take_reboot},
     {"config", "FILE|fd=N", "more options, one in a line, without dashes", take_config},
 };
 
@@ -207,8 +213,12 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
     int r = 0;
 
-    *o =
-        (struct options){.kernel_fd = -1, .initrd_fd = -1, .control_fd = -1, .n_cpus = 1, .memory_bytes = 256ull << 20};
+    *o = (struct options){.kernel_fd = -1,
+                          .initrd_fd = -1,
+                          .control_fd = -1,
+                          .n_cpus = 1,
+                          .memory_bytes = 256ull << 20,
+                          .is_rebooting = true};
     for (int i = 0; i < argc && r == 0; i += 2) {
         if (!str_starts(argv[i], "--"))
             r = err_set(e, -EINVAL, "option.unknown", "'%.60s' is no option", argv[i]);

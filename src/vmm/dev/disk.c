@@ -27,8 +27,14 @@ struct request {
     struct virtq_chain chain;
 };
 
+/* Since the start, for the verb "stats"; written by the queue's thread. */
+struct disk_counters {
+    _Atomic uint64_t reads, writes, flushes, discards, errors, read_bytes, write_bytes;
+};
+
 struct disk_queue {
     struct disk *disk;
+    struct disk_counters counters;
     unsigned index;
     struct loop loop;
     struct loop_source doorbell, completed;
@@ -65,6 +71,36 @@ static uint8_t status_of(int result)
     return result == 0 ? VIRTIO_BLK_S_OK : result == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void count_request(struct disk_counters *c, const struct block_request *b, int result)
+{
+    if (result < 0) {
+        count(&c->errors, 1);
+        return;
+    }
+    switch (b->op) {
+    case BLOCK_READ:
+        count(&c->reads, 1);
+        count(&c->read_bytes, b->length);
+        break;
+    case BLOCK_WRITE:
+        count(&c->writes, 1);
+        count(&c->write_bytes, b->length);
+        break;
+    case BLOCK_FLUSH:
+        count(&c->flushes, 1);
+        break;
+    case BLOCK_DISCARD:
+    case BLOCK_WRITE_ZEROES:
+        count(&c->discards, 1);
+        break;
+    }
+}
+
 static void next_range(struct request *r)
 {
     const struct virtio_blk_discard_write_zeroes *range = &r->ranges[r->range++];
@@ -79,6 +115,7 @@ static void on_done(struct block_request *block, int result)
 {
     struct request *r = container_of(block, struct request, block);
 
+    count_request(&r->queue->counters, block, result);
     if (result == 0 && r->range < r->n_ranges) {
         next_range(r);
         return;
@@ -336,6 +373,41 @@ static void disk_free(void *device)
     free(d);
 }
 
+static void disk_counters(void *device, virtio_tell_fn tell, void *arg)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+    } rows[] = {{"reads", offsetof(struct disk_counters, reads)},
+                {"writes", offsetof(struct disk_counters, writes)},
+                {"flushes", offsetof(struct disk_counters, flushes)},
+                {"discards", offsetof(struct disk_counters, discards)},
+                {"errors", offsetof(struct disk_counters, errors)},
+                {"read-bytes", offsetof(struct disk_counters, read_bytes)},
+                {"write-bytes", offsetof(struct disk_counters, write_bytes)}};
+    struct disk *d = device;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t sum = 0;
+
+        for (unsigned q = 0; q < d->n_queues; q++)
+            sum += atomic_load_explicit((_Atomic uint64_t *)((uint8_t *)&d->queues[q].counters + rows[i].at),
+                                        memory_order_relaxed);
+        tell(arg, rows[i].name, sum);
+    }
+}
+
+/* 5.2.4: the driver reads the new capacity after the interrupt for its configuration. */
+static int disk_resize(void *device, uint64_t bytes, struct err *e)
+{
+    struct disk *d = device;
+    int r = block_image_grow(&d->image, bytes, e);
+
+    if (r > 0)
+        virtio_config_changed(d->virtio);
+    return r < 0 ? r : 0;
+}
+
 static const struct virtio_ops disk_ops = {.name = "disk",
                                            .id = 2,
                                            .class_code = 0x010000,
@@ -343,6 +415,8 @@ static const struct virtio_ops disk_ops = {.name = "disk",
                                            .config = disk_config,
                                            .start = disk_start,
                                            .stop = disk_stop,
+                                           .counters = disk_counters,
+                                           .resize = disk_resize,
                                            .free = disk_free};
 
 static int make_requests(struct disk_queue *q)
