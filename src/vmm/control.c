@@ -2,6 +2,7 @@
  * came; while more than half of the room for answers is taken no further one is looked at. */
 #include "vmm/control.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <sys/socket.h>
 
@@ -40,7 +41,7 @@ static void hang_up(struct control *c, const char *why)
 static void flush(struct control *c)
 {
     while (!c->is_over && c->out.len) {
-        ssize_t n = send(c->source.fd, c->out.data, c->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = write(c->source.fd, c->out.data, c->out.len);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -430,7 +431,7 @@ static void take(struct control *c)
 {
     size_t room = CONTROL_LINE_MAX - c->in.len;
     char *to = buf_reserve(&c->in, room);
-    ssize_t n = to ? recv(c->source.fd, to, room, MSG_DONTWAIT) : 0;
+    ssize_t n = to ? read(c->source.fd, to, room) : 0;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -464,16 +465,18 @@ int control_new(struct loop *l, int fd, const struct control_ops *ops, struct ma
 
     if (!c)
         return err_set(e, -ENOMEM, NULL, "out of memory");
+    /* Now, and not at the first request: in the jail no file can be opened for it any more. */
+    json_object_seed(0);
     *c = (struct control){.loop = l,
                           .source = {.fd = fd, .events = EPOLLIN, .on_ready = on_ready, .context = c},
                           .ops = ops,
                           .machine = m};
     buf_init(&c->in, CONTROL_LINE_MAX);
     buf_init(&c->out, CONTROL_OUT_MAX);
-    r = loop_add(l, &c->source);
+    r = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 ? -errno : loop_add(l, &c->source);
     if (r < 0) {
         free(c);
-        return err_errno(e, -r, "--control: watch the socket");
+        return err_errno(e, -r, "--control: use the socket");
     }
     *ret_control = c;
     return 0;

@@ -27,7 +27,7 @@ struct control_ops {
     struct virtio *(*device)(const struct machine *m, unsigned index, const char **ret_id);
 };
 
-/* fd stays the caller's. */
+/* fd stays the caller's, and becomes non-blocking. SIGPIPE is ignored in this process. */
 MUST_CHECK int control_new(struct loop *l, int fd, const struct control_ops *ops, struct machine *m,
                            struct control **ret_control, struct err *e);
 /* Sends what the peer takes without waiting. */

@@ -1,6 +1,6 @@
 /* Block device: virtio 1.2, 5.2. A thread, a queue of the driver and a queue of the image belong together; requests go
  * from the driver's memory to the file and back without a copy, all but their header and status.
- * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads. */
+ * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads, discard=off. */
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <stdatomic.h>
@@ -48,6 +48,7 @@ struct disk {
     struct virtio_host *host;
     struct virtio *virtio;
     struct block_image image;
+    bool has_discard; /* what the driver forgets, the file forgets */
     char serial[ID_BYTES + 1];
     unsigned n_queues;
     struct disk_queue queues[QUEUES_MAX];
@@ -107,7 +108,7 @@ static void next_range(struct request *r)
 
     r->block.offset = range->sector * 512;
     r->block.length = (uint64_t)range->num_sectors * 512;
-    r->block.may_unmap = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    r->block.may_unmap = r->queue->disk->has_discard && range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
     block_queue_submit(r->queue->io, &r->block);
 }
 
@@ -229,6 +230,8 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
     case VIRTIO_BLK_T_WRITE_ZEROES:
         if (is_read_only)
             finish(r, VIRTIO_BLK_S_IOERR);
+        else if (h->type == VIRTIO_BLK_T_DISCARD && !r->queue->disk->has_discard)
+            finish(r, VIRTIO_BLK_S_UNSUPP);
         else if (h->type == VIRTIO_BLK_T_OUT)
             begin_transfer(r, h, true);
         else
@@ -348,7 +351,7 @@ static size_t disk_config(void *device, uint8_t *bytes, size_t cap)
         .discard_sector_alignment = 8,
         .max_write_zeroes_sectors = DISCARD_MAX,
         .max_write_zeroes_seg = RANGES_MAX,
-        .write_zeroes_may_unmap = 1,
+        .write_zeroes_may_unmap = d->has_discard,
     };
 
     memcpy(bytes, &c, sizeof(c) < cap ? sizeof(c) : cap);
@@ -462,7 +465,7 @@ static int make_queue(struct disk *d, unsigned index, enum block_engine engine, 
 }
 
 struct disk_options {
-    bool is_read_only;
+    bool is_read_only, has_discard;
     uint64_t n_queues;
     enum block_engine engine;
     const char *serial;
@@ -470,12 +473,14 @@ struct disk_options {
 
 static int read_options(const struct propstr *p, struct disk_options *o, struct err *e)
 {
-    static const char *const keys[] = {"raw", "fd", "readonly", "serial", "queues", "engine", NULL};
+    static const char *const keys[] = {"raw", "fd", "readonly", "serial", "queues", "engine", "discard", NULL};
     const char *engine = propstr_get(p, "engine");
     int r = device_check_keys(p, keys, e);
 
     if (r == 0)
         r = propstr_get_bool(p, "readonly", false, &o->is_read_only, e);
+    if (r == 0)
+        r = propstr_get_bool(p, "discard", true, &o->has_discard, e);
     if (r == 0)
         r = propstr_get_u64(p, "queues", 1, &o->n_queues, e);
     if (r < 0)
@@ -522,8 +527,9 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
         disk_free(d);
         return r;
     }
-    features |=
-        o.is_read_only ? 1ull << VIRTIO_BLK_F_RO : 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+    d->has_discard = o.has_discard && !o.is_read_only;
+    features |= o.is_read_only ? 1ull << VIRTIO_BLK_F_RO : 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+    features |= d->has_discard ? 1ull << VIRTIO_BLK_F_DISCARD : 0;
     features |= o.n_queues > 1 ? 1ull << VIRTIO_BLK_F_MQ : 0;
     r = virtio_new(h, &disk_ops, d, features, d->n_queues, ret_virtio, e);
     if (r < 0)
@@ -538,7 +544,7 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
 
 const struct device_type device_disk = {
     .option = "disk",
-    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads]",
+    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off]",
     .help = "a disk: a file or block device",
     .new = disk_new,
     .default_key = "raw"};
