@@ -254,11 +254,22 @@ void options_done(struct options *o)
     *o = (struct options){.kernel_fd = -1, .initrd_fd = -1, .control_fd = -1};
 }
 
+void options_each(void (*fn)(void *arg, const char *name, const char *value, const char *help), void *arg)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        fn(arg, rows[i].name, rows[i].value, rows[i].help);
+    for (size_t i = 0; device_table[i]; i++)
+        fn(arg, device_table[i]->option, device_table[i]->usage, device_table[i]->help);
+}
+
+static void print_option(void *arg, const char *name, const char *value, const char *help)
+{
+    fprintf(arg, "  --%s %s\n        %s\n", name, value, help);
+}
+
 void options_usage(FILE *to)
 {
     fprintf(to, "Usage: holm-vmm run --kernel FILE [OPTION VALUE]...\n\n");
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        fprintf(to, "  --%s %s\n        %s\n", rows[i].name, rows[i].value, rows[i].help);
-    for (size_t i = 0; device_table[i]; i++)
-        fprintf(to, "  --%s %s\n        %s\n", device_table[i]->option, device_table[i]->usage, device_table[i]->help);
+    options_each(print_option, to);
+    fprintf(to, "\nEvery device takes id=NAME, by which control verbs call it.\n");
 }

@@ -32,6 +32,8 @@ struct options {
 /* argv after the verb `run`. Opens the files it names. -EINVAL "option.…" with what is wrong and a hint. */
 MUST_CHECK int options_parse(struct options *o, int argc, char **argv, struct err *e);
 void options_done(struct options *o);
+/* All there are, those of devices last: for the usage and the manual page. */
+void options_each(void (*fn)(void *arg, const char *name, const char *value, const char *help), void *arg);
 void options_usage(FILE *to);
 
 #endif
