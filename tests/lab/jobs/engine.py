@@ -222,7 +222,7 @@ def test_ends(guest):
     guest.listen_to_button()
     pid = guest.pid()
     guest.finish(guest.api.status.reboot.post(timeout=60))
-    wait_until(lambda: guest.status()["status"] == "running" and guest.pid() != pid, "the guest after its reboot")
+    wait_until(lambda: guest.status()["qmpstatus"] == "running" and guest.pid() not in (0, pid), "the guest after its reboot")
     guest.attach()
     guest.listen_to_button()
     guest.finish(guest.api.status.shutdown.post(timeout=60))
