@@ -410,6 +410,9 @@ int main(int argc, char **argv)
     d.api.base = event_base_new();
     int epoll_fd = watchdog_find_epoll();
     engine_host_probe(&d.host);
+    program_path(&d, "vmm", "holm-vmm", d.host.vmm_path, sizeof(d.host.vmm_path));
+    if (access(d.host.vmm_path, X_OK) < 0)
+        d.host.vmm_path[0] = 0;
     int r = d.api.base ? make_root(&d, &e) : err_set(&e, -ENOMEM, NULL, "no event loop");
     if (r == 0)
         r = add_events(&d, &e);

@@ -31,10 +31,11 @@ struct engine_host {
     int kvm_gid;            /* group of /dev/kvm, -1 */
     char qemu_path[128];    /* "" when missing */
     char qemu_version[32];
+    char vmm_path[4200]; /* of holm-vmm: the daemon knows where its programs are; "" when missing */
     uint32_t n_cpus;
     uint64_t memory_bytes;
 };
-/* Fills everything but qemu_version; fast, runs nothing. */
+/* Fills everything but qemu_version and vmm_path; fast, runs nothing. */
 void engine_host_probe(struct engine_host *ret);
 /* Runs `qemu-system-x86_64 --version` (blocks, at most 10 s) and fills qemu_version. */
 MUST_CHECK int engine_host_probe_qemu(struct engine_host *h, struct err *e);
@@ -114,6 +115,7 @@ struct engine_launch {
     struct buf payload;
     int fds[48]; /* not owned: they stay the attachments' */
     size_t n_fds;
+    int own_fd; /* one of fds that engine_launch_done closes; -1: none */
     bool needs_kvm_group;
     char note[200]; /* for the task log: which accelerator and why */
 };

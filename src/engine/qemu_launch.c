@@ -547,7 +547,7 @@ int qemu_launch(const struct engine_host *h, const struct engine_vm *vm, struct 
     const char *kvm = config_item_get(vm->config, vm->n_config, "kvm");
     unsigned version;
 
-    *ret = (struct engine_launch){0};
+    *ret = (struct engine_launch){.own_fd = -1};
     if (!vm->machine || !qemu_machine_parse(vm->machine, &q.is_q35, &version))
         return err_set(e, -EINVAL, "param.invalid", "machine '%.32s' is not known", vm->machine ? vm->machine : "");
     buf_init(&ret->payload, PAYLOAD_MAX);

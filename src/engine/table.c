@@ -1,9 +1,10 @@
 /* The table of engines and the rule of `auto`. Pure; any thread. */
 #include "engine/engine.h"
 #include "engine/qemu_priv.h"
+#include "engine/vmm_priv.h"
 
 /* In the order in which `auto` prefers them. */
-const struct engine *const engine_table[] = {&engine_qemu, NULL};
+const struct engine *const engine_table[] = {&engine_vmm, &engine_qemu, NULL};
 
 const struct engine *engine_find(const char *name)
 {
@@ -56,6 +57,9 @@ void engine_launch_done(struct engine_launch *l)
 {
     buf_done(&l->payload);
     l->n_fds = 0;
+    if (l->own_fd >= 0)
+        close(l->own_fd);
+    l->own_fd = -1;
 }
 
 const char *config_item_get(const struct config_item *config, size_t n, const char *key)

@@ -493,12 +493,22 @@ static void begin_count(struct live *l, const struct guest *g)
     run_script(l, ENGINE_COUNT);
 }
 
+/* An engine that cannot tell leaves everything pending. */
 static void probe(struct live *l)
 {
-    char arguments[80];
+    struct guest *g = guest_find(l->m, l->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct engine_vm vm = {.vmid = l->vmid};
+    struct engine_script s;
+    struct err e = ERR_INIT;
+    int r = engine && engine->live ? engine->live(&vm, ENGINE_PROBE, key_of(l), 0, &s, &e) : -EOPNOTSUPP;
 
-    snprintf(arguments, sizeof(arguments), "{\"path\":\"/machine/peripheral/%s\"}", key_of(l));
-    guest_control(l->m, l->vmid, "qom-list", arguments, on_probe, l);
+    if (r < 0) {
+        on_probe(l, r, "", 0, false, &e);
+        return;
+    }
+    guest_script(l->m, l->vmid, &s, on_probe, l);
+    buf_done(&s.fields);
 }
 
 static void run_key(struct live *l)

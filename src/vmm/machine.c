@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 
 #include "base/log.h"
+#include "vmm/control.h"
 #include "vmm/dev/serial.h"
 #include "vmm/dev/table.h"
 #include "vmm/jail.h"
@@ -32,7 +33,10 @@ struct machine {
     struct pci_bus *pci;
     struct virtio_host host;
     struct virtio *devices[OPTIONS_DEVICES_MAX];
+    char device_ids[OPTIONS_DEVICES_MAX][DEVICE_ID_MAX + 1];
     unsigned n_devices;
+    struct control *control;
+    const char *end_reason;
     struct serial *serial;
     struct power power;
     int serial_irq, events_irq; /* eventfds of their lines */
@@ -82,13 +86,16 @@ static void on_told(void *context, uint32_t events)
     loop_drain(m->wake.fd);
     told = atomic_exchange(&m->told, 0);
     /* Once for each start: a guest can write to that port as often as it likes. */
-    if ((told & TOLD_PANIC) && !m->has_panicked)
+    if ((told & TOLD_PANIC) && !m->has_panicked) {
         log_warn("the guest's kernel panicked");
+        control_event(m->control, "panic");
+    }
     m->has_panicked |= (told & TOLD_PANIC) != 0;
-    if (told & (TOLD_OFF | TOLD_FAILED)) {
+    if ((told & (TOLD_OFF | TOLD_FAILED)) || ((told & TOLD_RESET) && !m->options->is_rebooting)) {
+        m->end_reason = told & TOLD_OFF ? "power-off" : told & TOLD_FAILED ? "failed" : "reset";
         machine_end(m);
     } else if ((told & TOLD_RESET) && machine_reset(m, &e) < 0) {
-        on_vcpu(m, VCPU_FAILED, &e);
+        log_debug("reset: %s", e.text); /* told as a failure already */
     }
 }
 
@@ -158,12 +165,34 @@ static int make_serial(struct machine *m, struct err *e)
     return r < 0 ? err_errno(e, -r, "place the serial port") : 0;
 }
 
+/* What control verbs call a device: id=, or its kind with the first free number. */
+static int name_device(struct machine *m, const char *kind, const char *wanted, struct err *e)
+{
+    char *id = m->device_ids[m->n_devices];
+    bool is_taken = true;
+
+    for (unsigned number = 0; is_taken; number++) {
+        if (!wanted)
+            snprintf(id, DEVICE_ID_MAX + 1, "%.*s%u", (int)DEVICE_ID_MAX - 4, kind, number);
+        else if (str_copy(id, DEVICE_ID_MAX + 1, wanted) < 0)
+            return err_set(e, -EINVAL, "option.value", "an id has at most %u bytes", DEVICE_ID_MAX);
+        is_taken = false;
+        for (unsigned i = 0; i < m->n_devices && !is_taken; i++)
+            is_taken = streq(m->device_ids[i], id);
+        if (is_taken && wanted)
+            return err_set(e, -EEXIST, "option.value", "there are two devices with the id '%s'", id);
+    }
+    return 0;
+}
+
 static int make_device(struct machine *m, const struct option_device *d, struct err *e)
 {
     const struct device_type *type = device_type_find(d->kind);
     struct propstr options;
     int r = propstr_parse(d->text, type->default_key, &options, e);
 
+    if (r == 0)
+        r = name_device(m, d->kind, propstr_get(&options, "id"), e);
     if (r == 0)
         r = type->new (&m->host, &options, &m->devices[m->n_devices], e);
     if (r < 0)
@@ -199,6 +228,34 @@ static int make_platform(struct machine *m, struct err *e)
     return r;
 }
 
+static struct virtio *device_at(const struct machine *m, unsigned index, const char **ret_id)
+{
+    if (index >= m->n_devices)
+        return NULL;
+    *ret_id = m->device_ids[index];
+    return m->devices[index];
+}
+
+static uint64_t exits(const struct machine *m)
+{
+    return vcpu_set_exits(&m->vcpus);
+}
+
+static int make_control(struct machine *m, struct err *e)
+{
+    static const struct control_ops ops = {.state = machine_state,
+                                           .pause = machine_pause,
+                                           .resume = machine_resume,
+                                           .reset = machine_reset,
+                                           .power_button = machine_power_button,
+                                           .end = machine_end,
+                                           .exits = exits,
+                                           .device = device_at};
+    int fd = m->options->control_fd;
+
+    return fd < 0 ? 0 : control_new(&m->loop, fd, &ops, m, &m->control, e);
+}
+
 int machine_new(const struct options *o, struct machine **ret_machine, struct err *e)
 {
     struct machine *m = calloc(1, sizeof(*m));
@@ -208,13 +265,15 @@ int machine_new(const struct options *o, struct machine **ret_machine, struct er
         return err_set(e, -ENOMEM, NULL, "out of memory");
     threads_hold(); /* until the jail is around us */
     m->options = o;
+    m->end_reason = "order";
     m->wake.fd = m->serial_irq = m->events_irq = -1;
     pthread_mutex_init(&m->failure_lock, NULL);
     bus_init(&m->mmio);
     bus_init(&m->pio);
     if ((r = open_kvm(m, e)) < 0 || (r = memory_init(&m->memory, o->memory_bytes, LAYOUT_HOLE, o->page_bytes, e)) < 0 ||
         (r = kvm_memory_map(&m->kvm, &m->memory, e)) < 0 || (r = make_cpus(m, e)) < 0 ||
-        (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 || (r = make_devices(m, e)) < 0) {
+        (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 || (r = make_devices(m, e)) < 0 ||
+        (r = make_control(m, e)) < 0) {
         machine_free(m);
         return r;
     }
@@ -238,6 +297,7 @@ void machine_free(struct machine *m)
         virtio_free(m->devices[i]);
     pci_bus_free(m->pci);
     serial_free(m->serial);
+    control_free(m->control);
     if (m->is_loop_up)
         loop_done(&m->loop);
     cpus_done(&m->cpus);
@@ -287,21 +347,35 @@ enum machine_state machine_state(const struct machine *m)
     return m->state;
 }
 
+static void halt(struct machine *m)
+{
+    if (m->state == MACHINE_RUNNING)
+        vcpu_set_pause(&m->vcpus);
+    m->state = MACHINE_PAUSED;
+}
+
+static void go_on(struct machine *m)
+{
+    m->state = MACHINE_RUNNING;
+    vcpu_set_resume(&m->vcpus);
+}
+
 void machine_pause(struct machine *m)
 {
     if (m->state != MACHINE_RUNNING)
         return;
-    vcpu_set_pause(&m->vcpus);
-    m->state = MACHINE_PAUSED;
+    halt(m);
+    control_state_event(m->control, NULL);
 }
 
 int machine_resume(struct machine *m, struct err *e)
 {
     if (m->state == MACHINE_ENDED)
         return err_set(e, -EINVAL, "machine.ended", "the machine has ended");
-    if (m->state == MACHINE_PAUSED)
-        vcpu_set_resume(&m->vcpus);
-    m->state = MACHINE_RUNNING;
+    if (m->state == MACHINE_PAUSED) {
+        go_on(m);
+        control_state_event(m->control, NULL);
+    }
     return 0;
 }
 
@@ -312,11 +386,18 @@ int machine_reset(struct machine *m, struct err *e)
 
     if (m->state == MACHINE_ENDED)
         return 0;
-    machine_pause(m);
+    halt(m);
     atomic_fetch_and(&m->told, ~(unsigned)TOLD_RESET); /* several vCPUs may have asked */
     m->has_panicked = false;
     r = power_on(m, e);
-    return r < 0 || !was_running ? r : machine_resume(m, e);
+    if (r < 0) {
+        on_vcpu(m, VCPU_FAILED, e); /* there is nothing left to go on with */
+        return r;
+    }
+    control_event(m->control, "reset");
+    if (was_running)
+        go_on(m);
+    return 0;
 }
 
 void machine_power_button(struct machine *m)
@@ -326,10 +407,13 @@ void machine_power_button(struct machine *m)
 
 void machine_end(struct machine *m)
 {
-    machine_pause(m);
+    if (m->state == MACHINE_ENDED)
+        return;
+    halt(m);
     m->state = MACHINE_ENDED;
     if (m->serial)
         serial_flush(m->serial);
+    control_state_event(m->control, m->end_reason);
     loop_stop(&m->loop);
 }
 
@@ -374,6 +458,8 @@ int machine_run(struct machine *m, struct err *e)
         return r;
     if (!m->options->is_paused)
         r = machine_resume(m, e);
+    else
+        control_state_event(m->control, NULL);
     if (r == 0)
         loop_run(&m->loop);
     pthread_mutex_lock(&m->failure_lock);

@@ -141,6 +141,11 @@ static int take_paused(struct options *o, const char *value, struct err *e)
     return propstr_bool(value, &o->is_paused) < 0 ? bad(e, "paused", "on or off") : 0;
 }
 
+static int take_reboot(struct options *o, const char *value, struct err *e)
+{
+    return propstr_bool(value, &o->is_rebooting) < 0 ? bad(e, "reboot", "on or off") : 0;
+}
+
 static int take_config(struct options *o, const char *path, struct err *e);
 
 static const struct row rows[] = {
@@ -153,6 +158,7 @@ static const struct row rows[] = {
     {"console", "stdio|fd=N|none", "the serial port (none)", take_console},
     {"control", "fd=N", "socket for control verbs", take_control},
     {"paused", "on|off", "do not begin before the verb resume", take_paused},
+    {"reboot", "on|off", "off: a guest that resets ends the machine (on)", take_reboot},
     {"config", "FILE|fd=N", "more options, one in a line, without dashes", take_config},
 };
 
@@ -243,6 +249,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
                           .control_fd = -1,
                           .n_cpus = 1,
                           .memory_bytes = 256ull << 20,
+                          .is_rebooting = true,
                           .has_jail = true,
                           .jail_uid = JAIL_NOBODY,
                           .jail_gid = JAIL_NOBODY};
@@ -280,11 +287,22 @@ void options_done(struct options *o)
     *o = (struct options){.kernel_fd = -1, .initrd_fd = -1, .control_fd = -1};
 }
 
+void options_each(void (*fn)(void *arg, const char *name, const char *value, const char *help), void *arg)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        fn(arg, rows[i].name, rows[i].value, rows[i].help);
+    for (size_t i = 0; device_table[i]; i++)
+        fn(arg, device_table[i]->option, device_table[i]->usage, device_table[i]->help);
+}
+
+static void print_option(void *arg, const char *name, const char *value, const char *help)
+{
+    fprintf(arg, "  --%s %s\n        %s\n", name, value, help);
+}
+
 void options_usage(FILE *to)
 {
     fprintf(to, "Usage: holm-vmm run --kernel FILE [OPTION VALUE]...\n\n");
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        fprintf(to, "  --%s %s\n        %s\n", rows[i].name, rows[i].value, rows[i].help);
-    for (size_t i = 0; device_table[i]; i++)
-        fprintf(to, "  --%s %s\n        %s\n", device_table[i]->option, device_table[i]->usage, device_table[i]->help);
+    options_each(print_option, to);
+    fprintf(to, "\nEvery device takes id=NAME, by which control verbs call it.\n");
 }

@@ -11,6 +11,7 @@ from lib.tap import main, test
 
 MAN1 = f"{build_dir()}/src/cli/man1"
 HOLMD = f"{build_dir()}/src/daemon/holmd.8"
+VMM = f"{build_dir()}/src/cli/holm-vmm.8"
 # mandoc wants a date in the title; ours has a version.
 ALLOWED = "missing date"
 
@@ -23,7 +24,7 @@ def run(*argv, **options):
 def pages():
     found = sorted(glob.glob(MAN1 + "/*.1"))
     assert len(found) > 10, found
-    return [*found, HOLMD]
+    return [*found, HOLMD, VMM]
 
 
 def text(path):
@@ -81,6 +82,15 @@ def daemon_page_has_its_options():
     for name, value, about in options:
         assert re.search(rf"^ +{name}{value}\s+{re.escape(about)}$", page, re.M), name
     assert run(program("holmd"), "--no-such-option").returncode == 64
+
+
+@test
+def hypervisor_page_has_its_options():
+    said, page = run(f"{build_dir()}/src/vmm/holm-vmm", "run", "--help").stdout, text(VMM)
+    options = re.findall(r"^  (--[a-z]+) (\S+)\n +(\S.*)$", said, re.M)
+    assert len(options) > 8, said
+    for name, value, about in options:
+        assert re.search(rf"^ +{name} {re.escape(value)}\s+{re.escape(about)}$", page, re.M), name
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 /* The table of hypervisors that holm-guest can speak to. */
 #include "guest/monitor/monitor.h"
 
-const struct driver *const driver_table[] = {&driver_qmp, NULL};
+const struct driver *const driver_table[] = {&driver_qmp, &driver_vmm, NULL};
 
 const struct driver *driver_find(const char *name)
 {

@@ -73,7 +73,7 @@ struct driver {
 };
 extern const struct driver *const driver_table[]; /* NULL-terminated */
 const struct driver *driver_find(const char *name);
-extern const struct driver driver_qmp;
+extern const struct driver driver_qmp, driver_vmm;
 
 /* control.c: holmd's connections */
 MUST_CHECK int control_open(struct monitor *m, int first_fd, struct err *e);

@@ -35,6 +35,10 @@ void block_image_close(struct block_image *image);
 /* Looks at the size again (it was resized by the host): 1 if it changed. */
 MUST_CHECK int block_image_refresh(struct block_image *image, struct err *e);
 
+/* Makes it at least `bytes` long (a file grows here, a block device must have grown already) and looks at its size: 1
+ * if that changed. -EINVAL "disk.size" for less than it has; -EROFS for a file that is only read and too short. */
+MUST_CHECK int block_image_grow(struct block_image *image, uint64_t bytes, struct err *e);
+
 struct block_queue;
 enum block_engine { BLOCK_URING, BLOCK_THREADS };
 /* depth: the most requests at a time. wanted URING falls back to threads where the host refuses a ring. */

@@ -1,5 +1,6 @@
 /* What a disk lies in: a file or a block device, opened by whoever started us. Any thread may ask; only the main thread
  * opens, looks again and closes. */
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
@@ -58,4 +59,22 @@ int block_image_refresh(struct block_image *image, struct err *e)
         return r;
     image->size_bytes = bytes;
     return 1;
+}
+
+int block_image_grow(struct block_image *image, uint64_t bytes, struct err *e)
+{
+    uint64_t now = 0;
+    int r = measure(image, &now, e);
+
+    if (r < 0)
+        return r;
+    if (bytes < image->size_bytes || bytes > INT64_MAX)
+        return err_set(e, -EINVAL, "disk.size", "a disk in use cannot become smaller");
+    if (now < bytes && image->is_device)
+        return err_set(e, -EINVAL, "disk.size", "the block device has %" PRIu64 " bytes only", now);
+    if (now < bytes && image->is_read_only)
+        return err_set(e, -EROFS, "disk.size", "the disk is read-only and has %" PRIu64 " bytes only", now);
+    if (now < bytes && ftruncate(image->fd, (off_t)bytes) < 0)
+        return err_errno(e, errno, "make the disk larger");
+    return block_image_refresh(image, e);
 }

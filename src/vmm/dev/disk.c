@@ -1,6 +1,6 @@
 /* Block device: virtio 1.2, 5.2. A thread, a queue of the driver and a queue of the image belong together; requests go
  * from the driver's memory to the file and back without a copy, all but their header and status.
- * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads. */
+ * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads, discard=off. */
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <stdatomic.h>
@@ -28,8 +28,14 @@ struct request {
     struct virtq_chain chain;
 };
 
+/* Since the start, for the verb "stats"; written by the queue's thread. */
+struct disk_counters {
+    _Atomic uint64_t reads, writes, flushes, discards, errors, read_bytes, write_bytes;
+};
+
 struct disk_queue {
     struct disk *disk;
+    struct disk_counters counters;
     unsigned index;
     struct loop loop;
     struct loop_source doorbell, completed;
@@ -43,6 +49,7 @@ struct disk {
     struct virtio_host *host;
     struct virtio *virtio;
     struct block_image image;
+    bool has_discard; /* what the driver forgets, the file forgets */
     char serial[ID_BYTES + 1];
     unsigned n_queues;
     bool is_write_through; /* the driver knows no flush: what is done is on the disk (5.2.6.2); latched at start */
@@ -69,13 +76,43 @@ static uint8_t status_of(int result)
     return result == 0 ? VIRTIO_BLK_S_OK : result == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void count_request(struct disk_counters *c, const struct block_request *b, int result)
+{
+    if (result < 0) {
+        count(&c->errors, 1);
+        return;
+    }
+    switch (b->op) {
+    case BLOCK_READ:
+        count(&c->reads, 1);
+        count(&c->read_bytes, b->length);
+        break;
+    case BLOCK_WRITE:
+        count(&c->writes, 1);
+        count(&c->write_bytes, b->length);
+        break;
+    case BLOCK_FLUSH:
+        count(&c->flushes, 1);
+        break;
+    case BLOCK_DISCARD:
+    case BLOCK_WRITE_ZEROES:
+        count(&c->discards, 1);
+        break;
+    }
+}
+
 static void next_range(struct request *r)
 {
     const struct virtio_blk_discard_write_zeroes *range = &r->ranges[r->range++];
 
     r->block.offset = range->sector * 512;
     r->block.length = (uint64_t)range->num_sectors * 512;
-    r->block.may_unmap = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    r->block.may_unmap = r->queue->disk->has_discard && range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
     block_queue_submit(r->queue->io, &r->block);
 }
 
@@ -83,6 +120,7 @@ static void on_done(struct block_request *block, int result)
 {
     struct request *r = container_of(block, struct request, block);
 
+    count_request(&r->queue->counters, block, result);
     if (result == 0 && r->range < r->n_ranges) {
         next_range(r);
         return;
@@ -203,6 +241,8 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
     case VIRTIO_BLK_T_WRITE_ZEROES:
         if (d->image.is_read_only)
             finish(r, VIRTIO_BLK_S_IOERR);
+        else if (h->type == VIRTIO_BLK_T_DISCARD && !r->queue->disk->has_discard)
+            finish(r, VIRTIO_BLK_S_UNSUPP);
         else if (h->type == VIRTIO_BLK_T_OUT)
             begin_transfer(r, h, true);
         else
@@ -322,7 +362,7 @@ static size_t disk_config(void *device, uint8_t *bytes, size_t cap)
         .discard_sector_alignment = 8,
         .max_write_zeroes_sectors = DISCARD_MAX,
         .max_write_zeroes_seg = RANGES_MAX,
-        .write_zeroes_may_unmap = 1,
+        .write_zeroes_may_unmap = d->has_discard,
     };
 
     memcpy(bytes, &c, sizeof(c) < cap ? sizeof(c) : cap);
@@ -347,6 +387,41 @@ static void disk_free(void *device)
     free(d);
 }
 
+static void disk_counters(void *device, virtio_tell_fn tell, void *arg)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+    } rows[] = {{"reads", offsetof(struct disk_counters, reads)},
+                {"writes", offsetof(struct disk_counters, writes)},
+                {"flushes", offsetof(struct disk_counters, flushes)},
+                {"discards", offsetof(struct disk_counters, discards)},
+                {"errors", offsetof(struct disk_counters, errors)},
+                {"read-bytes", offsetof(struct disk_counters, read_bytes)},
+                {"write-bytes", offsetof(struct disk_counters, write_bytes)}};
+    struct disk *d = device;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t sum = 0;
+
+        for (unsigned q = 0; q < d->n_queues; q++)
+            sum += atomic_load_explicit((_Atomic uint64_t *)((uint8_t *)&d->queues[q].counters + rows[i].at),
+                                        memory_order_relaxed);
+        tell(arg, rows[i].name, sum);
+    }
+}
+
+/* 5.2.4: the driver reads the new capacity after the interrupt for its configuration. */
+static int disk_resize(void *device, uint64_t bytes, struct err *e)
+{
+    struct disk *d = device;
+    int r = block_image_grow(&d->image, bytes, e);
+
+    if (r > 0)
+        virtio_config_changed(d->virtio);
+    return r < 0 ? r : 0;
+}
+
 static const struct virtio_ops disk_ops = {.name = "disk",
                                            .id = 2,
                                            .class_code = 0x010000,
@@ -354,6 +429,8 @@ static const struct virtio_ops disk_ops = {.name = "disk",
                                            .config = disk_config,
                                            .start = disk_start,
                                            .stop = disk_stop,
+                                           .counters = disk_counters,
+                                           .resize = disk_resize,
                                            .free = disk_free};
 
 static int make_requests(struct disk_queue *q)
@@ -399,7 +476,7 @@ static int make_queue(struct disk *d, unsigned index, enum block_engine engine, 
 }
 
 struct disk_options {
-    bool is_read_only;
+    bool is_read_only, has_discard;
     uint64_t n_queues;
     enum block_engine engine;
     const char *serial;
@@ -407,12 +484,14 @@ struct disk_options {
 
 static int read_options(const struct propstr *p, struct disk_options *o, struct err *e)
 {
-    static const char *const keys[] = {"raw", "fd", "readonly", "serial", "queues", "engine", NULL};
+    static const char *const keys[] = {"raw", "fd", "readonly", "serial", "queues", "engine", "discard", NULL};
     const char *engine = propstr_get(p, "engine");
     int r = device_check_keys(p, keys, e);
 
     if (r == 0)
         r = propstr_get_bool(p, "readonly", false, &o->is_read_only, e);
+    if (r == 0)
+        r = propstr_get_bool(p, "discard", true, &o->has_discard, e);
     if (r == 0)
         r = propstr_get_u64(p, "queues", 1, &o->n_queues, e);
     if (r < 0)
@@ -459,8 +538,9 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
         disk_free(d);
         return r;
     }
-    features |=
-        o.is_read_only ? 1ull << VIRTIO_BLK_F_RO : 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+    d->has_discard = o.has_discard && !o.is_read_only;
+    features |= o.is_read_only ? 1ull << VIRTIO_BLK_F_RO : 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+    features |= d->has_discard ? 1ull << VIRTIO_BLK_F_DISCARD : 0;
     features |= o.n_queues > 1 ? 1ull << VIRTIO_BLK_F_MQ : 0;
     r = virtio_new(h, &disk_ops, d, features, d->n_queues, &d->virtio, e);
     if (r < 0)
@@ -477,7 +557,7 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
 
 const struct device_type device_disk = {
     .option = "disk",
-    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads]",
+    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off]",
     .help = "a disk: a file or block device",
     .new = disk_new,
     .default_key = "raw"};

@@ -4,6 +4,8 @@
 
 #include "vmm/virtio.h"
 
+#define DEVICE_ID_MAX 31u /* bytes of id= */
+
 struct device_type {
     const char *option; /* "disk": --disk on the command line */
     const char *usage, *help;

@@ -1,0 +1,116 @@
+/* Lines of a peer on the control connection of holm-vmm, against a machine of plain numbers with one device: whatever
+ * comes, answers are JSON of the documented shape, bounded, and the machine is in a state that a verb can lead to. */
+#include <jansson.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "vmm/control.h"
+#include "vmm/harness.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+struct machine {
+    enum machine_state state;
+    struct virtio *device;
+};
+
+static enum machine_state state_of(const struct machine *m)
+{
+    return m->state;
+}
+static void pause_it(struct machine *m)
+{
+    m->state = MACHINE_PAUSED;
+}
+static int resume_it(struct machine *m, struct err *e)
+{
+    if (m->state == MACHINE_ENDED)
+        return err_set(e, -EINVAL, "machine.ended", "the machine has ended");
+    m->state = MACHINE_RUNNING;
+    return 0;
+}
+static int reset_it(struct machine *m, struct err *e)
+{
+    return err_set(e, -EIO, "kvm.run", "a reset that fails");
+}
+static void press_it(struct machine *m)
+{
+}
+static void end_it(struct machine *m)
+{
+    m->state = MACHINE_ENDED;
+}
+static uint64_t exits_of(const struct machine *m)
+{
+    return 1;
+}
+static struct virtio *device_of(const struct machine *m, unsigned index, const char **ret_id)
+{
+    *ret_id = "rng0";
+    return index == 0 ? m->device : NULL;
+}
+
+static const struct control_ops ops = {.state = state_of,
+                                       .pause = pause_it,
+                                       .resume = resume_it,
+                                       .reset = reset_it,
+                                       .power_button = press_it,
+                                       .end = end_it,
+                                       .exits = exits_of,
+                                       .device = device_of};
+
+/* Whole lines only: the connection may have ended in the middle of one. */
+static void check_answers(int fd)
+{
+    static char text[CONTROL_OUT_MAX * 2];
+    ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+    char *line = text;
+
+    text[n > 0 ? n : 0] = 0;
+    for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+        json_t *j = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+        const json_t *error = json_object_get(j, "error");
+        bool is_answer = json_object_get(j, "id") != NULL;
+
+        if (!is_answer || !json_object_get(j, "ok") == !error ||
+            (error && !json_is_string(json_object_get(error, "code"))))
+            abort();
+        json_decref(j);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static struct harness harness;
+    static bool is_ready;
+    struct machine m = {.state = MACHINE_RUNNING};
+    struct control *c;
+    struct err e = ERR_INIT;
+    int pair[2];
+
+    if (!is_ready && harness_init(&harness, "rng", "", &e) < 0)
+        abort();
+    is_ready = true;
+    signal(SIGPIPE, SIG_IGN);
+    m.device = harness.device;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return 0;
+    if (control_new(&harness.loop, pair[1], &ops, &m, &c, &e) < 0)
+        abort();
+    while (n) {
+        ssize_t part = send(pair[0], data, n < 3000 ? n : 3000, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (part > 0) {
+            data += part;
+            n -= (size_t)part;
+        }
+        harness_turn(&harness);
+        check_answers(pair[0]);
+        if (part <= 0)
+            break;
+    }
+    control_free(c);
+    close(pair[0]);
+    close(pair[1]);
+    return 0;
+}

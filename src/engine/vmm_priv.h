@@ -1,0 +1,31 @@
+/* Inside the engine vmm: what its files share. */
+#ifndef HOLM_ENGINE_VMM_PRIV_H
+#define HOLM_ENGINE_VMM_PRIV_H
+
+#include "base/propstr.h"
+#include "engine/engine.h"
+
+extern const struct engine engine_vmm;
+
+/* Devices of one machine: holm-vmm's OPTIONS_DEVICES_MAX. */
+#define VMM_DEVICES_MAX     28u
+#define VMM_NET_QUEUES_MAX  8u
+#define VMM_DISK_QUEUES_MAX 16u
+#define VMM_CPUS_MAX        64u
+#define VMM_CMDLINE_MAX     4095u
+
+/* Descriptors of holm-vmm; the monitor's own (below 10) are not named here. */
+enum { VMM_FD_CONTROL = 10, VMM_FD_SERIAL = 11, VMM_FD_CONFIG = 19, VMM_FD_FIRST = 20 };
+
+int vmm_unsupported(struct err *e, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* "virtio" and "virtio12": the number, or -1. */
+int vmm_key_index(const char *key, const char *stem);
+/* vmm_check.c */
+MUST_CHECK int vmm_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
+/* vmm_launch.c */
+MUST_CHECK int vmm_launch(const struct engine_host *h, const struct engine_vm *vm, struct engine_launch *ret,
+                          struct err *e);
+MUST_CHECK int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
+                        struct engine_script *ret, struct err *e);
+
+#endif
