@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import requests
 import urllib3
 from proxmoxer import ProxmoxAPI
 from proxmoxer.core import ResourceException
@@ -113,7 +114,10 @@ class Guest:
         return log
 
     def status(self):
-        return self.api.status.current.get()
+        try:
+            return self.api.status.current.get()
+        except requests.exceptions.ConnectionError:
+            return self.api.status.current.get()  # the daemon had closed a connection that was idle while the guest booted
 
     def pid(self):
         """Of holm-vmm."""
@@ -129,6 +133,7 @@ class Guest:
             self.console.close()
         self.console = Console()
         self.console.wait(b"INIT_REACHED", BOOT_LIMIT)
+        self.status()
 
     def listen_to_button(self):
         """The shell of the guest turns it off when the power button is pressed."""
