@@ -534,11 +534,13 @@ static void save_locked(struct virtio *v, struct buf *b)
 /* The device's threads touch no queue meanwhile. */
 void virtio_save(struct virtio *v, struct buf *b)
 {
+    bool has_threads = v->is_running && !v->ops->is_on_main;
+
     pthread_mutex_lock(pci_function_lock(v->function));
-    if (v->is_running)
+    if (has_threads)
         v->ops->stop(v->device);
     save_locked(v, b);
-    if (v->is_running && v->ops->start(v->device, v->accepted) < 0)
+    if (has_threads && v->ops->start(v->device, v->accepted) < 0)
         virtio_fail(v);
     pthread_mutex_unlock(pci_function_lock(v->function));
 }

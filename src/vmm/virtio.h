@@ -25,6 +25,9 @@ struct virtio_ops {
     uint16_t id;      /* virtio 1.2, chapter 5 */
     uint32_t class_code;
     uint16_t queue_size; /* the largest its queues may have */
+    /* It works on the main loop only, and its stop forgets what it knew of the driver: saving, which happens on the
+     * same thread, does not stop it. */
+    bool is_on_main;
     /* Its configuration space, little-endian; short or outside reads give zeroes. config_write NULL: read-only. */
     size_t (*config)(void *device, uint8_t *bytes, size_t cap);
     void (*config_write)(void *device, size_t offset, const uint8_t *bytes, size_t n);

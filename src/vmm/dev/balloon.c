@@ -412,6 +412,7 @@ static void balloon_free(void *device)
 }
 
 static const struct virtio_ops balloon_ops = {.name = "balloon",
+                                              .is_on_main = true,
                                               .id = 5,
                                               .class_code = 0xff0000,
                                               .queue_size = QUEUE_SIZE,
