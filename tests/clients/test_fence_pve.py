@@ -4,6 +4,7 @@ import subprocess
 
 from lib.holm import PASSWORD
 from lib.tap import main, test
+from lib.wait import wait_for
 from lib.wait import slow
 
 VM = 300
@@ -22,7 +23,8 @@ def succeeds(node, action, *more, **kw):
 
 
 def pid(node):
-    return node.api.get(node.vm(VM, "/status/current"))["pid"]
+    """Of the hypervisor, which a guest that is just starting does not have yet."""
+    return wait_for(lambda: node.api.get(node.vm(VM, "/status/current")).get("pid"), 20)
 
 
 @test(limit=240)
