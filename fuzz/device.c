@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "vmm/harness.h"
 
@@ -24,10 +26,76 @@ static void disk_options(char *text, size_t size)
     snprintf(text, size, "fd=%d,queues=2,serial=fuzz", disk_fd);
 }
 
+/* What is at the other end of the device: takes what comes, says what the input says. -1: there is nothing. */
+static int peer_fd = -1, listener_fd = -1;
+
+static void pair_options(char *text, size_t size, int type)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        abort();
+    peer_fd = pair[1];
+    snprintf(text, size, "fd=%d", pair[0]);
+}
+
+static void net_options(char *text, size_t size)
+{
+    pair_options(text, size, SOCK_SEQPACKET);
+}
+
+static void console_options(char *text, size_t size)
+{
+    pair_options(text, size, SOCK_STREAM);
+}
+
+static void vsock_options(char *text, size_t size)
+{
+    struct sockaddr_un any = {.sun_family = AF_UNIX}; /* the kernel chooses a name that is no file */
+
+    listener_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (listener_fd < 0 || bind(listener_fd, (struct sockaddr *)&any, sizeof(any.sun_family)) < 0 ||
+        listen(listener_fd, 16) < 0)
+        abort();
+    snprintf(text, size, "cid=3,fd=%d", dup(listener_fd));
+}
+
 static const struct {
     const char *kind;
     void (*options)(char *text, size_t size);
-} kinds[] = {{"disk", disk_options}};
+} kinds[] = {{"disk", disk_options}, {"net", net_options}, {"vconsole", console_options}, {"vsock", vsock_options}};
+
+/* vsock's peer is a new connection each time the last one is gone. */
+static void peer_connect(void)
+{
+    struct sockaddr_un name;
+    socklen_t n = sizeof(name);
+
+    if (listener_fd < 0 || peer_fd >= 0 || getsockname(listener_fd, (struct sockaddr *)&name, &n) < 0)
+        return;
+    peer_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (peer_fd >= 0 && connect(peer_fd, (struct sockaddr *)&name, n) < 0) {
+        close(peer_fd);
+        peer_fd = -1;
+    }
+}
+
+static void peer_drain(void)
+{
+    char bytes[4096];
+
+    for (unsigned i = 0; peer_fd >= 0 && i < 100; i++) {
+        ssize_t n = recv(peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+        if (n > 0)
+            continue;
+        if (n == 0 && listener_fd >= 0) {
+            close(peer_fd);
+            peer_fd = -1;
+        }
+        return;
+    }
+}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -115,6 +183,26 @@ static void add_chain(struct harness *h, struct program *p)
     harness_add(h, queue, pieces, n);
 }
 
+/* Bytes to the device from its other end: those of the input, or a line that vsock knows. */
+static void peer_say(struct harness *h, struct program *p)
+{
+    char bytes[256];
+    unsigned n = (unsigned)take(p, 1) % 200, zeroes = (unsigned)take(p, 1) % 32;
+    int length;
+
+    peer_connect();
+    if (peer_fd < 0)
+        return;
+    memset(bytes, 0, sizeof(bytes));
+    for (unsigned i = zeroes < n ? zeroes : 0; i < n; i++)
+        bytes[i] = (char)take(p, 1);
+    length = (int)n;
+    if (listener_fd >= 0 && zeroes < 4)
+        length = snprintf(bytes, sizeof(bytes), "%s %u\n", zeroes < 2 ? "CONNECT" : "LISTEN", n);
+    (void)send(peer_fd, bytes, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    harness_turn(h);
+}
+
 static void step(struct harness *h, struct program *p)
 {
     static const unsigned sizes[] = {1, 2, 4, 8};
@@ -123,7 +211,7 @@ static void step(struct harness *h, struct program *p)
     uint32_t written;
     uint16_t head;
 
-    switch (take(p, 1) % 13) {
+    switch (take(p, 1) % 15) {
     case 0: /* any register */
         at = take(p, 2);
         harness_write(h, at % 0x6000, sizes[take(p, 1) % 4], take(p, 8));
@@ -166,6 +254,13 @@ static void step(struct harness *h, struct program *p)
         at = take(p, 1);
         bus_write(&h->mmio, ecam + at, sizes[take(p, 1) % 3], take(p, 4));
         break;
+    case 13:
+        peer_say(h, p);
+        break;
+    case 14:
+        peer_drain();
+        harness_turn(h);
+        break;
     default:
         at = take(p, 1);
         (void)bus_read(&h->mmio, ecam + at, sizes[take(p, 1) % 3]);
@@ -183,6 +278,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     for (unsigned i = 0; p.at < p.end && i < 200; i++)
         step(&harness, &p);
     settle(&harness);
+    peer_drain();
+    if (listener_fd >= 0 && peer_fd >= 0) {
+        close(peer_fd);
+        peer_fd = -1;
+    }
     start(&harness, UINT64_MAX);
     pci_bus_reset(harness.pci);
     return 0;

@@ -484,7 +484,7 @@ static void test_copies(void **state)
             unsigned expected = offset >= 7 ? 0 : length < 7 - offset ? length : 7 - offset;
 
             assert_int_equal(virtq_read(&f.chain, offset, bytes, length), expected);
-            assert_memory_equal(bytes, "abcdefg" + (offset < 7 ? offset : 0), expected);
+            assert_memory_equal(bytes, &"abcdefg"[offset < 7 ? offset : 0], expected);
         }
     assert_int_equal(virtq_write(&f.chain, 4, "XYZ", 3), 3);
     assert_memory_equal(at(DATA + 20), "\0\0\0\0X", 6);
