@@ -85,6 +85,7 @@ def hotplug_is_noticed():
         node.create(100, memory=64, scsihw="virtio-scsi-pci", scsi0="local:0.03125,format=raw")
         node.api.run("POST", node.vm(100, "/status/start"))
         node.restart(HOLM_FP="guest.live.done=kill@1")
+        wait_for(lambda: is_answering(node), 20)
         try:
             node.api.put(node.vm(100, "/config"), scsi1="local:0.03125,format=raw")
             raise AssertionError("it was not killed")
@@ -97,6 +98,7 @@ def hotplug_is_noticed():
         assert "pending" not in rows["scsi1"], rows["scsi1"]
         # And away, killed again in the same place.
         node.restart(HOLM_FP="guest.live.done=kill@1")
+        wait_for(lambda: is_answering(node), 20)
         try:
             node.api.put(node.vm(100, "/unlink"), idlist="scsi1")
             raise AssertionError("it was not killed")
