@@ -25,8 +25,15 @@ def sizes(node, key):
     return mib, os.path.getsize(path) / 2**20
 
 
+def is_answering(node):
+    """A guest that was just adopted runs, but its hypervisor may not have answered yet."""
+    status = node.api.get(node.vm(100, "/status/current"))
+    return status["status"] == "stopped" or status["qmpstatus"] == "running"
+
+
 def killed_at(node, point, key):
     node.restart(HOLM_FP=f"{point}=kill@1")
+    wait_for(lambda: is_answering(node), 20)
     try:
         node.api.wait_task(node.api.put(node.vm(100, "/resize"), disk=key, size="+8M"), 20)
     except (requests.ConnectionError, requests.Timeout):
@@ -66,7 +73,7 @@ def running_guest():
         for point in POINTS:
             key = "scsi0" if point != "guest.resize.grown" else "scsi1"
             killed_at(node, point, key)
-            wait_for(lambda: node.guest_state(100) == "running", 10)
+            wait_for(lambda: node.guest_state(100) == "running" and is_answering(node), 20)
             check(node, key, point)
         node.remove(100)
 
@@ -78,6 +85,7 @@ def hotplug_is_noticed():
         node.create(100, memory=64, scsihw="virtio-scsi-pci", scsi0="local:0.03125,format=raw")
         node.api.run("POST", node.vm(100, "/status/start"))
         node.restart(HOLM_FP="guest.live.done=kill@1")
+        wait_for(lambda: is_answering(node), 20)
         try:
             node.api.put(node.vm(100, "/config"), scsi1="local:0.03125,format=raw")
             raise AssertionError("it was not killed")
@@ -90,6 +98,7 @@ def hotplug_is_noticed():
         assert "pending" not in rows["scsi1"], rows["scsi1"]
         # And away, killed again in the same place.
         node.restart(HOLM_FP="guest.live.done=kill@1")
+        wait_for(lambda: is_answering(node), 20)
         try:
             node.api.put(node.vm(100, "/unlink"), idlist="scsi1")
             raise AssertionError("it was not killed")
