@@ -155,18 +155,25 @@ def front_restart():
     within("death of holm-front to the next answer", "ms", statistics.median(times), 200)
 
 
-@test(limit=60)
+PERMISSION_US = 5
+
+
+@test(limit=120)
 def permission_check(node):
-    """10,000 entries, 1,000 groups: a program of its own asks the resolver."""
-    done = subprocess.run([f"{build_dir()}/tests/bench-permissions"], capture_output=True, text=True, timeout=50, check=True)
+    """10,000 entries, 1,000 groups: a program of its own asks the resolver. Others on the machine only make it longer, for
+    seconds sometimes: the least of a few runs counts."""
     times = {}
-    for line in done.stdout.splitlines():
-        name, value = line.split()
-        times.setdefault(name, []).append(float(value) / 1000)
-    assert times.pop("entries") == [10], done.stdout
+    for _ in range(5):
+        done = subprocess.run([f"{build_dir()}/tests/bench-permissions"], capture_output=True, text=True, timeout=50, check=True)
+        for line in done.stdout.splitlines():
+            name, value = line.split()
+            times.setdefault(name, []).append(float(value) / 1000)
+        assert set(times.pop("entries")) == {10}, done.stdout
+        if all(min(values) <= PERMISSION_US for values in times.values()):
+            break
     for name, values in times.items():
         note(f"permission check, 10,000 entries: {name}", "us", values)
-        within(name, "us", min(values), 5)  # others on the machine only make it longer
+        within(name, "us", min(values), PERMISSION_US)
 
 
 class Argon2id:
