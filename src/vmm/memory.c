@@ -7,7 +7,26 @@
 
 #include <linux/mman.h>
 
-#define FOUR_GIB (1ull << 32)
+#define FOUR_GIB   (1ull << 32)
+#define HUGE_BYTES (2ull << 20)
+
+/* Address space where guest and host addresses agree below 2 MiB: then the kernel can back both with huge pages, and
+ * tables of nested pages are filled a huge page at a time. */
+static void *map_aligned(uint64_t size_bytes, int flags)
+{
+    uint8_t *space = mmap(NULL, size_bytes + HUGE_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0), *host;
+    size_t before;
+
+    if (space == MAP_FAILED)
+        return MAP_FAILED;
+    before = (size_t)(-(uintptr_t)space & (HUGE_BYTES - 1));
+    host = space + before;
+    if (before)
+        munmap(space, before);
+    munmap(host + size_bytes, HUGE_BYTES - before);
+    (void)madvise(host, size_bytes, MADV_HUGEPAGE);
+    return host;
+}
 
 static int region_map(struct memory *m, uint64_t gpa, uint64_t size_bytes, struct err *e)
 {
@@ -20,7 +39,8 @@ static int region_map(struct memory *m, uint64_t gpa, uint64_t size_bytes, struc
         flags &= ~MAP_NORESERVE;
         flags |= MAP_HUGETLB | (m->page_bytes == 1ull << 30 ? MAP_HUGE_1GB : MAP_HUGE_2MB);
     }
-    host = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    host =
+        m->page_bytes ? mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0) : map_aligned(size_bytes, flags);
     if (host == MAP_FAILED && m->page_bytes)
         return err_set(e, -ENOMEM, "memory.hugepages",
                        "the host has not %" PRIu64 " free huge pages of %" PRIu64 " MiB", size_bytes / m->page_bytes,
