@@ -54,18 +54,9 @@ static int read_timeout(struct api_call *c, bool has, int64_t seconds, uint32_t 
 
 static int begin(struct api_call *c, struct guest_bulk *o, struct err *e)
 {
-    struct task *t = NULL;
     int r = check_numbers(c, o->vmids, e);
 
-    if (r == 0)
-        r = api_bulk_check_right(c, o->vmids, e);
-    if (r == 0)
-        r = api_bulk_check_exist(c, o->vmids, e);
-    if (r < 0)
-        return r;
-    o->user = api_user(c);
-    r = guest_bulk(c->api->guests, o, &t, e);
-    return api_reply_task(c, r, t);
+    return r < 0 ? r : api_bulk_begin(c, o, e);
 }
 
 int api_cluster_bulk_start(struct api_call *c, const struct api_cluster_bulk_start_args *a, struct err *e)

@@ -21,10 +21,9 @@ bool api_may_see_storage(struct api_call *c, const char *storage);
 /* One of Mapping.Audit, Mapping.Use and Mapping.Modify on the custom model. */
 bool api_may_see_cpu_model(struct api_call *c, const char *name);
 bool api_may_see_pool(struct api_call *c, const char *pool);
-/* node_bulk.c: VM.PowerMgmt on everything, or on each guest of the list (numbers, separated as lists are). */
-MUST_CHECK int api_bulk_check_right(struct api_call *c, const char *vms, struct err *e);
-/* Each guest of the list is there. */
-MUST_CHECK int api_bulk_check_exist(struct api_call *c, const char *vms, struct err *e);
+/* node_bulk.c: one task over many guests, o->vmids or all; VM.PowerMgmt on everything, or on each guest of the list
+ * (numbers, separated as lists are), which must be there. */
+MUST_CHECK int api_bulk_begin(struct api_call *c, struct guest_bulk *o, struct err *e);
 void api_vm_path(uint32_t vmid, char dst[24]);
 /* One storage as in GET /cluster/resources and in a pool's members. */
 void api_storage_write(struct api_call *c, const struct storage_entry *s);

@@ -5,7 +5,7 @@
 
 #define STOP_WORKERS 4u
 
-int api_bulk_check_right(struct api_call *c, const char *vms, struct err *e)
+static int check_right(struct api_call *c, const char *vms, struct err *e)
 {
     char path[24];
     bool has_one = false;
@@ -24,7 +24,7 @@ int api_bulk_check_right(struct api_call *c, const char *vms, struct err *e)
     return has_one ? 0 : api_require(c, "/", PRIV_M(VM_POWERMGMT), false, e);
 }
 
-int api_bulk_check_exist(struct api_call *c, const char *vms, struct err *e)
+static int check_exist(struct api_call *c, const char *vms, struct err *e)
 {
     for (const char *p = vms ? vms : ""; *p;) {
         size_t n = strcspn(p, ",; \t\n");
@@ -36,20 +36,25 @@ int api_bulk_check_exist(struct api_call *c, const char *vms, struct err *e)
     return 0;
 }
 
-static int begin(struct api_call *c, const char *node, struct guest_bulk *o, struct err *e)
+int api_bulk_begin(struct api_call *c, struct guest_bulk *o, struct err *e)
 {
     struct task *t = NULL;
-    int r = api_check_node(c, node, e);
+    int r = check_right(c, o->vmids, e);
 
     if (r == 0)
-        r = api_bulk_check_right(c, o->vmids, e);
-    if (r == 0)
-        r = api_bulk_check_exist(c, o->vmids, e);
+        r = check_exist(c, o->vmids, e);
     if (r < 0)
         return r;
     o->user = api_user(c);
     r = guest_bulk(c->api->guests, o, &t, e);
     return api_reply_task(c, r, t);
+}
+
+static int begin(struct api_call *c, const char *node, struct guest_bulk *o, struct err *e)
+{
+    int r = api_check_node(c, node, e);
+
+    return r < 0 ? r : api_bulk_begin(c, o, e);
 }
 
 int api_node_startall(struct api_call *c, const struct api_node_startall_args *a, struct err *e)

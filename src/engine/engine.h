@@ -186,6 +186,10 @@ const struct engine *engine_find(const char *name);
 MUST_CHECK int engine_choose(const struct engine_host *h, const char *wanted, const struct config_item *config,
                              size_t n, const struct engine **ret, struct err *e);
 void engine_launch_done(struct engine_launch *l);
+/* "param.unsupported": this engine ("qemu") cannot do what the key asks for. */
+int engine_unsupported(struct err *e, const char *engine, const char *key, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* "virtio" and "virtio12": the number, or -1. */
+int engine_key_index(const char *key, const char *stem);
 const char *config_item_get(const struct config_item *config, size_t n, const char *key);
 /* The key `memory`, "2048" or "current=2048"; 512 without it. */
 uint64_t engine_memory_mib(const struct config_item *config, size_t n);

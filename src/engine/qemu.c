@@ -49,9 +49,9 @@ static int resolve_machine(const struct engine_host *h, const char *wanted, char
         return err_set(e, -ENOENT, "engine.missing", "the version of QEMU on this node is not known");
     version = ours;
     if (!streq(wanted, "pc") && !streq(wanted, "q35") && !qemu_machine_parse(wanted, &is_q35, &version))
-        return qemu_unsupported(e, "machine", "'%.40s' is not a machine of this engine", wanted);
+        return engine_unsupported(e, "qemu", "machine", "'%.40s' is not a machine of this engine", wanted);
     if (version > ours)
-        return qemu_unsupported(e, "machine", "'%.40s' is newer than QEMU %s", wanted, h->qemu_version);
+        return engine_unsupported(e, "qemu", "machine", "'%.40s' is newer than QEMU %s", wanted, h->qemu_version);
     snprintf(ret, cap, "pc-%s-%u.%u", is_q35 ? "q35" : "i440fx", version / 1000, version % 1000);
     return 0;
 }

@@ -1,30 +1,7 @@
 /* What the qemu engine refuses before anything is made: one row per key that it looks at. What the API's key table lets
  * through and is not named here has no effect on the machine. Pure. */
-#include <ctype.h>
 
 #include "engine/qemu_priv.h"
-
-int qemu_unsupported(struct err *e, const char *key, const char *fmt, ...)
-{
-    char text[256];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    return err_set(e, -EINVAL, "param.unsupported", "%s: the engine qemu cannot do this: %s", key, text);
-}
-
-int qemu_key_index(const char *key, const char *stem)
-{
-    size_t n = strlen(stem);
-    uint64_t index;
-
-    if (!str_starts(key, stem) || !isdigit((unsigned char)key[n]) || strlen(key + n) > 3 ||
-        str_to_u64(key + n, &index) < 0)
-        return -1;
-    return (int)index;
-}
 
 static int check_disk(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
@@ -34,15 +11,15 @@ static int check_disk(const struct engine_host *h, const char *key, const char *
     } buses[] = {{"virtio", 16}, {"scsi", 31}, {"sata", 6}, {"ide", 4}};
 
     for (size_t i = 0; i < ARRAY_SIZE(buses); i++)
-        if (qemu_key_index(key, buses[i].stem) >= buses[i].count)
-            return qemu_unsupported(e, key, "there are %d of them", buses[i].count);
+        if (engine_key_index(key, buses[i].stem) >= buses[i].count)
+            return engine_unsupported(e, "qemu", key, "there are %d of them", buses[i].count);
     return qemu_check_disk(key, value, e);
 }
 
 static int check_net(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    if (qemu_key_index(key, "net") >= 32)
-        return qemu_unsupported(e, key, "there are 32 of them");
+    if (engine_key_index(key, "net") >= 32)
+        return engine_unsupported(e, "qemu", key, "there are 32 of them");
     return qemu_check_net(key, value, e);
 }
 
@@ -78,14 +55,14 @@ static int check_machine(const struct engine_host *h, const char *key, const cha
 
 static int check_serial(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    if (qemu_key_index(key, "serial") >= (int)QEMU_SERIAL_MAX)
-        return qemu_unsupported(e, key, "there are %u of them", QEMU_SERIAL_MAX);
-    return streq(value, "socket") ? 0 : qemu_unsupported(e, key, "a device of the host; use socket");
+    if (engine_key_index(key, "serial") >= (int)QEMU_SERIAL_MAX)
+        return engine_unsupported(e, "qemu", key, "there are %u of them", QEMU_SERIAL_MAX);
+    return streq(value, "socket") ? 0 : engine_unsupported(e, "qemu", key, "a device of the host; use socket");
 }
 
 static int check_bios(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    return streq(value, "seabios") || streq(value, "ovmf") ? 0 : qemu_unsupported(e, key, "%.32s", value);
+    return streq(value, "seabios") || streq(value, "ovmf") ? 0 : engine_unsupported(e, "qemu", key, "%.32s", value);
 }
 
 static int check_scsihw(const struct engine_host *h, const char *key, const char *value, struct err *e)
@@ -96,7 +73,7 @@ static int check_scsihw(const struct engine_host *h, const char *key, const char
     for (size_t i = 0; i < ARRAY_SIZE(known); i++)
         if (streq(known[i], value))
             return 0;
-    return qemu_unsupported(e, key, "%.32s", value);
+    return engine_unsupported(e, "qemu", key, "%.32s", value);
 }
 
 static int check_smbios(const struct engine_host *h, const char *key, const char *value, struct err *e)
@@ -117,7 +94,7 @@ static int check_rng(const struct engine_host *h, const char *key, const char *v
         return err_wrap(e, r, "rng0");
     const char *source = propstr_get(&p, "source");
     if (!source || (!streq(source, "/dev/urandom") && !streq(source, "/dev/random")))
-        return qemu_unsupported(e, key, "source %.32s", source ? source : "is missing");
+        return engine_unsupported(e, "qemu", key, "source %.32s", source ? source : "is missing");
     r = propstr_get_u64(&p, "max_bytes", 0, &number, e);
     return r < 0 ? r : propstr_get_u64(&p, "period", 0, &number, e);
 }
@@ -174,7 +151,7 @@ static int check_args(const struct engine_host *h, const char *key, const char *
 
 static int check_arch(const struct engine_host *h, const char *key, const char *value, struct err *e)
 {
-    return streq(value, "x86_64") ? 0 : qemu_unsupported(e, key, "%.16s", value);
+    return streq(value, "x86_64") ? 0 : engine_unsupported(e, "qemu", key, "%.16s", value);
 }
 
 static int check_usb(const struct engine_host *h, const char *key, const char *value, struct err *e)
@@ -219,17 +196,17 @@ static int check_queues(const struct config_item *config, size_t n, struct err *
     struct propstr p;
 
     for (size_t i = 0; i < n; i++)
-        if (qemu_key_index(config[i].key, "scsi") >= 0 && propstr_parse(config[i].value, "file", &p, e) == 0 &&
+        if (engine_key_index(config[i].key, "scsi") >= 0 && propstr_parse(config[i].value, "file", &p, e) == 0 &&
             propstr_get(&p, "queues") && !(hw && streq(hw, "virtio-scsi-single")))
-            return qemu_unsupported(e, config[i].key, "queues without scsihw=virtio-scsi-single");
+            return engine_unsupported(e, "qemu", config[i].key, "queues without scsihw=virtio-scsi-single");
     return 0;
 }
 
 static int check_old_usb(const struct config_item *config, size_t n, struct err *e)
 {
     for (size_t i = 0; qemu_has_old_usb(config, n) && i < n; i++)
-        if (qemu_key_index(config[i].key, "usb") >= 0)
-            return qemu_unsupported(e, config[i].key, "this ostype knows no xHCI");
+        if (engine_key_index(config[i].key, "usb") >= 0)
+            return engine_unsupported(e, "qemu", config[i].key, "this ostype knows no xHCI");
     return 0;
 }
 
@@ -238,7 +215,7 @@ int qemu_check_config(const struct engine_host *h, const struct config_item *con
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < ARRAY_SIZE(key_checks); k++) {
             const struct key_check *c = &key_checks[k];
-            if (c->is_indexed ? qemu_key_index(config[i].key, c->key) < 0 : !streq(config[i].key, c->key))
+            if (c->is_indexed ? engine_key_index(config[i].key, c->key) < 0 : !streq(config[i].key, c->key))
                 continue;
             int r = c->check(h, config[i].key, config[i].value, e);
             if (r < 0)

@@ -79,7 +79,7 @@ static int parse(const char *value, const char *const *known, struct propstr *re
         while (*k && !streq(ret->items[i].key, *k))
             k++;
         if (!*k)
-            return qemu_unsupported(e, "cpu", "%s", ret->items[i].key);
+            return engine_unsupported(e, "qemu", "cpu", "%s", ret->items[i].key);
     }
     return 0;
 }

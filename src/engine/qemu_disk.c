@@ -130,7 +130,7 @@ static int check_values(const char *key, const struct propstr *p, struct err *e)
     if (cache && !cache_find(cache))
         return err_set(e, -EINVAL, "param.invalid", "%s: cache=%.32s", key, cache);
     if (io && streq(io, "native") && cache && !cache_find(cache)->is_direct)
-        return qemu_unsupported(e, key, "aio=native with cache=%s", cache);
+        return engine_unsupported(e, "qemu", key, "aio=native with cache=%s", cache);
     return 0;
 }
 
@@ -170,16 +170,16 @@ int qemu_check_disk(const char *key, const char *value, struct err *e)
             return e->num;
         if (!limit && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)) &&
             !is_bus_key(key, p.items[i].key))
-            return qemu_unsupported(e, key, "%s", p.items[i].key);
+            return engine_unsupported(e, "qemu", key, "%s", p.items[i].key);
     }
     const char *media = propstr_get(&p, "media");
     bool is_cdrom = media && streq(media, "cdrom");
     r = propstr_get_bool(&p, "ro", false, &is_ro, e);
     if (r == 0 && is_ro && !is_cdrom && (str_starts(key, "ide") || str_starts(key, "sata")))
-        r = qemu_unsupported(e, key, "a read-only disk; use scsi or virtio");
+        r = engine_unsupported(e, "qemu", key, "a read-only disk; use scsi or virtio");
     if (r == 0 && is_cdrom && str_starts(key, "virtio") &&
         streq(propstr_get(&p, "file") ? propstr_get(&p, "file") : "", "none"))
-        r = qemu_unsupported(e, key, "an empty drive; use ide, sata or scsi");
+        r = engine_unsupported(e, "qemu", key, "an empty drive; use ide, sata or scsi");
     return r < 0 ? r : check_values(key, &p, e);
 }
 

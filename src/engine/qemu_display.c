@@ -49,9 +49,9 @@ static int parse(const char *value, const struct card **ret, uint64_t *ret_memor
     const char *type = propstr_get(&p, "type");
     *ret = find_card(type ? type : "std");
     if (!*ret && !has_no_card(type))
-        return qemu_unsupported(e, "vga", "%.32s", type);
+        return engine_unsupported(e, "qemu", "vga", "%.32s", type);
     if (propstr_get(&p, "clipboard"))
-        return qemu_unsupported(e, "vga", "clipboard: text is not exchanged with the viewer");
+        return engine_unsupported(e, "qemu", "vga", "clipboard: text is not exchanged with the viewer");
     r = propstr_get_u64(&p, "memory", 0, ret_memory_mib, e);
     if (r < 0 || !*ret || !*ret_memory_mib)
         return r;
@@ -59,8 +59,8 @@ static int parse(const char *value, const struct card **ret, uint64_t *ret_memor
     bool is_power = (mib & (mib - 1)) == 0;
     const struct card *card = *ret;
     if (card->max_mib && (mib < card->min_mib || mib > card->max_mib || !is_power))
-        return qemu_unsupported(e, "vga", "memory of %s is a power of two from %u to %u", card->type, card->min_mib,
-                                card->max_mib);
+        return engine_unsupported(e, "qemu", "vga", "memory of %s is a power of two from %u to %u", card->type,
+                                  card->min_mib, card->max_mib);
     return 0;
 }
 

@@ -94,7 +94,7 @@ int qemu_check_audio(const char *value, struct err *e)
     if (!device || (!streq(device, "ich9-intel-hda") && !streq(device, "intel-hda") && !streq(device, "AC97")))
         return err_set(e, -EINVAL, "param.invalid", "audio0: device '%.32s' is not known", device ? device : "");
     if (!driver || !streq(driver, "none"))
-        return qemu_unsupported(e, "audio0", "driver=spice, the default; use driver=none");
+        return engine_unsupported(e, "qemu", "audio0", "driver=spice, the default; use driver=none");
     return 0;
 }
 
@@ -150,14 +150,14 @@ int qemu_check_machine_options(const struct propstr *p, bool is_q35, struct err 
         for (size_t k = 0; k < ARRAY_SIZE(known); k++)
             is_known = is_known || streq(p->items[i].key, known[k]);
         if (!is_known)
-            return qemu_unsupported(e, "machine", "%s", p->items[i].key);
+            return engine_unsupported(e, "qemu", "machine", "%s", p->items[i].key);
     }
     if (viommu && !streq(viommu, "intel") && !streq(viommu, "virtio"))
         return err_set(e, -EINVAL, "param.invalid", "machine: viommu=%.32s", viommu);
     if (viommu && !is_q35)
-        return qemu_unsupported(e, "machine", "viommu without q35");
+        return engine_unsupported(e, "qemu", "machine", "viommu without q35");
     if (propstr_get(p, "aw-bits") && (!viommu || !streq(viommu, "intel")))
-        return qemu_unsupported(e, "machine", "aw-bits without viommu=intel");
+        return engine_unsupported(e, "qemu", "machine", "aw-bits without viommu=intel");
     int r = propstr_get_u64(p, "aw-bits", 39, &bits, e);
     if (r == 0 && bits != 39 && bits != 48)
         r = err_set(e, -EINVAL, "param.invalid", "machine: aw-bits is 39 or 48");

@@ -110,11 +110,12 @@ int qemu_check_efidisk(const char *key, const char *value, struct err *e)
     const char *cert = propstr_get(&p, "ms-cert"), *type = propstr_get(&p, "efitype");
     const char *format = propstr_get(&p, "format");
     if (cert && !streq(cert, "2011"))
-        return qemu_unsupported(e, key, "ms-cert=%.16s: the firmware on this host has the keys of 2011", cert);
+        return engine_unsupported(e, "qemu", key, "ms-cert=%.16s: the firmware on this host has the keys of 2011",
+                                  cert);
     if (type && !streq(type, "2m") && !streq(type, "4m"))
         return err_set(e, -EINVAL, "param.invalid", "%s: efitype=%.16s", key, type);
     if (format && !streq(format, "raw"))
-        return qemu_unsupported(e, key, "format=%.16s; use raw", format);
+        return engine_unsupported(e, "qemu", key, "format=%.16s; use raw", format);
     return propstr_get_bool(&p, "pre-enrolled-keys", false, &ignored, e);
 }
 
@@ -129,6 +130,6 @@ int qemu_check_tpm(const char *key, const char *value, struct err *e)
     if (version && !streq(version, "v1.2") && !streq(version, "v2.0"))
         return err_set(e, -EINVAL, "param.invalid", "%s: version=%.16s", key, version);
     if (format && !streq(format, "raw"))
-        return qemu_unsupported(e, key, "format=%.16s; the state is raw", format);
+        return engine_unsupported(e, "qemu", key, "format=%.16s; the state is raw", format);
     return 0;
 }

@@ -106,7 +106,7 @@ int qemu_check_hotplug(const struct config_item *config, size_t n, uint64_t memo
                        "memory: with hotplug it comes in modules: %llu MiB is the next size after %llu",
                        (unsigned long long)next, (unsigned long long)memory_mib);
     if (huge && streq(huge, "1024"))
-        return qemu_unsupported(e, "hugepages", "pages of 1 GiB with hotplug of memory");
+        return engine_unsupported(e, "qemu", "hugepages", "pages of 1 GiB with hotplug of memory");
     return 0;
 }
 

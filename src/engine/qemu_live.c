@@ -39,7 +39,7 @@ static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *r
         [DISK_VIRTIO] = "virtio", [DISK_SCSI] = "scsi", [DISK_SATA] = "sata", [DISK_IDE] = "ide"};
 
     for (unsigned i = 0; i < ARRAY_SIZE(stems); i++) {
-        int index = qemu_key_index(key, stems[i]);
+        int index = engine_key_index(key, stems[i]);
         if (index < 0)
             continue;
         *ret_bus = (enum engine_disk_bus)i;
@@ -306,7 +306,7 @@ static int plug_usb(const struct engine_vm *vm, const struct engine_usb *usb, st
 
 static int unplug_usb(const char *key, struct engine_script *s)
 {
-    int index = qemu_key_index(key, "usb");
+    int index = engine_key_index(key, "usb");
 
     step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
     wait_gone(s, key);
@@ -347,7 +347,7 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_PLUG:
         return plug(vm, key, s, e);
     case ENGINE_UNPLUG:
-        return streq(key, "tablet") || qemu_key_index(key, "usb") >= 0 ? unplug_usb(key, s) : unplug(vm, key, s, e);
+        return streq(key, "tablet") || engine_key_index(key, "usb") >= 0 ? unplug_usb(key, s) : unplug(vm, key, s, e);
     case ENGINE_MEDIUM:
         return change_medium(vm, &vm->disks[0], s, e);
     case ENGINE_LINK:

@@ -115,7 +115,7 @@ static int find_nodes(const struct config_item *config, size_t n_config, uint64_
                        "numa0: the nodes have %llu MiB together, the guest has %llu (memory)", (unsigned long long)sum,
                        (unsigned long long)memory_mib);
     if (!ret->n && sockets > NODES_MAX)
-        return qemu_unsupported(e, "numa", "more than %u sockets", NODES_MAX);
+        return engine_unsupported(e, "qemu", "numa", "more than %u sockets", NODES_MAX);
     if (!ret->n)
         nodes_of_sockets(memory_mib, sockets, cores, ret);
     return 0;
@@ -216,7 +216,7 @@ unsigned qemu_count_nodes(const struct engine_vm *vm)
     unsigned n = 0;
 
     for (size_t i = 0; i < vm->n_config; i++)
-        n += qemu_key_index(vm->config[i].key, "numa") >= 0;
+        n += engine_key_index(vm->config[i].key, "numa") >= 0;
     return n ? n : vm->sockets;
 }
 

@@ -45,20 +45,20 @@ int qemu_check_net(const char *key, const char *value, struct err *e)
         return err_wrap(e, r, "%s", key);
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (propstr_get(&p, refused[i]))
-            return qemu_unsupported(e, key, "%s", refused[i]);
+            return engine_unsupported(e, "qemu", key, "%s", refused[i]);
     for (size_t i = 0; i < ARRAY_SIZE(of_bridge) && !propstr_get(&p, "bridge"); i++)
         if (propstr_get(&p, of_bridge[i]))
-            return qemu_unsupported(e, key, "%s without bridge", of_bridge[i]);
+            return engine_unsupported(e, "qemu", key, "%s without bridge", of_bridge[i]);
     const char *model = propstr_get(&p, "model");
     if (model && !driver_of(model))
-        return qemu_unsupported(e, key, "model %.32s", model);
+        return engine_unsupported(e, "qemu", key, "model %.32s", model);
     r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
     if (r == 0 && mtu > 65520)
         r = err_set(e, -EINVAL, "param.invalid", "%s: mtu is at most 65520", key);
     if (r == 0)
         r = propstr_get_u64(&p, "queues", 0, &queues, e);
     if (r == 0 && queues > ENGINE_QUEUES_MAX)
-        return qemu_unsupported(e, key, "queues above %u", ENGINE_QUEUES_MAX);
+        return engine_unsupported(e, "qemu", key, "queues above %u", ENGINE_QUEUES_MAX);
     return r < 0 ? r : check_rate(key, propstr_get(&p, "rate"), e);
 }
 
@@ -112,7 +112,7 @@ int qemu_net_device(struct qemu_build *q, const struct engine_net *n, struct err
     struct qemu_json d;
 
     if (!driver)
-        return qemu_unsupported(e, n->key, "model %.32s", n->model);
+        return engine_unsupported(e, "qemu", n->key, "model %.32s", n->model);
     qemu_device_begin(&d, driver, n->key);
     jw_kv_str(&d.w, "netdev", n->key);
     jw_kv_str(&d.w, "mac", n->mac);
@@ -136,7 +136,7 @@ int qemu_net_device(struct qemu_build *q, const struct engine_net *n, struct err
 
 static int add_net(struct qemu_build *q, const struct engine_net *n, struct err *e)
 {
-    int r = driver_of(n->model) ? add_backend(q, n, e) : qemu_unsupported(e, n->key, "model %.32s", n->model);
+    int r = driver_of(n->model) ? add_backend(q, n, e) : engine_unsupported(e, "qemu", n->key, "model %.32s", n->model);
 
     return r < 0 ? r : qemu_net_device(q, n, e);
 }

@@ -150,9 +150,6 @@ unsigned qemu_fdset(enum engine_disk_bus bus, unsigned index);
 /* qemu_check.c */
 MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
                                  struct err *e);
-/* "virtio" and "virtio12": the number, or -1. */
-int qemu_key_index(const char *key, const char *stem);
-int qemu_unsupported(struct err *e, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* qemu.c: "pc-q35-7.2" -> true and is_q35; the version as 7002. */
 bool qemu_machine_parse(const char *machine, bool *ret_is_q35, unsigned *ret_version);
 

@@ -33,13 +33,13 @@ int qemu_check_usb(const char *key, const char *value, struct err *e)
     if (r < 0)
         return err_wrap(e, r, "%s", key);
     const char *device = propstr_get(&p, "host");
-    if (qemu_key_index(key, "usb") >= USB_MAX)
-        return qemu_unsupported(e, key, "there are %d of them", USB_MAX);
+    if (engine_key_index(key, "usb") >= USB_MAX)
+        return engine_unsupported(e, "qemu", key, "there are %d of them", USB_MAX);
     if (propstr_get(&p, "mapping"))
-        return qemu_unsupported(e, key, "mappings of devices");
+        return engine_unsupported(e, "qemu", key, "mappings of devices");
     if (!device)
         return err_set(e, -EINVAL, "param.invalid", "%s: either 'host' or 'mapping' must be set", key);
-    return strcasecmp(device, "spice") == 0 ? qemu_unsupported(e, key, "spice") : 0;
+    return strcasecmp(device, "spice") == 0 ? engine_unsupported(e, "qemu", key, "spice") : 0;
 }
 
 /* What the configuration says at a start: are there devices, or may there be? */
@@ -48,7 +48,7 @@ static bool needs_controller(const struct qemu_build *q, bool has_display, bool 
     bool is_hot = engine_hotplug(q->vm->config, q->vm->n_config) & ENGINE_HOTPLUG_USB;
 
     for (size_t i = 0; i < q->vm->n_config; i++)
-        if (qemu_key_index(q->vm->config[i].key, "usb") >= 0)
+        if (engine_key_index(q->vm->config[i].key, "usb") >= 0)
             return true;
     /* Without a screen only a guest that asks for it: one device less to look for while it boots. */
     return has_display ? has_tablet || is_hot : is_hot && qemu_config(q, "hotplug");

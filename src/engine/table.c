@@ -1,5 +1,8 @@
 /* The table of engines and the rule of `auto`. Pure; any thread. */
 #include "engine/engine.h"
+
+#include <ctype.h>
+
 #include "engine/qemu_priv.h"
 #include "engine/vmm_priv.h"
 
@@ -68,4 +71,26 @@ const char *config_item_get(const struct config_item *config, size_t n, const ch
         if (streq(config[i].key, key))
             return config[i].value;
     return NULL;
+}
+
+int engine_unsupported(struct err *e, const char *engine, const char *key, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return err_set(e, -EINVAL, "param.unsupported", "%s: the engine %s cannot do this: %s", key, engine, text);
+}
+
+int engine_key_index(const char *key, const char *stem)
+{
+    size_t n = strlen(stem);
+    uint64_t index;
+
+    if (!str_starts(key, stem) || !isdigit((unsigned char)key[n]) || strlen(key + n) > 3 ||
+        str_to_u64(key + n, &index) < 0)
+        return -1;
+    return (int)index;
 }

@@ -1,29 +1,6 @@
 /* The engine `vmm`: Holm's own hypervisor (src/vmm), a direct machine without firmware. Its row in the table. Pure. */
-#include <ctype.h>
 
 #include "engine/vmm_priv.h"
-
-int vmm_unsupported(struct err *e, const char *key, const char *fmt, ...)
-{
-    char text[256];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    return err_set(e, -EINVAL, "param.unsupported", "%s: the engine vmm cannot do this: %s", key, text);
-}
-
-int vmm_key_index(const char *key, const char *stem)
-{
-    size_t n = strlen(stem);
-    uint64_t index;
-
-    if (!str_starts(key, stem) || !isdigit((unsigned char)key[n]) || strlen(key + n) > 3 ||
-        str_to_u64(key + n, &index) < 0)
-        return -1;
-    return (int)index;
-}
 
 static int check_host(const struct engine_host *h, struct err *e)
 {

@@ -29,15 +29,15 @@ static int check_disk_item(const char *key, const char *name, const char *value,
         if (streq(disk_values[i].key, name))
             return streq(disk_values[i].value, value)
                        ? 0
-                       : vmm_unsupported(e, key, "%s=%.32s, only %s", name, value, disk_values[i].value);
+                       : engine_unsupported(e, "vmm", key, "%s=%.32s, only %s", name, value, disk_values[i].value);
     if (!is_one_of(name, disk_keys, ARRAY_SIZE(disk_keys)))
-        return vmm_unsupported(e, key, "%.40s", name);
+        return engine_unsupported(e, "vmm", key, "%.40s", name);
     if (streq(name, "aio") && !streq(value, "io_uring") && !streq(value, "threads"))
-        return vmm_unsupported(e, key, "aio=%.32s; it is io_uring or threads", value);
+        return engine_unsupported(e, "vmm", key, "aio=%.32s; it is io_uring or threads", value);
     if (streq(name, "discard") && !streq(value, "on") && !streq(value, "ignore"))
         return err_set(e, -EINVAL, "param.invalid", "%s: discard=%.32s", key, value);
     if (streq(name, "serial") && strlen(value) > 20)
-        return vmm_unsupported(e, key, "a serial number of more than 20 bytes");
+        return engine_unsupported(e, "vmm", key, "a serial number of more than 20 bytes");
     return 0;
 }
 
@@ -55,15 +55,15 @@ static int check_disk(const char *key, const char *value, struct err *e)
             return r;
     const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
     if (file && str_ends(file, ".qcow2"))
-        return vmm_unsupported(e, key, "a qcow2 image; disks are raw");
+        return engine_unsupported(e, "vmm", key, "a qcow2 image; disks are raw");
     if (propstr_get_u64(&p, "queues", 1, &queues, e) < 0 || !queues || queues > VMM_DISK_QUEUES_MAX)
-        return vmm_unsupported(e, key, "queues: 1 to %u", VMM_DISK_QUEUES_MAX);
+        return engine_unsupported(e, "vmm", key, "queues: 1 to %u", VMM_DISK_QUEUES_MAX);
     return propstr_get_bool(&p, "ro", false, &is_ro, e);
 }
 
 static int check_other_drive(const char *key, const char *value, struct err *e)
 {
-    vmm_unsupported(e, key, "there is no such controller");
+    engine_unsupported(e, "vmm", key, "there is no such controller");
     return err_hint(e, "use virtioN or scsiN");
 }
 
@@ -81,17 +81,17 @@ static int check_net(const char *key, const char *value, struct err *e)
         return err_wrap(e, r, "%s", key);
     for (size_t i = 0; i < p.n; i++)
         if (!is_one_of(p.items[i].key, known, ARRAY_SIZE(known)))
-            return vmm_unsupported(e, key, "%.40s; interfaces are virtio", p.items[i].key);
+            return engine_unsupported(e, "vmm", key, "%.40s; interfaces are virtio", p.items[i].key);
     const char *model = propstr_get(&p, "model");
     if (model && !streq(model, "virtio"))
-        return vmm_unsupported(e, key, "model %.32s; interfaces are virtio", model);
+        return engine_unsupported(e, "vmm", key, "model %.32s; interfaces are virtio", model);
     if (!propstr_get(&p, "bridge")) {
-        vmm_unsupported(e, key, "a network without a bridge");
+        engine_unsupported(e, "vmm", key, "a network without a bridge");
         return err_hint(e, "bridge=vmbr0; `holm net init` makes one with NAT");
     }
     r = propstr_get_u64(&p, "queues", 0, &queues, e);
     if (r == 0 && queues > VMM_NET_QUEUES_MAX)
-        return vmm_unsupported(e, key, "queues above %u", VMM_NET_QUEUES_MAX);
+        return engine_unsupported(e, "vmm", key, "queues above %u", VMM_NET_QUEUES_MAX);
     if (r == 0)
         r = propstr_get_u64(&p, "mtu", 0, &mtu, e);
     if (r == 0 && mtu > 65520)
@@ -112,7 +112,7 @@ static int check_off(const char *key, const char *value, struct err *e)
 
     if (propstr_bool(value, &is_on) < 0)
         return err_set(e, -EINVAL, "param.invalid", "%s: '%.32s'", key, value);
-    return is_on ? vmm_unsupported(e, key, "it has no such thing") : 0;
+    return is_on ? engine_unsupported(e, "vmm", key, "it has no such thing") : 0;
 }
 
 static int check_on(const char *key, const char *value, struct err *e)
@@ -121,12 +121,12 @@ static int check_on(const char *key, const char *value, struct err *e)
 
     if (propstr_bool(value, &is_on) < 0)
         return err_set(e, -EINVAL, "param.invalid", "%s: '%.32s'", key, value);
-    return is_on ? 0 : vmm_unsupported(e, key, "it does not go without");
+    return is_on ? 0 : engine_unsupported(e, "vmm", key, "it does not go without");
 }
 
 static int refuse(const char *key, const char *value, struct err *e)
 {
-    return vmm_unsupported(e, key, "%.60s", value);
+    return engine_unsupported(e, "vmm", key, "%.60s", value);
 }
 
 static int check_agent(const char *key, const char *value, struct err *e)
@@ -137,7 +137,9 @@ static int check_agent(const char *key, const char *value, struct err *e)
 
     if (r == 0)
         r = propstr_get_bool(&p, "enabled", false, &is_on, e);
-    return r < 0 ? err_wrap(e, r, "agent") : is_on ? vmm_unsupported(e, key, "a channel for the guest agent") : 0;
+    return r < 0   ? err_wrap(e, r, "agent")
+           : is_on ? engine_unsupported(e, "vmm", key, "a channel for the guest agent")
+                   : 0;
 }
 
 static int check_arch(const char *key, const char *value, struct err *e)
@@ -148,28 +150,28 @@ static int check_arch(const char *key, const char *value, struct err *e)
 static int check_bios(const char *key, const char *value, struct err *e)
 {
     /* The default's name; there is no firmware at all. */
-    return streq(value, "seabios") ? 0 : vmm_unsupported(e, key, "firmware; the kernel is started directly");
+    return streq(value, "seabios") ? 0 : engine_unsupported(e, "vmm", key, "firmware; the kernel is started directly");
 }
 
 static int check_cpu(const char *key, const char *value, struct err *e)
 {
     return streq(value, "host") || streq(value, "cputype=host")
                ? 0
-               : vmm_unsupported(e, key, "%.60s; the guest sees the host's processor", value);
+               : engine_unsupported(e, "vmm", key, "%.60s; the guest sees the host's processor", value);
 }
 
 static int check_machine(const char *key, const char *value, struct err *e)
 {
     return streq(value, "direct") || streq(value, "type=direct")
                ? 0
-               : vmm_unsupported(e, key, "%.60s; its machine is 'direct'", value);
+               : engine_unsupported(e, "vmm", key, "%.60s; its machine is 'direct'", value);
 }
 
 static int check_ostype(const char *key, const char *value, struct err *e)
 {
     return streq(value, "l26") || streq(value, "l24") || streq(value, "other")
                ? 0
-               : vmm_unsupported(e, key, "%.32s needs firmware", value);
+               : engine_unsupported(e, "vmm", key, "%.32s needs firmware", value);
 }
 
 static int check_rng(const char *key, const char *value, struct err *e)
@@ -181,9 +183,9 @@ static int check_rng(const char *key, const char *value, struct err *e)
         return err_wrap(e, r, "rng0");
     const char *source = propstr_get(&p, "source");
     if (!source || (!streq(source, "/dev/urandom") && !streq(source, "/dev/random")))
-        return vmm_unsupported(e, key, "source %.32s", source ? source : "is missing");
+        return engine_unsupported(e, "vmm", key, "source %.32s", source ? source : "is missing");
     return propstr_get(&p, "max_bytes") && !streq(propstr_get(&p, "max_bytes"), "0")
-               ? vmm_unsupported(e, key, "max_bytes")
+               ? engine_unsupported(e, "vmm", key, "max_bytes")
                : 0;
 }
 
@@ -191,14 +193,14 @@ static int check_scsihw(const char *key, const char *value, struct err *e)
 {
     return streq(value, "virtio-scsi-pci") || streq(value, "virtio-scsi-single")
                ? 0
-               : vmm_unsupported(e, key, "%.32s; scsiN are virtio disks", value);
+               : engine_unsupported(e, "vmm", key, "%.32s; scsiN are virtio disks", value);
 }
 
 static int check_serial(const char *key, const char *value, struct err *e)
 {
     if (!streq(key, "serial0"))
-        return vmm_unsupported(e, key, "there is one serial port, serial0");
-    return streq(value, "socket") ? 0 : vmm_unsupported(e, key, "a device of the host; use socket");
+        return engine_unsupported(e, "vmm", key, "there is one serial port, serial0");
+    return streq(value, "socket") ? 0 : engine_unsupported(e, "vmm", key, "a device of the host; use socket");
 }
 
 /* A new guest has one of its own: it is not shown to the guest. */
@@ -209,7 +211,7 @@ static int check_smbios(const char *key, const char *value, struct err *e)
 
     for (size_t i = 0; r == 0 && i < p.n; i++)
         if (!streq(p.items[i].key, "uuid") && !streq(p.items[i].key, "base64"))
-            r = vmm_unsupported(e, key, "%.32s", p.items[i].key);
+            r = engine_unsupported(e, "vmm", key, "%.32s", p.items[i].key);
     return r;
 }
 
@@ -217,14 +219,14 @@ static int check_vga(const char *key, const char *value, struct err *e)
 {
     return streq(value, "none") || streq(value, "serial0") || streq(value, "type=none") || streq(value, "type=serial0")
                ? 0
-               : vmm_unsupported(e, key, "a screen; use serial0 or none");
+               : engine_unsupported(e, "vmm", key, "a screen; use serial0 or none");
 }
 
 /* Each line of holm-vmm's options is one option. */
 static int check_cmdline(const char *key, const char *value, struct err *e)
 {
     if (strlen(value) > VMM_CMDLINE_MAX)
-        return vmm_unsupported(e, key, "more than %u bytes", VMM_CMDLINE_MAX);
+        return engine_unsupported(e, "vmm", key, "more than %u bytes", VMM_CMDLINE_MAX);
     for (const char *c = value; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             return err_set(e, -EINVAL, "param.invalid", "cmdline: a control character");
@@ -304,9 +306,9 @@ static const struct key_row {
 static int check_key(const struct config_item *item, struct err *e)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (rows[i].is_indexed ? vmm_key_index(item->key, rows[i].key) >= 0 : streq(item->key, rows[i].key))
+        if (rows[i].is_indexed ? engine_key_index(item->key, rows[i].key) >= 0 : streq(item->key, rows[i].key))
             return rows[i].check ? rows[i].check(item->key, item->value, e) : 0;
-    return vmm_unsupported(e, item->key, "it does not know this key");
+    return engine_unsupported(e, "vmm", item->key, "it does not know this key");
 }
 
 /* `auto` gives a guest a screen unless it says that it wants none; who names this engine knows that it has none. */
@@ -316,7 +318,7 @@ static int check_screen(const struct config_item *config, size_t n, struct err *
 
     if ((engine && streq(engine, "vmm")) || config_item_get(config, n, "vga"))
         return 0;
-    return vmm_unsupported(e, "vga", "a screen; use serial0 or none");
+    return engine_unsupported(e, "vmm", "vga", "a screen; use serial0 or none");
 }
 
 static int check_cpus(const struct config_item *config, size_t n, struct err *e)
@@ -326,7 +328,7 @@ static int check_cpus(const struct config_item *config, size_t n, struct err *e)
 
     if ((sockets && str_to_u64(sockets, &s) < 0) || (cores && str_to_u64(cores, &c) < 0) || !s || !c ||
         s > VMM_CPUS_MAX || c > VMM_CPUS_MAX || s * c > VMM_CPUS_MAX)
-        return vmm_unsupported(e, "cores", "more than %u CPUs", VMM_CPUS_MAX);
+        return engine_unsupported(e, "vmm", "cores", "more than %u CPUs", VMM_CPUS_MAX);
     return 0;
 }
 
@@ -337,13 +339,13 @@ int vmm_check_config(const struct engine_host *h, const struct config_item *conf
 
     for (size_t i = 0; r == 0 && i < n; i++) {
         r = check_key(&config[i], e);
-        n_devices += vmm_key_index(config[i].key, "virtio") >= 0 || vmm_key_index(config[i].key, "scsi") >= 0 ||
-                     vmm_key_index(config[i].key, "net") >= 0;
+        n_devices += engine_key_index(config[i].key, "virtio") >= 0 || engine_key_index(config[i].key, "scsi") >= 0 ||
+                     engine_key_index(config[i].key, "net") >= 0;
     }
     if (r == 0 && n_devices > VMM_DEVICES_MAX)
-        r = vmm_unsupported(e, "virtio", "more than %u drives and interfaces", VMM_DEVICES_MAX - 2);
+        r = engine_unsupported(e, "vmm", "virtio", "more than %u drives and interfaces", VMM_DEVICES_MAX - 2);
     if (r == 0 && !config_item_get(config, n, "kernel")) {
-        vmm_unsupported(e, "kernel", "a guest without one: it boots no disk");
+        engine_unsupported(e, "vmm", "kernel", "a guest without one: it boots no disk");
         r = err_hint(e, "kernel=STORAGE:boot/FILE, and initrd and cmdline");
     }
     if (r == 0)

@@ -88,9 +88,9 @@ static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err
     if (r < 0)
         return r;
     if (d->is_qcow2)
-        return vmm_unsupported(e, d->key, "a qcow2 image; disks are raw");
+        return engine_unsupported(e, "vmm", d->key, "a qcow2 image; disks are raw");
     if (d->fd < 0 || d->is_cdrom)
-        return vmm_unsupported(e, d->key, "a CD-ROM drive");
+        return engine_unsupported(e, "vmm", d->key, "a CD-ROM drive");
     const char *aio = propstr_get(&p, "aio"), *discard = propstr_get(&p, "discard"),
                *queues = propstr_get(&p, "queues");
     buf_printf(&b->text, "disk fd=%d,id=%s,discard=%s,engine=%s", b->next_fd, d->key,
@@ -110,7 +110,7 @@ static int add_net(struct vmm_build *b, const struct engine_net *n, struct err *
     int r = 0;
 
     if (!n->n_taps)
-        return vmm_unsupported(e, n->key, "a network without a bridge");
+        return engine_unsupported(e, "vmm", n->key, "a network without a bridge");
     buf_printf(&b->text, "net %s=", n->n_taps > 1 ? "fds" : "fd");
     for (unsigned i = 0; r == 0 && i < n->n_taps; i++) {
         buf_printf(&b->text, "%s%d", i ? ":" : "", b->next_fd);

@@ -17,9 +17,6 @@ extern const struct engine engine_vmm;
 /* Descriptors of holm-vmm; the monitor's own (below 10) are not named here. */
 enum { VMM_FD_CONTROL = 10, VMM_FD_SERIAL = 11, VMM_FD_CONFIG = 19, VMM_FD_FIRST = 20 };
 
-int vmm_unsupported(struct err *e, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* "virtio" and "virtio12": the number, or -1. */
-int vmm_key_index(const char *key, const char *stem);
 /* vmm_check.c */
 MUST_CHECK int vmm_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
 /* vmm_launch.c */

@@ -10,19 +10,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "base/asan.h"
 #include "base/landlock.h"
+#include "base/proc.h"
 #include "fetch/fetch.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-#ifndef HAS_ASAN
-#define HAS_ASAN 0
-#endif
 
 #define DESCRIPTORS_MAX 32u
 #define MEMORY_BYTES    (UINT64_C(512) << 20)
@@ -124,23 +115,14 @@ static const int not_for_resolver[] = {
     -1,
 };
 
-static int set_limit(int resource, uint64_t value, struct err *e)
-{
-    struct rlimit l = {.rlim_cur = value, .rlim_max = value}, old;
-
-    if (getrlimit((__rlimit_resource_t)resource, &old) == 0 && old.rlim_max < value)
-        l.rlim_cur = l.rlim_max = old.rlim_max;
-    return setrlimit((__rlimit_resource_t)resource, &l) < 0 ? err_errno(e, errno, "set a limit") : 0;
-}
-
 static int common_early(struct err *e)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return err_errno(e, errno, "prctl");
     if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return err_errno(e, errno, "signal");
-    int r = set_limit(RLIMIT_CORE, 0, e);
-    return r < 0 ? r : set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
+    int r = proc_limit(RLIMIT_CORE, 0, e);
+    return r < 0 ? r : proc_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, e);
 }
 
 int fetch_sandbox_early(struct err *e)
@@ -174,12 +156,12 @@ static int allow_sockets(scmp_filter_ctx ctx)
 
 int fetch_sandbox_seal(const struct fetch_request *q, struct err *e)
 {
-    int r = set_limit(RLIMIT_CPU, CPU_S + 2 * (q->limit_bytes / CPU_BYTES_PER_S), e);
+    int r = proc_limit(RLIMIT_CPU, CPU_S + 2 * (q->limit_bytes / CPU_BYTES_PER_S), e);
 
     if (r == 0 && !HAS_ASAN)
-        r = set_limit(RLIMIT_AS, MEMORY_BYTES, e);
+        r = proc_limit(RLIMIT_AS, MEMORY_BYTES, e);
     if (r == 0)
-        r = set_limit(RLIMIT_FSIZE, q->limit_bytes, e);
+        r = proc_limit(RLIMIT_FSIZE, q->limit_bytes, e);
     if (r < 0)
         return r;
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -195,9 +177,9 @@ int fetch_sandbox_resolver(struct err *e)
     int r = common_early(e);
 
     if (r == 0)
-        r = set_limit(RLIMIT_FSIZE, 0, e);
+        r = proc_limit(RLIMIT_FSIZE, 0, e);
     if (r == 0)
-        r = set_limit(RLIMIT_CPU, CPU_S, e);
+        r = proc_limit(RLIMIT_CPU, CPU_S, e);
     if (r < 0)
         return r;
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
