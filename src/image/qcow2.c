@@ -20,7 +20,6 @@
 #define L1_BYTES_MAX         (UINT64_C(32) << 20)
 #define REFTABLE_BYTES_MAX   (UINT64_C(8) << 20)
 #define SNAPSHOTS_MAX        65536u
-#define BACKING_NAME_MAX     1023u
 #define REFCOUNT_ORDER_MAX   6u
 #define REFCOUNT_ORDER_16BIT 4u
 #define EXTENSIONS_MAX       32u /* ours: nine kinds exist, each at most once */
@@ -34,8 +33,9 @@ enum incompatible_bit {
     INCOMPAT_KNOWN = 31,
 };
 
-#define EXTENSION_END       0x00000000u
-#define EXTENSION_DATA_FILE 0x44415441u
+#define EXTENSION_END            0x00000000u
+#define EXTENSION_BACKING_FORMAT 0xe2792acau
+#define EXTENSION_DATA_FILE      0x44415441u
 
 /* Byte offsets, section "Header". */
 enum header_offset {
@@ -109,10 +109,13 @@ uint64_t qcow2_empty_file_bytes(uint64_t size_bytes)
     return (uint64_t)(L1_CLUSTER + l1_clusters(size_bytes)) * QCOW2_CLUSTER_BYTES;
 }
 
-/* Sections "Header" and "Header extensions": no extension, so the end mark (eight zero bytes) follows. */
-static int write_header(uint64_t size_bytes, qcow2_write_fn write_fn, void *arg, struct err *e)
+/* Sections "Header" and "Header extensions". An overlay names the format of what it stands on; the end mark (eight zero
+ * bytes) follows, then the name. */
+static int write_header(uint64_t size_bytes, const struct qcow2_backing *b, qcow2_write_fn write_fn, void *arg,
+                        struct err *e)
 {
-    uint8_t h[V3_HEADER_BYTES + 8] = {0};
+    uint8_t h[V3_HEADER_BYTES + 3 * 8 + QCOW2_BACKING_MAX] = {0};
+    size_t n = V3_HEADER_BYTES + 8;
 
     put32(h + H_MAGIC, MAGIC);
     put32(h + H_VERSION, 3);
@@ -124,7 +127,19 @@ static int write_header(uint64_t size_bytes, qcow2_write_fn write_fn, void *arg,
     put32(h + H_REFTABLE_CLUSTERS, 1);
     put32(h + H_REFCOUNT_ORDER, REFCOUNT_ORDER_16BIT);
     put32(h + H_HEADER_LENGTH, V3_HEADER_BYTES);
-    return write_fn(arg, 0, h, sizeof(h), e);
+    if (b) {
+        size_t length = strlen(b->name), format = strlen(b->format);
+
+        put32(h + V3_HEADER_BYTES, EXTENSION_BACKING_FORMAT);
+        put32(h + V3_HEADER_BYTES + 4, (uint32_t)format);
+        memcpy(h + V3_HEADER_BYTES + 8, b->format, format); /* at most 8 bytes, padded with zeros to them */
+        n += 2 * 8;
+        put64(h + H_BACKING_OFFSET, n);
+        put32(h + H_BACKING_SIZE, (uint32_t)length);
+        memcpy(h + n, b->name, length);
+        n += length;
+    }
+    return write_fn(arg, 0, h, n, e);
 }
 
 /* Section "Host cluster management": every cluster of the file is used once. */
@@ -142,7 +157,8 @@ static int write_refcounts(uint32_t n_clusters, qcow2_write_fn write_fn, void *a
     return r < 0 ? r : write_fn(arg, (uint64_t)REFBLOCK_CLUSTER * QCOW2_CLUSTER_BYTES, block, 2 * n_clusters, e);
 }
 
-int qcow2_write_empty(uint64_t size_bytes, qcow2_write_fn write_fn, void *arg, struct err *e)
+static int write_image(uint64_t size_bytes, const struct qcow2_backing *b, qcow2_write_fn write_fn, void *arg,
+                       struct err *e)
 {
     static const uint8_t zeros[QCOW2_CLUSTER_BYTES];
     uint64_t file_bytes = qcow2_empty_file_bytes(size_bytes);
@@ -150,13 +166,28 @@ int qcow2_write_empty(uint64_t size_bytes, qcow2_write_fn write_fn, void *arg, s
     if (file_bytes == 0)
         return err_set(e, -EINVAL, "image.size", "a qcow2 image has a multiple of 512 bytes, at most %" PRIu64,
                        QCOW2_SIZE_MAX);
-    int r = write_header(size_bytes, write_fn, arg, e);
+    int r = write_header(size_bytes, b, write_fn, arg, e);
     if (r == 0)
         r = write_refcounts((uint32_t)(file_bytes / QCOW2_CLUSTER_BYTES), write_fn, arg, e);
     /* Written, not left as a hole: the file gets its length, and a full disk is noticed now. */
     for (uint64_t at = (uint64_t)L1_CLUSTER * QCOW2_CLUSTER_BYTES; r == 0 && at < file_bytes; at += sizeof(zeros))
         r = write_fn(arg, at, zeros, sizeof(zeros), e);
     return r;
+}
+
+int qcow2_write_empty(uint64_t size_bytes, qcow2_write_fn write_fn, void *arg, struct err *e)
+{
+    return write_image(size_bytes, NULL, write_fn, arg, e);
+}
+
+int qcow2_write_overlay(uint64_t size_bytes, const struct qcow2_backing *b, qcow2_write_fn write_fn, void *arg,
+                        struct err *e)
+{
+    size_t length = strlen(b->name);
+
+    if (length == 0 || length > QCOW2_BACKING_MAX || !(streq(b->format, "raw") || streq(b->format, "qcow2")))
+        return err_set(e, -EINVAL, "image.backing", "an image cannot stand on a file of this name or format");
+    return write_image(size_bytes, b, write_fn, arg, e);
 }
 
 /* ---- reading ---- */
@@ -248,7 +279,7 @@ static int check_backing(const uint8_t *p, uint64_t cluster_bytes, struct err *e
     uint64_t offset = get64(p + H_BACKING_OFFSET);
     uint32_t size = get32(p + H_BACKING_SIZE);
 
-    if (offset != 0 && (size > BACKING_NAME_MAX || offset > cluster_bytes || size > cluster_bytes - offset))
+    if (offset != 0 && (size > QCOW2_BACKING_MAX || offset > cluster_bytes || size > cluster_bytes - offset))
         return bad(e, "place of the backing file's name");
     return 0;
 }
@@ -289,16 +320,19 @@ int qcow2_header_parse(const uint8_t *p, size_t n, uint64_t file_bytes, struct q
         end = n;
     if (r == 0)
         r = end < length ? bad(e, "header length") : check_extensions(p, length, (size_t)end, &info, e);
-    if (r == 0)
-        *ret = info;
-    return r;
+    if (r < 0)
+        return r;
+    size_t name_len = info.has_backing_file ? get32(p + H_BACKING_SIZE) : 0;
+    if (end + name_len <= n && !memchr(p + end, 0, name_len))
+        memcpy(info.backing, p + end, name_len);
+    *ret = info;
+    return 0;
 }
 
-int qcow2_check_standalone(const struct qcow2_info *info, struct err *e)
+int qcow2_check_use(const struct qcow2_info *info, struct err *e)
 {
-    if (info->has_backing_file || info->has_data_file)
-        return err_set(e, -EINVAL, "image.external", "the image refers to another file (%s)",
-                       info->has_backing_file ? "backing file" : "data file");
+    if (info->has_data_file)
+        return err_set(e, -EINVAL, "image.external", "the image refers to another file (data file)");
     if (info->is_encrypted)
         return err_set(e, -EINVAL, "image.encrypted", "the image is encrypted, which is not supported");
     if (info->is_corrupt) {
@@ -306,4 +340,19 @@ int qcow2_check_standalone(const struct qcow2_info *info, struct err *e)
         return err_hint(e, "check it with 'qemu-img check'");
     }
     return 0;
+}
+
+int qcow2_check_standalone(const struct qcow2_info *info, struct err *e)
+{
+    if (info->has_backing_file)
+        return err_set(e, -EINVAL, "image.external", "the image refers to another file (backing file)");
+    return qcow2_check_use(info, e);
+}
+
+int qcow2_check_overlay(const struct qcow2_info *info, const char *backing, struct err *e)
+{
+    if (!info->has_backing_file || !streq(info->backing, backing))
+        return err_set(e, -EINVAL, "image.chain", "the image does not stand on '%s', as its guest's record says",
+                       backing);
+    return qcow2_check_use(info, e);
 }

@@ -24,12 +24,25 @@ MUST_CHECK int qcow2_write_empty(uint64_t size_bytes, qcow2_write_fn write_fn, v
 /* Length of the file that qcow2_write_empty makes; 0 for a size it refuses. */
 uint64_t qcow2_empty_file_bytes(uint64_t size_bytes);
 
+#define QCOW2_BACKING_MAX 1023u /* "Backing file name": bytes, without a zero */
+
+/* The same, standing on another image: what is not written in this one reads as that one's bytes. name: of its file, as
+ * seen from this one's folder, 1 to QCOW2_BACKING_MAX bytes; format: "raw" or "qcow2". Both are for people and their
+ * tools: Holm's engines are told what an image stands on. */
+struct qcow2_backing {
+    const char *name, *format;
+};
+MUST_CHECK int qcow2_write_overlay(uint64_t size_bytes, const struct qcow2_backing *b, qcow2_write_fn write_fn,
+                                   void *arg, struct err *e);
+
 struct qcow2_info {
     uint64_t size_bytes; /* virtual */
     unsigned version;
     unsigned cluster_bits;
     uint32_t n_snapshots;
     bool has_backing_file;
+    /* Its name; "" for one that lies beyond the bytes that were given, or holds a zero byte. */
+    char backing[QCOW2_BACKING_MAX + 1];
     bool has_data_file;
     bool is_encrypted;
     bool is_dirty;
@@ -44,6 +57,10 @@ MUST_CHECK int qcow2_header_parse(const uint8_t *p, size_t n, uint64_t file_byte
 /* -EINVAL when the image is not whole by itself: backing file or data file ("image.external"), encryption
  * ("image.encrypted"), marked corrupt ("image.corrupt"). */
 MUST_CHECK int qcow2_check_standalone(const struct qcow2_info *info, struct err *e);
+/* The same, whatever other image it stands on. */
+MUST_CHECK int qcow2_check_use(const struct qcow2_info *info, struct err *e);
+/* The same for an image that stands on the file of this name and on no other: else "image.chain". */
+MUST_CHECK int qcow2_check_overlay(const struct qcow2_info *info, const char *backing, struct err *e);
 
 /* What makes an image larger (qcow2_grow.c). */
 struct qcow2_grow {

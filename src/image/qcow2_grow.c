@@ -38,7 +38,7 @@ int qcow2_grow_plan(const uint8_t *p, size_t n, uint64_t file_bytes, uint64_t si
     int r = qcow2_header_parse(p, n, file_bytes, &info, e);
 
     if (r == 0)
-        r = qcow2_check_standalone(&info, e);
+        r = qcow2_check_use(&info, e);
     if (r < 0)
         return r;
     *ret = (struct qcow2_grow){.is_done = info.size_bytes >= size_bytes};

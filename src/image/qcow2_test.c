@@ -402,6 +402,62 @@ static void test_grow_plan(void **state)
     }
 }
 
+/* An overlay: qemu-img finds what it stands on, and so do we, by this name and no other. */
+static void test_overlay(void **state)
+{
+    const struct qcow2_backing b = {.name = "snap-100-disk-0-1.raw", .format = "raw"};
+    uint8_t head[QCOW2_HEADER_BYTES] = {0};
+    struct qcow2_info info;
+    struct err e = ERR_INIT;
+    char path[] = "/tmp/holm-overlay-XXXXXX";
+    autobuf struct buf out;
+
+    assert_int_equal(qcow2_write_overlay(1 << 20, &b, keep_header, head, &e), 0);
+    assert_int_equal(qcow2_header_parse(head, sizeof(head), qcow2_empty_file_bytes(1 << 20), &info, &e), 0);
+    assert_true(info.has_backing_file && info.size_bytes == 1 << 20);
+    assert_int_equal(qcow2_check_overlay(&info, b.name, &e), 0);
+    assert_int_equal(qcow2_check_standalone(&info, &e), -EINVAL);
+    assert_string_equal(e.code, "image.external");
+    assert_int_equal(qcow2_check_overlay(&info, "snap-100-disk-0-1.ra", &e), -EINVAL);
+    assert_int_equal(qcow2_check_overlay(&info, "snap-100-disk-0-1.raw2", &e), -EINVAL);
+    assert_string_equal(e.code, "image.chain");
+    if (!has_qemu_img())
+        skip();
+    int fd = mkstemp(path);
+    assert_int_equal(qcow2_write_overlay(1 << 20, &b, write_fd, &fd, &e), 0);
+    close(fd);
+    buf_init(&out, 1 << 20);
+    /* Without -U and without the file behind: info of the header alone. */
+    assert_int_equal(run((const char *[]){"qemu-img", "info", "-f", "qcow2", path, NULL}, &out), 0);
+    assert_non_null(strstr(buf_str(&out), "backing file: snap-100-disk-0-1.raw"));
+    assert_non_null(strstr(buf_str(&out), "backing file format: raw"));
+    unlink(path);
+}
+
+static void test_overlay_refused(void **state)
+{
+    static const struct qcow2_backing bad[] = {{"", "raw"}, {"x", "vmdk"}, {"x", ""}};
+    uint8_t head[QCOW2_HEADER_BYTES] = {0};
+    char longest[QCOW2_BACKING_MAX + 2];
+    struct qcow2_backing b = {.name = longest, .format = "qcow2"};
+    struct qcow2_info info;
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(qcow2_write_overlay(512, &bad[i], keep_header, head, &e), -EINVAL);
+    memset(longest, 'a', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(qcow2_write_overlay(512, &b, keep_header, head, &e), -EINVAL);
+    longest[QCOW2_BACKING_MAX] = '\0';
+    assert_int_equal(qcow2_write_overlay(512, &b, keep_header, head, &e), 0);
+    assert_int_equal(qcow2_header_parse(head, sizeof(head), qcow2_empty_file_bytes(512), &info, &e), 0);
+    assert_int_equal(qcow2_check_overlay(&info, longest, &e), 0);
+    /* A reader that was given less does not look behind it. */
+    assert_int_equal(qcow2_header_parse(head, 200, qcow2_empty_file_bytes(512), &info, &e), 0);
+    assert_string_equal(info.backing, "");
+    assert_int_equal(qcow2_check_overlay(&info, longest, &e), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,7 +465,8 @@ int main(void)
         cmocka_unit_test(test_write_refused),   cmocka_unit_test(test_reader_table),
         cmocka_unit_test(test_reader_external), cmocka_unit_test(test_reader_extensions),
         cmocka_unit_test(test_reader_short),    cmocka_unit_test(test_foreign_images),
-        cmocka_unit_test(test_grow_plan),
+        cmocka_unit_test(test_grow_plan),       cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_overlay_refused),
     };
     return cmocka_run_group_tests(tests, make_temp, remove_temp);
 }

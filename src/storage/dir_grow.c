@@ -87,7 +87,7 @@ int dir_grow(struct storage *s, const struct volume_id *v, uint64_t size_bytes, 
     int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
 
     if (r == 0)
-        r = dir_file_open(folder, v->name, O_RDWR, &st, &fd, e);
+        r = dir_file_open(folder, volume_file(v).name, O_RDWR, &st, &fd, e);
     if (r < 0)
         return r == -ENOENT ? err_set(e, r, "volume.missing", "the volume does not exist") : r;
     r = v->format == VOLUME_QCOW2 ? grow_qcow2(fd, &st, size_bytes, e) : grow_raw(s, fd, &st, size_bytes, e);

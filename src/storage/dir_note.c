@@ -16,7 +16,7 @@ static int open_file(struct storage *s, const struct volume_id *v, int *ret_fd, 
 
     if (r == -ENOENT)
         return err_set(e, r, "volume.missing", "the volume does not exist");
-    return r < 0 ? r : dir_file_open(folder, v->name, O_RDONLY, &st, ret_fd, e);
+    return r < 0 ? r : dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, ret_fd, e);
 }
 
 static bool is_none(int error)

@@ -1,11 +1,13 @@
 /* Shared by the files of the "dir" plugin: where things lie and how they are opened. doc/storage.md shows the layout.
  * dir.c: configuration, folders, space; dir_read.c: stat, open, list; dir_write.c: create, receive, remove;
- * dir_note.c: notes and protection; dir_temp.c: temporary files and publishing them; dir_sweep.c: what a crash left. */
+ * dir_layer.c: layers and copies; dir_note.c: notes and protection; dir_temp.c: temporary files and publishing them;
+ * dir_sweep.c: what a crash left. */
 #ifndef HOLM_STORAGE_DIR_PRIV_H
 #define HOLM_STORAGE_DIR_PRIV_H
 
 #include <sys/stat.h>
 
+#include "image/qcow2.h"
 #include "storage/storage_priv.h"
 
 struct dir_storage {
@@ -14,8 +16,9 @@ struct dir_storage {
     bool is_falloc, has_no_base_made, has_no_folder_made;
 };
 
-#define DIR_FOLDER_MAX 32u /* "images/999999999", "template/cache" */
-#define DIR_TEMP_MAX   (VOLUME_NAME_MAX + 40u)
+#define DIR_BACKING_MAX (VOLUME_FILE_MAX + 16u)
+#define DIR_FOLDER_MAX  32u /* "images/999999999", "template/cache" */
+#define DIR_TEMP_MAX    (VOLUME_FILE_MAX + 40u)
 
 /* The root folder, made when it is missing. */
 MUST_CHECK int dir_root_open(const struct storage *s, int *ret_fd, struct err *e);
@@ -53,8 +56,8 @@ MUST_CHECK int dir_publish(const struct storage *s, const struct volume_id *v, s
 /* hooks */
 int dir_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
 MUST_CHECK int dir_grow(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e);
-int dir_open_volume(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
-                    struct err *e);
+int dir_open_volume(struct storage *s, const struct volume_id *v, const struct volume_id *below, bool is_read_only,
+                    struct volume_attachment *ret, struct err *e);
 int dir_list(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
 int dir_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e);
 int dir_remove(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
@@ -64,6 +67,20 @@ void dir_receive_abort(struct storage *s, const struct volume_id *v, int fd);
 int dir_sweep(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e);
 int dir_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e);
 int dir_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e);
+int dir_freeze(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+int dir_unfreeze(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+int dir_fork(struct storage *s, const struct volume_id *from, const struct volume_id *to, const char *mark,
+             struct err *e);
+int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+int dir_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e);
+int dir_layers(struct storage *s, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
+/* dir_read.c: the header of an open qcow2 image. */
+MUST_CHECK int dir_header_read(int fd, const struct stat *st, struct qcow2_info *ret, struct err *e);
+/* The name by which an image of v's folder refers to below: its file, or "../VMID/FILE". */
+void dir_backing_name(const struct volume_id *v, const struct volume_id *below, char dst[DIR_BACKING_MAX]);
+/* dir_write.c: keeps the mark, syncs and publishes a file that is whole. */
+MUST_CHECK int dir_finish(const struct storage *s, const struct volume_id *v, struct dir_temp *t, int folder,
+                          const char *mark, struct err *e);
 /* -EPERM "volume.protected" if a volume of this name is there and protected. */
 MUST_CHECK int dir_check_unprotected(int folder, const char *name, struct err *e);
 /* Removes images/VMID if it is empty. */

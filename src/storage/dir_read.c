@@ -4,15 +4,13 @@
 
 #include <fcntl.h>
 
-#include "image/qcow2.h"
-
 /* The format comes from the name. */
 static bool is_qcow2(const struct volume_id *v)
 {
     return v->format == VOLUME_QCOW2;
 }
 
-static int read_header(int fd, const struct stat *st, struct qcow2_info *ret, struct err *e)
+int dir_header_read(int fd, const struct stat *st, struct qcow2_info *ret, struct err *e)
 {
     uint8_t head[QCOW2_HEADER_BYTES];
     size_t n = 0;
@@ -45,10 +43,10 @@ static int stat_in(int folder, const struct volume_id *v, struct volume_info *re
     autoclose int fd = -EBADF;
     struct qcow2_info image;
     struct stat st;
-    int r = dir_file_open(folder, v->name, O_RDONLY, &st, &fd, e);
+    int r = dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, &fd, e);
 
     if (r == 0 && is_qcow2(v))
-        r = read_header(fd, &st, &image, e);
+        r = dir_header_read(fd, &st, &image, e);
     if (r < 0)
         return r;
     fill_info(v, &st, ret);
@@ -72,8 +70,27 @@ int dir_stat(struct storage *s, const struct volume_id *v, struct volume_info *r
     return r < 0 ? r : stat_in(folder, v, ret, e);
 }
 
-int dir_open_volume(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
-                    struct err *e)
+void dir_backing_name(const struct volume_id *v, const struct volume_id *below, char dst[DIR_BACKING_MAX])
+{
+    if (v->vmid == below->vmid)
+        snprintf(dst, DIR_BACKING_MAX, "%s", volume_file(below).name);
+    else
+        snprintf(dst, DIR_BACKING_MAX, "../%u/%s", below->vmid, volume_file(below).name);
+}
+
+static int check_chain(const struct volume_id *v, const struct volume_id *below, const struct qcow2_info *image,
+                       struct err *e)
+{
+    char name[DIR_BACKING_MAX];
+
+    if (!below)
+        return qcow2_check_standalone(image, e);
+    dir_backing_name(v, below, name);
+    return qcow2_check_overlay(image, name, e);
+}
+
+int dir_open_volume(struct storage *s, const struct volume_id *v, const struct volume_id *below, bool is_read_only,
+                    struct volume_attachment *ret, struct err *e)
 {
     autoclose int folder = -EBADF, fd = -EBADF;
     struct qcow2_info image = {0};
@@ -81,12 +98,14 @@ int dir_open_volume(struct storage *s, const struct volume_id *v, bool is_read_o
     int r = open_folder(s, v, &folder, e);
 
     if (r == 0)
-        r = dir_file_open(folder, v->name, is_read_only ? O_RDONLY : O_RDWR, &st, &fd, e);
+        r = dir_file_open(folder, volume_file(v).name, is_read_only ? O_RDONLY : O_RDWR, &st, &fd, e);
     if (r == 0 && is_qcow2(v))
-        r = read_header(fd, &st, &image, e);
+        r = dir_header_read(fd, &st, &image, e);
     /* An engine would open the other file by a name that stands in the image. */
     if (r == 0 && is_qcow2(v))
-        r = qcow2_check_standalone(&image, e);
+        r = check_chain(v, below, &image, e);
+    else if (r == 0 && below)
+        r = err_set(e, -EINVAL, "image.chain", "a raw image stands on nothing");
     if (r < 0)
         return r;
     *ret = (struct volume_attachment){
@@ -178,4 +197,29 @@ int dir_list(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn
             r = list_folder(&l, e);
     }
     return r;
+}
+
+/* ---- layers ---- */
+
+static int list_layer(void *arg, int folder, const char *name, struct err *e)
+{
+    const struct lister *l = arg;
+    struct volume_info info;
+    struct volume_id v;
+    struct stat st;
+
+    if (volume_layer_of_file(l->s->id, l->vmid, name, &v) < 0 || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(st.st_mode))
+        return 0;
+    fill_info(&v, &st, &info);
+    return l->add(l->arg, &info);
+}
+
+int dir_layers(struct storage *s, uint32_t vmid, volume_list_fn add, void *arg, struct err *e)
+{
+    struct lister l = {.s = s, .vmid = vmid, .add = add, .arg = arg};
+    autoclose int folder = -EBADF;
+    int r = dir_folder_open(s, STORAGE_CONTENT_images, vmid, false, &folder, e);
+
+    return r == -ENOENT ? 0 : r < 0 ? r : dir_each(folder, list_layer, &l, e);
 }

@@ -58,7 +58,7 @@ int dir_temp_open(const struct storage *s, const struct volume_id *v, int *ret_f
         autoclose int folder = -EBADF;
         r = dir_folder_open(s, v->content, v->vmid, true, &folder, e);
         if (r == 0)
-            r = temp_open(folder, v->name, ret, e);
+            r = temp_open(folder, volume_file(v).name, ret, e);
         /* Kernels are opened again by the guest's own user; the folders above keep everybody else out. */
         if (r == 0 && v->content == STORAGE_CONTENT_boot && fchmod(ret->fd, 0644) < 0)
             r = err_errno(e, errno, "set mode");
@@ -162,7 +162,7 @@ int dir_publish(const struct storage *s, const struct volume_id *v, struct dir_t
         autoclose int folder = -EBADF;
         r = dir_folder_open(s, v->content, v->vmid, true, &folder, e);
         if (r == 0)
-            r = publish_in(folder, v->name, t, temp_folder, is_replace, fp, e);
+            r = publish_in(folder, volume_file(v).name, t, temp_folder, is_replace, fp, e);
         if (r == -EPERM && folder >= 0 && is_removed(folder))
             r = -ENOENT;
     }

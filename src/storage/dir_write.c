@@ -10,7 +10,6 @@
 
 #include "base/fp.h"
 #include "base/fs.h"
-#include "image/qcow2.h"
 
 #define MARK_XATTR "user.holm.task"
 
@@ -96,8 +95,8 @@ static int fill(struct storage *s, const struct volume_id *v, int fd, uint64_t s
     return ftruncate(fd, (off_t)size_bytes) < 0 ? err_errno(e, errno, "set the size") : 0;
 }
 
-static int finish(const struct storage *s, const struct volume_id *v, struct dir_temp *t, int folder, const char *mark,
-                  struct err *e)
+int dir_finish(const struct storage *s, const struct volume_id *v, struct dir_temp *t, int folder, const char *mark,
+               struct err *e)
 {
     int r = mark_set(t->fd, mark, e);
 
@@ -118,7 +117,7 @@ static int check_absent(const struct storage *s, const struct volume_id *v, stru
     struct stat st;
     int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
 
-    if (r == 0 && fstatat(folder, v->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (r == 0 && fstatat(folder, volume_file(v).name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return err_set(e, -EEXIST, "volume.exists", "the volume exists already");
     return r == -ENOENT ? 0 : r;
 }
@@ -136,7 +135,7 @@ int dir_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes
         if (r < 0)
             dir_temp_remove(folder, &t);
         else
-            r = finish(s, v, &t, folder, mark, e);
+            r = dir_finish(s, v, &t, folder, mark, e);
         close(t.fd);
     }
     if (r < 0)
@@ -164,13 +163,13 @@ static int remove_in(int folder, const struct volume_id *v, const char *mark, st
     autoclose int fd = -EBADF;
     struct stat st;
     bool is_ours = true;
-    int r = dir_file_open(folder, v->name, O_RDONLY, &st, &fd, e);
+    int r = dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, &fd, e);
 
     if (r == 0 && mark)
         r = mark_matches(fd, &st, mark, &is_ours, e);
     if (r < 0 || !is_ours)
         return r == -ENOENT ? 0 : r;
-    if (unlinkat(folder, v->name, 0) < 0 && errno != ENOENT)
+    if (unlinkat(folder, volume_file(v).name, 0) < 0 && errno != ENOENT)
         return err_errno(e, errno, "unlink");
     if (FP("storage.delete.unlinked"))
         return err_set(e, -EIO, NULL, "fail point");
@@ -199,7 +198,7 @@ int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd,
     struct dir_temp t;
     int r = dir_temp_open(s, v, &folder, &t, e);
 
-    if (r == 0 && dir_check_unprotected(folder, v->name, e) < 0) {
+    if (r == 0 && dir_check_unprotected(folder, volume_file(v).name, e) < 0) {
         r = e->num;
         dir_temp_remove(folder, &t);
         close(t.fd);

@@ -124,6 +124,8 @@ static int check_volume(const struct storage *s, const struct volume_id *v, stru
         r = err_set(e, -EINVAL, "volume.storage", "volume of storage '%s' asked from '%s'", v->storage, s->id);
     if (r == 0)
         r = volume_id_make(v->storage, v->content, v->vmid, v->name, &again, e);
+    if (r == 0 && v->layer && (v->content != STORAGE_CONTENT_images || v->layer > VOLUME_LAYER_MAX))
+        r = err_set(e, -EINVAL, "volume.layer", "'%s' has no layer %u", v->name, v->layer);
     if (r == 0 && again.format != v->format)
         r = err_set(e, -EINVAL, "volume.name", "the format and the ending of '%s' differ", v->name);
     return r;
@@ -200,16 +202,90 @@ int volume_stat(struct storage *s, const struct volume_id *v, struct volume_info
     return r < 0 ? r : wrap(s->ops->stat(s, v, ret, e), s, v, "look at", e);
 }
 
-int volume_open(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
-                struct err *e)
+int volume_open_on(struct storage *s, const struct volume_id *v, const struct volume_id *below, bool is_read_only,
+                   struct volume_attachment *ret, struct err *e)
 {
     int r = check_volume(s, v, e);
 
+    if (r == 0 && below)
+        r = check_volume(s, below, e);
     if (r < 0)
         return r;
     if (!is_read_only && v->content != STORAGE_CONTENT_images)
         return err_set(e, -EROFS, "volume.read-only", "'%s' is not an image: it is opened for reading only", v->name);
-    return wrap(s->ops->open_volume(s, v, is_read_only, ret, e), s, v, "open", e);
+    return wrap(s->ops->open_volume(s, v, below, is_read_only, ret, e), s, v, "open", e);
+}
+
+int volume_open(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
+                struct err *e)
+{
+    return volume_open_on(s, v, NULL, is_read_only, ret, e);
+}
+
+/* ---- layers ---- */
+
+/* Both images of this storage, which differ. */
+static int check_two(const struct storage *s, const struct volume_id *a, const struct volume_id *b, struct err *e)
+{
+    int r = check_volume(s, a, e);
+
+    if (r == 0)
+        r = check_new_volume(s, b, e);
+    if (r == 0 && (a->content != STORAGE_CONTENT_images || b->content != STORAGE_CONTENT_images))
+        r = err_set(e, -EINVAL, "storage.content", "only images have layers and copies");
+    if (r == 0 && a->vmid == b->vmid && a->layer == b->layer && streq(a->name, b->name))
+        r = err_set(e, -EINVAL, "volume.name", "'%s' twice", a->name);
+    return r;
+}
+
+int volume_freeze(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e)
+{
+    struct volume_id l = volume_layer(v, layer);
+    int r = check_two(s, v, &l, e);
+
+    return r < 0 ? r : wrap(s->ops->freeze(s, v, &l, e), s, v, "take a snapshot of", e);
+}
+
+int volume_unfreeze(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e)
+{
+    struct volume_id l = volume_layer(v, layer);
+    int r = check_two(s, v, &l, e);
+
+    return r < 0 ? r : wrap(s->ops->unfreeze(s, v, &l, e), s, v, "take back the snapshot of", e);
+}
+
+int volume_fork(struct storage *s, const struct volume_id *from, const struct volume_id *to, const char *mark,
+                struct err *e)
+{
+    int r = check_two(s, from, to, e);
+
+    if (r == 0 && from->format != to->format && to->format != VOLUME_QCOW2)
+        r = err_set(e, -EINVAL, "storage.format", "a raw image cannot stand on another");
+    return r < 0 ? r : wrap(s->ops->fork(s, from, to, mark, e), s, to, "make", e);
+}
+
+int volume_exchange(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e)
+{
+    struct volume_id l = volume_layer(v, layer);
+    int r = check_two(s, v, &l, e);
+
+    return r < 0 ? r : wrap(s->ops->exchange(s, v, &l, e), s, v, "exchange", e);
+}
+
+int volume_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e)
+{
+    int r = check_two(s, from, to, e);
+
+    if (r == 0 && from->format != to->format)
+        r = err_set(e, -EINVAL, "storage.format", "a new name has the same ending");
+    return r < 0 ? r : wrap(s->ops->rename(s, from, to, e), s, from, "rename", e);
+}
+
+int volume_layers(struct storage *s, uint32_t vmid, volume_list_fn fn, void *arg, struct err *e)
+{
+    int r = check_enabled(s, e);
+
+    return r < 0 ? r : s->ops->layers(s, vmid, fn, arg, e);
 }
 
 int volume_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e)

@@ -49,6 +49,7 @@ struct volume_id {
     char storage[STORAGE_ID_MAX + 1];
     enum storage_content content;
     uint32_t vmid;                  /* owner of an image, 0 otherwise */
+    uint32_t layer;                 /* 0: the volume itself; else one of its layers, which text never names (ADR 6) */
     char name[VOLUME_NAME_MAX + 1]; /* file name, one checked component */
     enum volume_format format;
 };
@@ -146,6 +147,32 @@ MUST_CHECK int volume_note_set(struct storage *s, const struct volume_id *v, con
 typedef int (*volume_list_fn)(void *arg, const struct volume_info *info);
 MUST_CHECK int volume_list(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn fn, void *arg,
                            struct err *e);
+
+/* Layers (ADR 6): what an image held earlier, kept beside it under a number of the caller's, from 1. For an image with
+ * a layer's number every verb above works on that file; lists leave layers out. All of these are durable on return, and
+ * whole or not at all after a crash. -EOPNOTSUPP "volume.snapshot", with a hint, where the storage cannot. */
+#define VOLUME_LAYER_MAX 999999u
+struct volume_id volume_layer(const struct volume_id *v, uint32_t layer);
+/* What the volume holds becomes the new layer; the volume goes on, standing on it (qcow2) or as a copy of its own (raw,
+ * which nobody may write to meanwhile). */
+MUST_CHECK int volume_freeze(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e);
+/* Takes volume_freeze back, also half of it: the volume holds the layer again and what was written to it since is gone.
+ */
+MUST_CHECK int volume_unfreeze(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e);
+/* Makes `to`, an image of this storage that does not exist, with what `from` holds: standing on it, if `to` is qcow2,
+ * else a copy by reference. from must not change while `to` stands on it. */
+MUST_CHECK int volume_fork(struct storage *s, const struct volume_id *from, const struct volume_id *to,
+                           const char *mark, struct err *e);
+/* The volume and its layer change places. */
+MUST_CHECK int volume_exchange(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e);
+/* Another owner or number, with the same ending; never over one that is there. Done already: success. */
+MUST_CHECK int volume_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to,
+                             struct err *e);
+/* As volume_open, for an image that stands on `below` and on nothing else. */
+MUST_CHECK int volume_open_on(struct storage *s, const struct volume_id *v, const struct volume_id *below,
+                              bool is_read_only, struct volume_attachment *ret, struct err *e);
+/* Calls fn for each layer of the guest's images, in no order. */
+MUST_CHECK int volume_layers(struct storage *s, uint32_t vmid, volume_list_fn fn, void *arg, struct err *e);
 
 /* Receiving a file (upload): an anonymous temporary file in the storage, linked under its name at the end. The fd is
  * given to whoever writes; finish makes it durable and visible (is_replace: an existing one may be replaced). */

@@ -37,8 +37,16 @@ struct storage_ops {
     int (*remove)(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
     int (*grow)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e);
     int (*stat)(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
-    int (*open_volume)(struct storage *s, const struct volume_id *v, bool is_read_only, struct volume_attachment *ret,
-                       struct err *e);
+    /* below: what a qcow2 image has to stand on; NULL: on nothing. */
+    int (*open_volume)(struct storage *s, const struct volume_id *v, const struct volume_id *below, bool is_read_only,
+                       struct volume_attachment *ret, struct err *e);
+    int (*freeze)(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+    int (*unfreeze)(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+    int (*fork)(struct storage *s, const struct volume_id *from, const struct volume_id *to, const char *mark,
+                struct err *e);
+    int (*exchange)(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+    int (*rename)(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e);
+    int (*layers)(struct storage *s, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
     /* Unsorted; size_bytes and the like filled. add copies; a negative result of add is returned as it is. */
     int (*list)(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
     int (*receive_begin)(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e);
@@ -76,6 +84,14 @@ MUST_CHECK int storage_config_str(const json_t *config, const char *key, const c
 /* volid.c: fills content, vmid, name and format; the storage part is copied. name is a file name found on disk. */
 MUST_CHECK int volume_id_make(const char *storage, enum storage_content c, uint32_t vmid, const char *name,
                               struct volume_id *ret, struct err *e);
+/* The file of an image or layer: "vm-100-disk-0.qcow2", "snap-100-disk-0-3.qcow2"; of anything else its name. */
+#define VOLUME_FILE_MAX (VOLUME_NAME_MAX + 16u)
+struct volume_file {
+    char name[VOLUME_FILE_MAX];
+};
+struct volume_file volume_file(const struct volume_id *v);
+/* The layer whose file this is: -EINVAL if it is none's. */
+MUST_CHECK int volume_layer_of_file(const char *storage, uint32_t vmid, const char *name, struct volume_id *ret);
 #define VMID_MIN 100u
 #define VMID_MAX 999999999u
 MUST_CHECK int volume_vmid_parse(const char *s, size_t n, uint32_t *ret);

@@ -165,6 +165,71 @@ int volume_id_make(const char *storage, enum storage_content c, uint32_t vmid, c
     return 0;
 }
 
+/* A template's images are base-…, so the two prefixes of a volume have layers of their own. */
+static const struct {
+    const char *volume, *layer;
+} layer_prefixes[] = {{"vm-", "snap-"}, {"base-", "basesnap-"}};
+
+struct volume_id volume_layer(const struct volume_id *v, uint32_t layer)
+{
+    struct volume_id l = *v;
+
+    l.layer = layer;
+    return l;
+}
+
+struct volume_file volume_file(const struct volume_id *v)
+{
+    struct volume_file f;
+    const char *dot = strrchr(v->name, '.');
+
+    snprintf(f.name, sizeof(f.name), "%s", v->name);
+    for (size_t i = 0; v->layer && dot && i < ARRAY_SIZE(layer_prefixes); i++) {
+        size_t n = strlen(layer_prefixes[i].volume);
+        if (str_starts(v->name, layer_prefixes[i].volume))
+            snprintf(f.name, sizeof(f.name), "%s%.*s-%u%s", layer_prefixes[i].layer, (int)(dot - v->name - (long)n),
+                     v->name + n, v->layer, dot);
+    }
+    return f;
+}
+
+static int split_layer(const char *file, const char *prefix, const char *volume, char *name, size_t cap,
+                       uint32_t *ret_layer)
+{
+    const char *dot = strrchr(file, '.'), *dash = dot;
+    uint64_t number;
+    char digits[8];
+
+    while (dash && dash > file && *dash != '-')
+        dash--;
+    if (!str_starts(file, prefix) || !dot || *dash != '-' || dash < file + strlen(prefix) ||
+        (size_t)(dot - dash - 1) >= sizeof(digits))
+        return -EINVAL;
+    snprintf(digits, sizeof(digits), "%.*s", (int)(dot - dash - 1), dash + 1);
+    if (digits[0] == '0' || str_to_u64(digits, &number) < 0 || !number || number > VOLUME_LAYER_MAX)
+        return -EINVAL;
+    size_t skip = strlen(prefix);
+    int n = snprintf(name, cap, "%s%.*s%s", volume, (int)((size_t)(dash - file) - skip), file + skip, dot);
+    *ret_layer = (uint32_t)number;
+    return n < 0 || (size_t)n >= cap ? -EINVAL : 0;
+}
+
+int volume_layer_of_file(const char *storage, uint32_t vmid, const char *file, struct volume_id *ret)
+{
+    struct err ignored = ERR_INIT;
+    char name[VOLUME_FILE_MAX];
+    uint32_t layer;
+
+    for (size_t i = 0; i < ARRAY_SIZE(layer_prefixes); i++) {
+        if (split_layer(file, layer_prefixes[i].layer, layer_prefixes[i].volume, name, sizeof(name), &layer) < 0 ||
+            volume_id_make(storage, STORAGE_CONTENT_images, vmid, name, ret, &ignored) < 0)
+            continue;
+        ret->layer = layer;
+        return 0;
+    }
+    return -EINVAL;
+}
+
 int volume_id_parse(const char *text, struct volume_id *ret, struct err *e)
 {
     char storage[STORAGE_ID_MAX + 1];

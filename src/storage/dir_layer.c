@@ -1,0 +1,234 @@
+/* The "dir" plugin: layers of an image and copies that cost nothing (ADR 6). Any pool thread; the caller holds the
+ * guest's configuration, so that nobody else changes these names.
+ *
+ * A name never goes away while what it stands for is needed: a layer is linked before the volume's name gets the
+ * overlay, and that by one rename. What a step needs space for comes before the first name changes. */
+#include "storage/dir_priv.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "base/fp.h"
+#include "base/fs.h"
+
+static int write_at(void *arg, uint64_t offset, const void *data, size_t n, struct err *e)
+{
+    return fs_write_all_at(*(const int *)arg, data, n, offset, e);
+}
+
+static int missing(int r, struct err *e)
+{
+    return r == -ENOENT ? err_set(e, r, "volume.missing", "the volume does not exist") : r;
+}
+
+/* The file of an image with its folder; ret_size: the virtual size. */
+static int open_file(const struct storage *s, const struct volume_id *v, int *ret_folder, int *ret_fd,
+                     struct stat *ret_st, uint64_t *ret_size, struct err *e)
+{
+    struct qcow2_info image;
+    int r = missing(dir_folder_open(s, v->content, v->vmid, false, ret_folder, e), e);
+
+    if (r == 0)
+        r = dir_file_open(*ret_folder, volume_file(v).name, O_RDONLY, ret_st, ret_fd, e);
+    if (r == 0 && v->format == VOLUME_QCOW2) {
+        r = dir_header_read(*ret_fd, ret_st, &image, e);
+        *ret_size = image.size_bytes;
+    } else if (r == 0) {
+        *ret_size = (uint64_t)ret_st->st_size;
+    }
+    return r;
+}
+
+static int copy_by_reference(int from, int to, struct err *e)
+{
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != EXDEV && errno != EINVAL && errno != ENOTTY)
+        return err_errno(e, errno, "copy by reference");
+    err_set(e, -EOPNOTSUPP, "volume.snapshot", "the file system cannot copy a raw image by reference");
+    return err_hint(e, "move the disk to the format qcow2, or to a storage on btrfs or XFS");
+}
+
+/* What `to` begins with: an overlay on `from`, or a copy. */
+static int fill_fork(const struct volume_id *from, int from_fd, uint64_t size_bytes, const struct volume_id *to,
+                     int to_fd, struct err *e)
+{
+    char name[DIR_BACKING_MAX];
+    struct qcow2_backing b = {.name = name, .format = volume_format_name(from->format)};
+
+    if (to->format != VOLUME_QCOW2)
+        return copy_by_reference(from_fd, to_fd, e);
+    dir_backing_name(to, from, name);
+    return qcow2_write_overlay(size_bytes, &b, write_at, &to_fd, e);
+}
+
+/* A file for `to` without a name yet; from is the volume that it is made of, called `as` from then on. */
+static int fork_temp(struct storage *s, const struct volume_id *from, const struct volume_id *as,
+                     const struct volume_id *to, int *ret_folder, struct dir_temp *ret, struct err *e)
+{
+    autoclose int folder = -EBADF, fd = -EBADF;
+    struct dir_temp t = {.fd = -EBADF};
+    struct stat st;
+    uint64_t size_bytes;
+    int r = open_file(s, from, &folder, &fd, &st, &size_bytes, e);
+
+    if (r == 0)
+        r = dir_temp_open(s, to, ret_folder, &t, e);
+    if (r < 0)
+        return r;
+    r = fill_fork(as, fd, size_bytes, to, t.fd, e);
+    if (r < 0) {
+        dir_temp_remove(*ret_folder, &t);
+        close(t.fd);
+        return r;
+    }
+    *ret = t;
+    return 0;
+}
+
+int dir_fork(struct storage *s, const struct volume_id *from, const struct volume_id *to, const char *mark,
+             struct err *e)
+{
+    autoclose int folder = -EBADF;
+    struct dir_temp t;
+    int r = fork_temp(s, from, from, to, &folder, &t, e);
+
+    if (r == 0) {
+        r = dir_finish(s, to, &t, folder, mark, e);
+        close(t.fd);
+    }
+    if (r < 0)
+        dir_owner_tidy(s, to->vmid);
+    return dir_explain(r, s, 0, e);
+}
+
+/* ---- freeze ---- */
+
+/* The volume's file gets the layer's name, the overlay the volume's. */
+static int freeze_names(struct storage *s, int folder, const struct volume_id *v, const struct volume_id *layer,
+                        struct dir_temp *t, int temp_folder, struct err *e)
+{
+    if (linkat(folder, volume_file(v).name, folder, volume_file(layer).name, 0) < 0)
+        return errno == EEXIST ? err_set(e, -EEXIST, "volume.exists", "the layer exists already")
+                               : err_errno(e, errno, "link");
+    int r = FP("storage.freeze.linked") ? err_set(e, -EIO, NULL, "fail point") : fs_sync_dir(folder, e);
+    if (r == 0)
+        r = dir_publish(s, v, t, temp_folder, true, "storage.freeze.replaced", e);
+    return r;
+}
+
+static int freeze_qcow2(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e)
+{
+    autoclose int folder = -EBADF, temp_folder = -EBADF;
+    struct dir_temp t;
+    struct err ignored = ERR_INIT;
+    int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
+
+    if (r == 0)
+        r = fork_temp(s, v, layer, v, &temp_folder, &t, e);
+    if (r < 0)
+        return missing(r, e);
+    r = fsync(t.fd) < 0 ? err_errno(e, errno, "fsync") : 0;
+    if (r == 0 && FP("storage.freeze.written"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    if (r == 0) {
+        r = freeze_names(s, folder, v, layer, &t, temp_folder, e);
+        if (r < 0 && r != -EEXIST && dir_unfreeze(s, v, layer, &ignored) < 0)
+            err_hint(e, "taking it back failed, too: %s", ignored.text);
+    } else {
+        dir_temp_remove(temp_folder, &t);
+    }
+    close(t.fd);
+    return r;
+}
+
+int dir_freeze(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e)
+{
+    if (v->format == VOLUME_RAW)
+        return dir_fork(s, v, layer, NULL, e);
+    return dir_explain(freeze_qcow2(s, v, layer, e), s, 0, e);
+}
+
+/* The volume stands on this very layer, so the layer is what the volume was. */
+static int stands_on(const struct storage *s, const struct volume_id *v, const struct volume_id *layer, bool *ret,
+                     struct err *e)
+{
+    autoclose int folder = -EBADF, fd = -EBADF;
+    struct err ignored = ERR_INIT;
+    char name[DIR_BACKING_MAX];
+    struct qcow2_info image;
+    struct stat st;
+    uint64_t size_bytes;
+    int r = open_file(s, v, &folder, &fd, &st, &size_bytes, e);
+
+    if (r == 0)
+        r = dir_header_read(fd, &st, &image, e);
+    dir_backing_name(v, layer, name);
+    *ret = r == 0 && qcow2_check_overlay(&image, name, &ignored) == 0;
+    return r;
+}
+
+int dir_unfreeze(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e)
+{
+    autoclose int folder = -EBADF;
+    struct stat was, is;
+    bool is_on_layer = false;
+    int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (fstatat(folder, volume_file(layer).name, &was, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : err_errno(e, errno, "stat");
+    if (fstatat(folder, volume_file(v).name, &is, AT_SYMLINK_NOFOLLOW) < 0)
+        return missing(-errno, e);
+    if (v->format == VOLUME_QCOW2 && is.st_ino != was.st_ino)
+        r = stands_on(s, v, layer, &is_on_layer, e);
+    if (r < 0)
+        return r;
+    r = is_on_layer ? renameat(folder, volume_file(layer).name, folder, volume_file(v).name)
+                    : unlinkat(folder, volume_file(layer).name, 0);
+    return r < 0 ? err_errno(e, errno, "take the layer back") : fs_sync_dir(folder, e);
+}
+
+/* ---- names ---- */
+
+int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e)
+{
+    autoclose int folder = -EBADF;
+    int r = missing(dir_folder_open(s, v->content, v->vmid, false, &folder, e), e);
+
+    if (r < 0)
+        return r;
+    if (renameat2(folder, volume_file(v).name, folder, volume_file(layer).name, RENAME_EXCHANGE) < 0)
+        return err_errno(e, errno, "exchange the names");
+    return FP("storage.exchange.done") ? err_set(e, -EIO, NULL, "fail point") : fs_sync_dir(folder, e);
+}
+
+static bool is_there(int folder, const struct volume_id *v)
+{
+    struct stat st;
+
+    return fstatat(folder, volume_file(v).name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int dir_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e)
+{
+    autoclose int old = -EBADF, folder = -EBADF;
+    int r = dir_folder_open(s, to->content, to->vmid, true, &folder, e);
+
+    if (r == 0)
+        r = dir_folder_open(s, from->content, from->vmid, false, &old, e);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    if (r == -ENOENT || !is_there(old, from))
+        return is_there(folder, to) ? 0 : missing(-ENOENT, e);
+    if (renameat2(old, volume_file(from).name, folder, volume_file(to).name, RENAME_NOREPLACE) < 0)
+        return errno == EEXIST ? err_set(e, -EEXIST, "volume.exists", "the volume exists already")
+                               : err_errno(e, errno, "rename");
+    r = FP("storage.rename.done") ? err_set(e, -EIO, NULL, "fail point") : fs_sync_dir(folder, e);
+    if (r == 0 && from->vmid != to->vmid)
+        r = fs_sync_dir(old, e);
+    dir_owner_tidy(s, from->vmid);
+    return r;
+}

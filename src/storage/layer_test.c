@@ -1,0 +1,354 @@
+/* Layers of an image in a folder: what is frozen keeps its bytes, what goes on stands on it and on nothing else, and
+ * all of it can be taken back. qemu-io writes and reads, as a guest would; without it those tests are skipped. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+#include "storage/storage_priv.h"
+
+#define SIZE ((uint64_t)1 << 20)
+
+struct fixture {
+    char root[64];
+    struct storage *s;
+    struct volume_id v;
+    struct err e;
+};
+
+static struct volume_id id_of(const char *text)
+{
+    struct volume_id v;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(volume_id_parse(text, &v, &e), 0);
+    return v;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    snprintf(f->root, sizeof(f->root), "/tmp/holm-layer-XXXXXX");
+    if (!mkdtemp(f->root))
+        return -1;
+    *state = f;
+    if (storage_new("local", "{\"type\":\"dir\",\"path\":\"store\",\"content\":\"images\"}", f->root, &f->s, &f->e) < 0)
+        return -1;
+    f->v = id_of("local:100/vm-100-disk-0.qcow2");
+    return volume_create(f->s, &f->v, SIZE, "mark", &f->e);
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    storage_unref(f->s);
+    int r = fs_remove_tree(AT_FDCWD, f->root, &f->e);
+    free(f);
+    return r;
+}
+
+static const char *path_of(const struct fixture *f, const struct volume_id *v)
+{
+    static char path[300];
+
+    snprintf(path, sizeof(path), "%s/store/images/%u/%s", f->root, v->vmid, volume_file(v).name);
+    return path;
+}
+
+static bool exists(const struct fixture *f, const struct volume_id *v)
+{
+    return access(path_of(f, v), F_OK) == 0;
+}
+
+static int qemu(const char *program, const char *a, const char *b, const char *path)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 1);
+        dup2(null, 2);
+        execlp(program, program, a, b, path, (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void need_qemu(void)
+{
+    if (qemu("qemu-io", "--version", "--version", "") == 127)
+        skip();
+}
+
+/* A byte all over the first 64 KiB. */
+static void put(const struct fixture *f, const struct volume_id *v, char byte)
+{
+    char command[64];
+
+    snprintf(command, sizeof(command), "write -P 0x%02x 0 64k", byte);
+    assert_int_equal(qemu("qemu-io", "-c", command, path_of(f, v)), 0);
+}
+
+static bool holds(const struct fixture *f, const struct volume_id *v, char byte)
+{
+    char command[64];
+
+    snprintf(command, sizeof(command), "read -P 0x%02x 0 64k", byte);
+    return qemu("qemu-io", "-rc", command, path_of(f, v)) == 0;
+}
+
+static void assert_clean(const struct fixture *f, const struct volume_id *v)
+{
+    assert_int_equal(qemu("qemu-img", "check", "-fqcow2", path_of(f, v)), 0);
+}
+
+#define assert_refused(call, wanted)                                                                                   \
+    do {                                                                                                               \
+        f->e = (struct err)ERR_INIT;                                                                                   \
+        assert_true((call) < 0);                                                                                       \
+        assert_string_equal(f->e.code, wanted);                                                                        \
+    } while (0)
+
+static void test_freeze(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id one = volume_layer(&f->v, 1), two = volume_layer(&f->v, 2);
+    struct volume_attachment a;
+
+    need_qemu();
+    put(f, &f->v, 1);
+    assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
+    assert_true(holds(f, &f->v, 1));
+    put(f, &f->v, 2);
+    assert_int_equal(volume_freeze(f->s, &f->v, 2, &f->e), 0);
+    put(f, &f->v, 3);
+    assert_true(holds(f, &one, 1) && holds(f, &two, 2) && holds(f, &f->v, 3));
+    assert_clean(f, &f->v);
+    assert_refused(volume_freeze(f->s, &f->v, 2, &f->e), "volume.exists");
+    assert_true(holds(f, &two, 2) && holds(f, &f->v, 3));
+    /* each opens on what it stands on, and on nothing else */
+    assert_refused(volume_open(f->s, &f->v, false, &a, &f->e), "image.external");
+    assert_refused(volume_open_on(f->s, &f->v, &one, false, &a, &f->e), "image.chain");
+    assert_int_equal(volume_open_on(f->s, &f->v, &two, false, &a, &f->e), 0);
+    assert_true(a.size_bytes == SIZE && a.format == VOLUME_QCOW2);
+    close(a.fd);
+    assert_int_equal(volume_open_on(f->s, &two, &one, true, &a, &f->e), 0);
+    close(a.fd);
+    assert_refused(volume_open_on(f->s, &one, &two, true, &a, &f->e), "image.chain");
+    assert_int_equal(volume_open(f->s, &one, true, &a, &f->e), 0);
+    close(a.fd);
+}
+
+static void test_unfreeze(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id one = volume_layer(&f->v, 1);
+
+    need_qemu();
+    put(f, &f->v, 1);
+    assert_int_equal(volume_unfreeze(f->s, &f->v, 1, &f->e), 0); /* nothing to take back */
+    assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
+    assert_int_equal(volume_unfreeze(f->s, &f->v, 1, &f->e), 0);
+    assert_false(exists(f, &one));
+    assert_true(holds(f, &f->v, 1));
+    /* half done: the layer is linked, the overlay did not come */
+    char from[300];
+    snprintf(from, sizeof(from), "%s", path_of(f, &f->v));
+    assert_int_equal(link(from, path_of(f, &one)), 0);
+    assert_int_equal(volume_unfreeze(f->s, &f->v, 1, &f->e), 0);
+    assert_false(exists(f, &one));
+    assert_true(holds(f, &f->v, 1));
+    assert_int_equal(volume_unfreeze(f->s, &f->v, 1, &f->e), 0);
+    assert_true(exists(f, &f->v));
+}
+
+/* Back to a layer: a fork of it under the next number changes places with the volume, and back again. */
+static void test_reset(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id one = volume_layer(&f->v, 1), two = volume_layer(&f->v, 2);
+
+    need_qemu();
+    put(f, &f->v, 1);
+    assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
+    put(f, &f->v, 2);
+    assert_int_equal(volume_fork(f->s, &one, &two, "task", &f->e), 0);
+    assert_refused(volume_fork(f->s, &one, &two, "task", &f->e), "volume.exists");
+    assert_int_equal(volume_exchange(f->s, &f->v, 2, &f->e), 0);
+    assert_true(holds(f, &f->v, 1) && holds(f, &two, 2));
+    assert_int_equal(volume_exchange(f->s, &f->v, 2, &f->e), 0);
+    assert_true(holds(f, &f->v, 2) && holds(f, &two, 1));
+    assert_int_equal(volume_delete(f->s, &two, "other", &f->e), 0);
+    assert_true(exists(f, &two));
+    assert_int_equal(volume_delete(f->s, &two, "task", &f->e), 0);
+    assert_false(exists(f, &two));
+    assert_refused(volume_exchange(f->s, &f->v, 2, &f->e), "host.missing");
+}
+
+static void test_linked_clone(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id base = id_of("local:100/base-100-disk-0.qcow2"), raw = id_of("local:100/base-100-disk-1.raw");
+    struct volume_id clone = id_of("local:101/vm-101-disk-0.qcow2"), other = id_of("local:101/vm-101-disk-1.qcow2");
+    struct volume_id one = volume_layer(&clone, 1);
+    struct volume_attachment a;
+
+    need_qemu();
+    put(f, &f->v, 7);
+    assert_int_equal(volume_rename(f->s, &f->v, &base, &f->e), 0);
+    assert_int_equal(volume_rename(f->s, &f->v, &base, &f->e), 0); /* again, after a crash */
+    assert_int_equal(volume_fork(f->s, &base, &clone, "task", &f->e), 0);
+    assert_true(holds(f, &clone, 7));
+    put(f, &clone, 8);
+    assert_true(holds(f, &base, 7));
+    assert_int_equal(volume_open_on(f->s, &clone, &base, false, &a, &f->e), 0);
+    close(a.fd);
+    assert_int_equal(volume_freeze(f->s, &clone, 1, &f->e), 0);
+    assert_int_equal(volume_open_on(f->s, &one, &base, true, &a, &f->e), 0);
+    close(a.fd);
+    assert_true(holds(f, &clone, 8));
+    /* an overlay on a raw image; the other way round there is none */
+    assert_int_equal(volume_create(f->s, &raw, SIZE, NULL, &f->e), 0);
+    assert_int_equal(volume_fork(f->s, &raw, &other, NULL, &f->e), 0);
+    assert_true(holds(f, &other, 0));
+    struct volume_id flat = id_of("local:101/vm-101-disk-2.raw");
+    assert_refused(volume_fork(f->s, &base, &flat, NULL, &f->e), "storage.format");
+    assert_refused(volume_rename(f->s, &clone, &other, &f->e), "volume.exists");
+}
+
+/* A raw image has a layer where the file system can copy by reference, and a clear word where it cannot. */
+static void test_raw(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id v = id_of("local:100/vm-100-disk-1.raw"), one = volume_layer(&v, 1);
+
+    assert_int_equal(volume_create(f->s, &v, SIZE, NULL, &f->e), 0);
+    f->e = (struct err)ERR_INIT;
+    if (volume_freeze(f->s, &v, 1, &f->e) < 0) {
+        assert_string_equal(f->e.code, "volume.snapshot");
+        assert_true(f->e.hint[0]);
+        assert_false(exists(f, &one));
+        return;
+    }
+    assert_true(exists(f, &one));
+    assert_int_equal(volume_unfreeze(f->s, &v, 1, &f->e), 0);
+    assert_false(exists(f, &one));
+    assert_true(exists(f, &v));
+}
+
+struct found {
+    unsigned n;
+    uint32_t sum;
+};
+
+static int found_layer(void *arg, const struct volume_info *info)
+{
+    struct found *l = arg;
+
+    l->n++;
+    l->sum += info->id.layer;
+    assert_string_equal(info->id.name, "vm-100-disk-0.qcow2");
+    return 0;
+}
+
+static int found_volume(void *arg, const struct volume_info *info)
+{
+    assert_int_equal(info->id.layer, 0);
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static void test_lists(void **state)
+{
+    struct fixture *f = *state;
+    struct found l = {0};
+    unsigned n = 0;
+
+    for (uint32_t i = 1; i <= 3; i++)
+        assert_int_equal(volume_freeze(f->s, &f->v, i * 10, &f->e), 0);
+    assert_int_equal(volume_layers(f->s, 100, found_layer, &l, &f->e), 0);
+    assert_int_equal(l.n, 3);
+    assert_int_equal(l.sum, 60);
+    assert_int_equal(volume_layers(f->s, 101, found_layer, &l, &f->e), 0);
+    assert_int_equal(l.n, 3);
+    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_images, 0, found_volume, &n, &f->e), 0);
+    assert_int_equal(n, 1);
+}
+
+static void test_names(void **state)
+{
+    static const char *const layers[] = {"snap-100-disk-0-1.qcow2", "snap-100-disk-0-999999.raw",
+                                         "basesnap-100-disk-0-7.raw", "snap-100-state-x-y-2.raw"};
+    static const char *const others[] = {"vm-100-disk-0.raw",
+                                         "snap-100-disk-0-0.raw",
+                                         "snap-100-disk-0-01.raw",
+                                         "snap-101-disk-0-1.raw",
+                                         "snap-100-1.raw",
+                                         "snap-100--1.raw",
+                                         "snap-100-disk-0-1.iso",
+                                         "snap-100-disk-0-1",
+                                         "snap-100-disk-0-.raw",
+                                         "snap-100-disk-0-1x.raw",
+                                         "snap-100-disk-0-+1.raw",
+                                         "snap-",
+                                         "snap-100-a-1000000.raw",
+                                         "snap-.raw",
+                                         "-1.raw",
+                                         "snap-100-/../x-1.raw",
+                                         "",
+                                         "snap--1.raw"};
+    struct volume_id v;
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
+        if (volume_layer_of_file("local", 100, layers[i], &v) < 0)
+            fail_msg("%s", layers[i]);
+        assert_true(v.layer > 0 && v.vmid == 100);
+        assert_string_equal(volume_file(&v).name, layers[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        if (volume_layer_of_file("local", 100, others[i], &v) == 0)
+            fail_msg("%s", others[i]);
+    /* nobody names a layer by its file */
+    assert_int_equal(volume_id_parse("local:100/snap-100-disk-0-1.qcow2", &v, &e), -EINVAL);
+    assert_int_equal(volume_id_parse("local:100/basesnap-100-disk-0-1.qcow2", &v, &e), -EINVAL);
+}
+
+static void test_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id raw = id_of("local:100/vm-100-disk-9.raw"), far = f->v;
+    struct volume_attachment a;
+
+    assert_refused(volume_freeze(f->s, &f->v, 0, &f->e), "volume.name");
+    assert_refused(volume_freeze(f->s, &f->v, VOLUME_LAYER_MAX + 1, &f->e), "volume.layer");
+    assert_refused(volume_freeze(f->s, &raw, 1, &f->e), "volume.missing");
+    assert_refused(volume_fork(f->s, &raw, &far, NULL, &f->e), "volume.missing");
+    assert_int_equal(volume_create(f->s, &raw, SIZE, NULL, &f->e), 0);
+    assert_refused(volume_open_on(f->s, &raw, &f->v, true, &a, &f->e), "image.chain");
+    assert_refused(volume_rename(f->s, &raw, &f->v, &f->e), "storage.format");
+    snprintf(far.storage, sizeof(far.storage), "other");
+    assert_refused(volume_fork(f->s, &f->v, &far, NULL, &f->e), "volume.storage");
+}
+
+#define with_volume(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_volume(test_freeze), with_volume(test_unfreeze), with_volume(test_reset),   with_volume(test_linked_clone),
+        with_volume(test_raw),    with_volume(test_lists),    with_volume(test_refused), cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
