@@ -602,19 +602,16 @@ int change_apply(struct change *ch, struct err *e)
 
 struct state_txn *change_txn(struct change *ch)
 {
-    struct state_txn *t = state_txn_new();
-    autofree char *value = guest_value(ch->call->api->node, ch->engine_name, ch->machine, ch->uuid, ch->ctime_s,
-                                       &ch->config, &ch->pending);
-    char key[40];
+    const struct guest *g = ch->is_create ? NULL : guest_find(ch->call->api->guests, ch->vmid);
+    struct guest_record record = g ? guest_record_of(g) : (struct guest_record){0};
 
-    snprintf(key, sizeof(key), "shared/guest/%u", ch->vmid);
-    if (!t || !value) {
-        state_txn_free(t);
-        return NULL;
-    }
-    state_txn_expect(t, key, ch->revision);
-    state_txn_put(t, key, value);
-    return t;
+    record.engine = ch->engine_name;
+    record.machine = ch->machine;
+    record.uuid = ch->uuid;
+    record.ctime_s = ch->ctime_s;
+    record.config = &ch->config;
+    record.pending = &ch->pending;
+    return guest_txn(ch->call->api->node, ch->vmid, ch->revision, &record);
 }
 
 int change_reply_plan(struct change *ch)

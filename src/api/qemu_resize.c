@@ -64,25 +64,18 @@ static int parse_size(const char *text, uint64_t now_bytes, uint64_t *ret)
 
 static struct state_txn *resize_txn(const struct resize *z, const struct guest *g)
 {
+    struct guest_record record = guest_record_of(g);
     struct config config = {0}, pending = {0};
-    struct state_txn *t = state_txn_new();
-    autofree char *value = NULL;
-    char key[40];
-    bool is_done = config_copy(&g->config, &config) == 0 && config_copy(&g->pending, &pending) == 0 &&
-                   guest_config_resize(&config, &z->volume, z->bytes) == 0 &&
-                   guest_config_resize(&pending, &z->volume, z->bytes) == 0;
+    struct state_txn *t = NULL;
 
-    if (is_done)
-        value = guest_value(z->call->api->node, g->engine, g->machine, g->uuid, g->ctime_s, &config, &pending);
+    record.config = &config;
+    record.pending = &pending;
+    if (config_copy(&g->config, &config) == 0 && config_copy(&g->pending, &pending) == 0 &&
+        guest_config_resize(&config, &z->volume, z->bytes) == 0 &&
+        guest_config_resize(&pending, &z->volume, z->bytes) == 0)
+        t = guest_txn(z->call->api->node, z->vmid, g->revision, &record);
     config_done(&config);
     config_done(&pending);
-    if (!t || !value) {
-        state_txn_free(t);
-        return NULL;
-    }
-    snprintf(key, sizeof(key), "shared/guest/%u", z->vmid);
-    state_txn_expect(t, key, g->revision);
-    state_txn_put(t, key, value);
     return t;
 }
 

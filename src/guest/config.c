@@ -81,6 +81,32 @@ int config_copy(const struct config *from, struct config *ret)
     return 0;
 }
 
+int config_load(json_t *object, struct config *ret)
+{
+    struct config c = {0};
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        if (!json_is_string(value) || config_set(&c, key, json_string_value(value)) < 0) {
+            config_done(&c);
+            return -EINVAL;
+        }
+    }
+    config_done(ret);
+    *ret = c;
+    return 0;
+}
+
+void config_write(const struct config *c, struct jw *w)
+{
+    jw_object(w);
+    for (size_t i = 0; i < c->n; i++)
+        jw_kv_str(w, c->items[i].key, c->items[i].value);
+    jw_object_end(w);
+}
+
 static int by_key(const void *a, const void *b)
 {
     return strcmp(((const struct config_item *)a)->key, ((const struct config_item *)b)->key);

@@ -6,29 +6,13 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "engine/engine.h"
+#include "guest/snapshots.h"
 #include "guest/storages.h"
 #include "state/state.h"
 #include "task/task.h"
 #include "task/workers.h"
 
-#define GUEST_DIGEST_SIZE 41u
-
 struct guest_mgr;
-
-/* An ordered list of configuration keys. */
-struct config {
-    struct config_item *items; /* key and value are owned */
-    size_t n;
-};
-void config_done(struct config *c);
-MUST_CHECK int config_set(struct config *c, const char *key, const char *value);
-void config_remove(struct config *c, const char *key);
-const char *config_get(const struct config *c, const char *key); /* NULL if absent */
-MUST_CHECK int config_copy(const struct config *from, struct config *ret);
-/* PVE's text form, keys sorted, description as comment lines, [PENDING] last. */
-void config_text(const struct config *c, const struct config *pending, struct buf *out);
-/* 40 hex digits over the text. */
-void config_digest(const struct config *c, const struct config *pending, char digest[GUEST_DIGEST_SIZE]);
 
 enum guest_state {
     GUEST_STOPPED,
@@ -56,6 +40,8 @@ struct guest {
     char uuid[37];
     struct config config;  /* in force */
     struct config pending; /* value "" with a key in it that begins with '!' means: delete that key */
+    struct layers layers;
+    struct snapshots snapshots;
     char digest[GUEST_DIGEST_SIZE];
     uint64_t revision;
     int64_t ctime_s;
@@ -141,9 +127,20 @@ void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, con
 /* Members of GET status/current and of GET /nodes/N/qemu, inside an open object. */
 void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest *g, bool is_full);
 
-/* State value of a guest. malloc; NULL when out of memory. */
-char *guest_value(const char *node, const char *engine, const char *machine, const char *uuid, int64_t ctime_s,
-                  const struct config *config, const struct config *pending);
+/* What the state keeps of a guest. Nothing here is owned. */
+struct guest_record {
+    const char *engine, *machine, *uuid;
+    int64_t ctime_s;
+    const struct config *config, *pending;
+    const struct layers *layers;       /* NULL: none */
+    const struct snapshots *snapshots; /* NULL: none */
+};
+/* As it is; valid as long as the guest is and does not change. */
+struct guest_record guest_record_of(const struct guest *g);
+/* The value of its key. malloc; NULL when out of memory. */
+char *guest_value(const char *node, const struct guest_record *r);
+/* The same as a transaction that fails if the guest is not at this revision any more; NULL when out of memory. */
+struct state_txn *guest_txn(const char *node, uint32_t vmid, uint64_t revision, const struct guest_record *r);
 
 /* Drives. A key like "scsi0"; false for anything else. */
 bool guest_is_drive_key(const char *key);

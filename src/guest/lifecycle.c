@@ -274,7 +274,6 @@ static void start_configured(struct op *o)
     struct guest *g = op_guest(o);
     const char *lock = g ? config_get(&g->config, "lock") : NULL;
     struct config wanted = {0};
-    char key[40];
 
     if (!g || g->is_dropped) {
         op_fail(o, -ENOENT, "guest.missing", "the guest does not exist");
@@ -294,19 +293,15 @@ static void start_configured(struct op *o)
         start_launch(o);
         return;
     }
+    struct guest_record record = guest_record_of(g);
+    record.config = &wanted;
+    record.pending = NULL;
     bool is_merged = config_copy(&g->config, &wanted) == 0 && guest_config_merge(&wanted, &g->pending, g->vmid) == 0;
-    struct state_txn *t = is_merged ? state_txn_new() : NULL;
-    autofree char *value =
-        t ? guest_value(o->mgr->env.node, g->engine, g->machine, g->uuid, g->ctime_s, &wanted, NULL) : NULL;
-    snprintf(key, sizeof(key), "shared/guest/%u", g->vmid);
-    if (t && value) {
-        state_txn_expect(t, key, g->revision);
-        state_txn_put(t, key, value);
-    }
+    struct state_txn *t = is_merged ? guest_txn(o->mgr->env.node, g->vmid, g->revision, &record) : NULL;
     config_done(&wanted);
     o->has_command = true;
     o->hold = task_hold(o->mgr->env.tasks, g->vmid, "config");
-    state_commit(o->mgr->env.state, value ? t : (state_txn_free(t), NULL), on_pending_applied, o);
+    state_commit(o->mgr->env.state, t, on_pending_applied, o);
 }
 
 static void start_unlocked(void *arg, int r, const struct err *e)

@@ -159,23 +159,18 @@ static void on_committed(void *arg, int r, uint64_t revision, const struct err *
 
 static void commit(struct live *l, struct guest *g, const struct config *config)
 {
+    struct guest_record record = guest_record_of(g);
     struct config pending = {0};
     struct state_txn *t = NULL;
-    autofree char *value = NULL;
-    char key[40];
 
     if (config_copy(&g->pending, &pending) == 0) {
         for (size_t i = 0; i < l->done.n; i++)
             config_remove(&pending, l->done.items[i].key);
-        value = guest_value(l->m->env.node, g->engine, g->machine, g->uuid, g->ctime_s, config, &pending);
+        record.config = config;
+        record.pending = &pending;
+        t = guest_txn(l->m->env.node, g->vmid, g->revision, &record);
     }
     config_done(&pending);
-    t = value ? state_txn_new() : NULL;
-    if (t) {
-        snprintf(key, sizeof(key), "shared/guest/%u", g->vmid);
-        state_txn_expect(t, key, g->revision);
-        state_txn_put(t, key, value);
-    }
     state_commit(l->m->env.state, t, on_committed, l);
 }
 

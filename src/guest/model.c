@@ -86,6 +86,8 @@ static void guest_free(struct guest *g)
     config_done(&g->config);
     config_done(&g->pending);
     config_done(&g->running);
+    layers_done(&g->layers);
+    snapshots_done(&g->snapshots);
     guest_summary_forget(g);
     free(g->nics);
     free(g->blockstats);
@@ -101,24 +103,6 @@ void guest_drop(struct guest_mgr *m, struct guest *g)
     guest_free(g);
 }
 
-static int load_config(json_t *object, struct config *ret)
-{
-    struct config c = {0};
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(object, key, value)
-    {
-        if (!json_is_string(value) || config_set(&c, key, json_string_value(value)) < 0) {
-            config_done(&c);
-            return -EINVAL;
-        }
-    }
-    config_done(ret);
-    *ret = c;
-    return 0;
-}
-
 static void copy_member(json_t *j, const char *name, char *dst, size_t cap)
 {
     const char *s = json_string_value(json_object_get(j, name));
@@ -130,17 +114,29 @@ static int load_guest(struct guest *g, const char *value)
 {
     json_error_t je;
     json_t *j = json_loads(value, JSON_REJECT_DUPLICATES, &je);
+    struct layers layers = {0};
+    struct snapshots snapshots = {0};
+    struct err e = ERR_INIT;
     int r = -EINVAL;
 
     if (j && json_integer_value(json_object_get(j, "format")) == 1 &&
-        load_config(json_object_get(j, "config"), &g->config) == 0 &&
-        load_config(json_object_get(j, "pending"), &g->pending) == 0) {
+        config_load(json_object_get(j, "config"), &g->config) == 0 &&
+        config_load(json_object_get(j, "pending"), &g->pending) == 0 &&
+        layers_load(json_object_get(j, "layers"), &layers, &e) == 0 &&
+        snapshots_load(json_object_get(j, "snapshots"), json_string_value(json_object_get(j, "parent")), &snapshots,
+                       &e) == 0) {
+        layers_done(&g->layers);
+        snapshots_done(&g->snapshots);
+        g->layers = layers;
+        g->snapshots = snapshots;
         copy_member(j, "type", g->type, sizeof(g->type));
         copy_member(j, "engine", g->engine, sizeof(g->engine));
         copy_member(j, "machine", g->machine, sizeof(g->machine));
         copy_member(j, "uuid", g->uuid, sizeof(g->uuid));
         g->ctime_s = json_integer_value(json_object_get(j, "ctime"));
         r = 0;
+    } else {
+        layers_done(&layers);
     }
     json_decref(j);
     return r;
@@ -176,13 +172,42 @@ static void on_guest(void *arg, const char *key, const char *value, uint64_t rev
     guest_text_write(m, g);
 }
 
-char *guest_value(const char *node, const char *engine, const char *machine, const char *uuid, int64_t ctime_s,
-                  const struct config *config, const struct config *pending)
+struct guest_record guest_record_of(const struct guest *g)
 {
+    return (struct guest_record){.engine = g->engine,
+                                 .machine = g->machine,
+                                 .uuid = g->uuid,
+                                 .ctime_s = g->ctime_s,
+                                 .config = &g->config,
+                                 .pending = &g->pending,
+                                 .layers = &g->layers,
+                                 .snapshots = &g->snapshots};
+}
+
+/* What most guests do not have is not written. */
+static void write_snapshots(const struct guest_record *g, struct jw *w)
+{
+    if (g->layers && g->layers->n) {
+        jw_key(w, "layers");
+        jw_object(w);
+        layers_write(g->layers, w);
+        jw_object_end(w);
+    }
+    if (g->snapshots && g->snapshots->n) {
+        if (g->snapshots->parent[0])
+            jw_kv_str(w, "parent", g->snapshots->parent);
+        jw_key(w, "snapshots");
+        jw_array(w);
+        snapshots_write(g->snapshots, w);
+        jw_array_end(w);
+    }
+}
+
+char *guest_value(const char *node, const struct guest_record *g)
+{
+    static const struct config none;
     struct buf b;
     struct jw w;
-    const struct config *parts[] = {config, pending};
-    const char *names[] = {"config", "pending"};
 
     buf_init(&b, STATE_VALUE_MAX);
     jw_init(&w, &b);
@@ -190,21 +215,33 @@ char *guest_value(const char *node, const char *engine, const char *machine, con
     jw_kv_int(&w, "format", 1);
     jw_kv_str(&w, "type", "qemu");
     jw_kv_str(&w, "node", node);
-    jw_kv_str(&w, "engine", engine);
-    jw_kv_str(&w, "machine", machine);
-    jw_kv_str(&w, "uuid", uuid);
-    jw_kv_int(&w, "ctime", ctime_s);
-    for (size_t k = 0; k < 2; k++) {
-        jw_key(&w, names[k]);
-        jw_object(&w);
-        for (size_t i = 0; parts[k] && i < parts[k]->n; i++)
-            jw_kv_str(&w, parts[k]->items[i].key, parts[k]->items[i].value);
-        jw_object_end(&w);
-    }
+    jw_kv_str(&w, "engine", g->engine);
+    jw_kv_str(&w, "machine", g->machine);
+    jw_kv_str(&w, "uuid", g->uuid);
+    jw_kv_int(&w, "ctime", g->ctime_s);
+    jw_key(&w, "config");
+    config_write(g->config ? g->config : &none, &w);
+    jw_key(&w, "pending");
+    config_write(g->pending ? g->pending : &none, &w);
+    write_snapshots(g, &w);
     jw_object_end(&w);
     char *text = buf_take(&b);
     buf_done(&b);
     return text;
+}
+
+struct state_txn *guest_txn(const char *node, uint32_t vmid, uint64_t revision, const struct guest_record *g)
+{
+    autofree char *value = guest_value(node, g);
+    struct state_txn *t = value ? state_txn_new() : NULL;
+    char key[40];
+
+    if (!t)
+        return NULL;
+    snprintf(key, sizeof(key), "%s%u", GUEST_KEY, vmid);
+    state_txn_expect(t, key, revision);
+    state_txn_put(t, key, value);
+    return t;
 }
 
 static bool is_reserved(struct guest_mgr *m, uint32_t vmid)
