@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 
-#define PROC_FDS_MAX 64
+#define PROC_FDS_MAX 512
 
 struct proc_spawn {
     const char *path;        /* executable; opened by the parent's view of the file system */

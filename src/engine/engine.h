@@ -47,6 +47,13 @@ struct config_item {
 
 enum engine_disk_bus { DISK_VIRTIO, DISK_SCSI, DISK_SATA, DISK_IDE };
 
+/* What a disk stands on: it is only read. */
+struct engine_below {
+    int fd;
+    bool is_qcow2;
+    char name[16]; /* of the layer in this disk: "3", "base1" */
+};
+
 struct engine_disk {
     char key[16]; /* "virtio0" */
     enum engine_disk_bus bus;
@@ -56,9 +63,14 @@ struct engine_disk {
     uint64_t size_bytes;
     const char *options; /* the property string, verbatim */
     char serial[61];
+    struct engine_below *below; /* the uppermost first; engine_disk_done */
+    size_t n_below;
 };
+/* Closes all of its descriptors. */
+void engine_disk_done(struct engine_disk *d);
 
 #define ENGINE_QUEUES_MAX 16u
+#define ENGINE_FDS_MAX    480u /* of a guest: every layer of its disks is one */
 struct engine_net {
     char key[16]; /* "net0" */
     unsigned index;
@@ -113,7 +125,7 @@ struct engine_vm {
  * descriptor of a socket pair whose other end is the helper's descriptor 3). */
 struct engine_launch {
     struct buf payload;
-    int fds[48]; /* not owned: they stay the attachments' */
+    int fds[ENGINE_FDS_MAX]; /* not owned: they stay the attachments' */
     size_t n_fds;
     int own_fd; /* one of fds that engine_launch_done closes; -1: none */
     bool needs_kvm_group;

@@ -94,3 +94,16 @@ int engine_key_index(const char *key, const char *stem)
         return -1;
     return (int)index;
 }
+
+void engine_disk_done(struct engine_disk *d)
+{
+    for (size_t i = 0; i < d->n_below; i++)
+        if (d->below[i].fd >= 0)
+            close(d->below[i].fd);
+    free(d->below);
+    if (d->fd >= 0)
+        close(d->fd);
+    d->below = NULL;
+    d->n_below = 0;
+    d->fd = -1;
+}

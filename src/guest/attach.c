@@ -26,6 +26,61 @@ int attach_volume(struct storage_mgr *storages, const char *text, bool is_read_o
     return r;
 }
 
+static void name_below(const struct volume_id *v, const struct volume_id *disk, unsigned *n_bases, char dst[16])
+{
+    if (v->layer && v->vmid == disk->vmid && streq(v->name, disk->name))
+        snprintf(dst, 16, "%u", v->layer);
+    else
+        snprintf(dst, 16, "base%u", ++*n_bases);
+}
+
+/* From the top down, each on the next and on nothing else. */
+static int open_chain(struct storage *s, const struct volume_id *v, const struct chain *c, bool is_read_only,
+                      struct engine_disk *d, struct err *e)
+{
+    struct volume_attachment a;
+    unsigned n_bases = 0;
+    int r = volume_open_on(s, v, c ? &c->below[0] : NULL, is_read_only, &a, e);
+
+    if (r < 0)
+        return r;
+    d->fd = a.fd;
+    d->size_bytes = a.size_bytes;
+    d->is_qcow2 = a.format == VOLUME_QCOW2;
+    d->below = c ? calloc(c->n, sizeof(*d->below)) : NULL;
+    if (c && !d->below)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    for (; c && d->n_below < c->n; d->n_below++) {
+        struct engine_below *b = &d->below[d->n_below];
+        r = volume_open_on(s, &c->below[d->n_below], d->n_below + 1 < c->n ? &c->below[d->n_below + 1] : NULL, true, &a,
+                           e);
+        if (r < 0)
+            return r;
+        b->fd = a.fd;
+        b->is_qcow2 = a.format == VOLUME_QCOW2;
+        name_below(&c->below[d->n_below], v, &n_bases, b->name);
+    }
+    return 0;
+}
+
+int attach_disk(struct storage_mgr *storages, const struct chains *chains, const char *text, bool is_read_only,
+                struct engine_disk *d, struct err *e)
+{
+    struct volume_id v;
+    struct storage *s;
+    int r = volume_id_parse(text, &v, e);
+
+    if (r == 0)
+        r = storage_mgr_ref(storages, v.storage, &s, e);
+    if (r < 0)
+        return r;
+    r = open_chain(s, &v, chains_find(chains, &v), is_read_only, d, e);
+    if (r < 0)
+        engine_disk_done(d);
+    storage_unref(s);
+    return r;
+}
+
 static int copy_to_memory(int fd, uint64_t size_bytes, bool is_sealed, int *ret_fd, struct err *e)
 {
     autoclose int copy = memfd_create("boot", MFD_CLOEXEC | MFD_ALLOW_SEALING);

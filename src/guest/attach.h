@@ -2,10 +2,14 @@
 #ifndef HOLM_GUEST_ATTACH_H
 #define HOLM_GUEST_ATTACH_H
 
-#include "guest/guest.h"
+#include "guest/chain.h"
 
 MUST_CHECK int attach_volume(struct storage_mgr *storages, const char *text, bool is_read_only,
                              struct volume_attachment *ret, struct err *e);
+/* The same with everything it stands on, into d: descriptors, format and size. chains: of its guest. On failure nothing
+ * is left open. */
+MUST_CHECK int attach_disk(struct storage_mgr *storages, const struct chains *chains, const char *text,
+                           bool is_read_only, struct engine_disk *d, struct err *e);
 /* A kernel or initrd: a descriptor that the guest's user may open anew. */
 MUST_CHECK int attach_boot_file(struct storage_mgr *storages, const char *text, int *ret_fd, struct err *e);
 /* Firmware, TPM state and page size of vm; vm's descriptors are -1 before, and the caller's to close even on failure.

@@ -2,6 +2,7 @@
 #ifndef HOLM_GUEST_GUEST_PRIV_H
 #define HOLM_GUEST_GUEST_PRIV_H
 
+#include "guest/chain.h"
 #include "guest/cpu_models.h"
 #include "guest/guest.h"
 #include "link/link_event.h"
@@ -124,6 +125,7 @@ struct launch_job {
     char engine_machine[32], uuid[37];
     char *cpu_model; /* what the custom model of its `cpu` stands for, or NULL */
     struct config config;
+    struct chains chains;
     struct launch_result result;
     int r;
     struct err err;
@@ -142,7 +144,7 @@ struct launch_device {
     struct engine_usb usb;
 };
 int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
-                  struct launch_device *ret, struct err *e);
+                  const struct chains *chains, struct launch_device *ret, struct err *e);
 
 /* bulk.c: how long a shutdown may take by the key `startup`; 0: it does not say */
 uint32_t guest_down_s(const struct guest *g);

@@ -109,13 +109,9 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
     d.is_cdrom = guest_drive_is_cdrom(it->value);
     d.is_read_only = d.is_cdrom || is_ro || is_shared(it->value);
     if (file && !streq(file, "none") && !streq(file, "cdrom")) {
-        struct volume_attachment a;
-        r = attach_volume(storages(l), file, d.is_read_only, &a, e);
+        r = attach_disk(storages(l), &l->job->chains, file, d.is_read_only, &d, e);
         if (r < 0)
             return err_wrap(e, r, "%s", it->key);
-        d.fd = a.fd;
-        d.size_bytes = a.size_bytes;
-        d.is_qcow2 = a.format == VOLUME_QCOW2;
     }
     l->disks[l->n_disks++] = d;
     return 0;
@@ -364,7 +360,7 @@ void launch_run(void *arg)
     j->result.control_fd = j->result.pidfd = -1;
     j->r = prepare_and_spawn(&l, &j->err);
     for (size_t i = 0; i < l.n_disks; i++)
-        close_fd(l.disks[i].fd);
+        engine_disk_done(&l.disks[i]);
     close_fd(l.vm.efi_code_fd);
     close_fd(l.vm.efi_vars_fd);
     close_fd(l.vm.tpm_fd);
@@ -394,9 +390,9 @@ void launch_run(void *arg)
 }
 
 int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
-                  struct launch_device *ret, struct err *e)
+                  const struct chains *chains, struct launch_device *ret, struct err *e)
 {
-    struct launch_job job = {.mgr = m, .vmid = vmid, .uid_slot = uid_slot};
+    struct launch_job job = {.mgr = m, .vmid = vmid, .uid_slot = uid_slot, .chains = *chains};
     struct launch l = {.job = &job};
     int r = add_disk(&l, it, e);
 
@@ -416,6 +412,7 @@ int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const s
 void launch_job_free(struct launch_job *j)
 {
     config_done(&j->config);
+    chains_done(&j->chains);
     free(j->cpu_model);
     free(j);
 }

@@ -187,6 +187,8 @@ static struct launch_job *launch_job_new(struct op *o, struct guest *g, struct e
                                                       : 0;
 
     if (r == 0)
+        r = chains_of(o->mgr, g, &j->config, &j->chains, e);
+    if (r == 0)
         r = engine->check_host(o->mgr->env.host, e);
     if (r == 0)
         r = engine->check_config(o->mgr->env.host, j->config.items, j->config.n, e);

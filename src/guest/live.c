@@ -35,6 +35,7 @@ struct live {
     struct task_hold *hold; /* settling: our own */
     /* the job of the pool thread */
     struct launch_device device;
+    struct chains chains;
     uint32_t uid_slot;
     int r;
     struct err err;
@@ -50,6 +51,7 @@ static void live_free(struct live *l)
     config_done(&l->todo);
     config_done(&l->done);
     config_done(&l->reached);
+    chains_done(&l->chains);
     free(l);
     if (hold)
         task_hold_release(hold);
@@ -220,8 +222,7 @@ static void close_device(struct live *l)
 {
     struct engine_net *net = &l->device.net;
 
-    if (l->device.disk.fd >= 0)
-        close(TAKE_FD(l->device.disk.fd));
+    engine_disk_done(&l->device.disk);
     if (l->device.usb.fd >= 0)
         close(TAKE_FD(l->device.usb.fd));
     for (unsigned i = 0; i < net->n_taps; i++) {
@@ -445,7 +446,7 @@ static void open_device(void *arg)
     struct live *l = arg;
 
     if (has_new_device(l))
-        l->r = launch_device(l->m, l->vmid, l->uid_slot, item(l), &l->device, &l->err);
+        l->r = launch_device(l->m, l->vmid, l->uid_slot, item(l), &l->chains, &l->device, &l->err);
     else
         l->r = look_at_net(l, &l->err);
 }
@@ -524,7 +525,11 @@ static void run_key(struct live *l)
     l->uid_slot = g->monitor ? g->monitor->uid_slot : 0;
     l->device = (struct launch_device){.disk = {.fd = -1}, .usb = {.fd = -1}};
     l->err = (struct err)ERR_INIT;
-    if (l->plan == LIVE_COUNT)
+    chains_done(&l->chains);
+    if (chains_of(l->m, g, &(struct config){.items = (struct config_item *)(uintptr_t)item(l), .n = 1}, &l->chains,
+                  &l->err) < 0)
+        on_script(l, l->err.num, "", 0, false, &l->err);
+    else if (l->plan == LIVE_COUNT)
         begin_count(l, g);
     else if (l->is_settling)
         probe(l);

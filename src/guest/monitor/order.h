@@ -5,9 +5,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define ORDER_ARGS_MAX     1024u
+#define ORDER_ARGS_MAX     4096u
 #define ORDER_ENVS_MAX     32u
-#define ORDER_FDS_MAX      48u
+#define ORDER_FDS_MAX      480u
 #define ORDER_CHANNELS_MAX 8u
 #define ORDER_VERBS_MAX    40u
 #define COOKIE_BYTES       32u
@@ -39,7 +39,7 @@ struct order {
     size_t n_channels;
 };
 
-/* ret is big (about 10 KiB): allocate it. On error nothing is left to free. */
+/* ret is big (about 40 KiB): allocate it. On error nothing is left to free. */
 MUST_CHECK int order_parse(const void *payload, size_t n, struct order *ret, struct err *e);
 void order_done(struct order *o);
 
