@@ -1,7 +1,8 @@
-/* Drives of the qemu engine: for each one a protocol node on a passed descriptor, a format node, perhaps a throttle,
- * and a device. QEMU opens no path: the file is /dev/fdset/N, and "backing": null keeps it from following what an image
- * names. The format is the one the configuration tells; nothing is probed. Pure. */
+/* Drives of the qemu engine: for each image a protocol node on a passed descriptor and a format node, then a throttle
+ * and a device. QEMU opens no path: the file is /dev/fdset/N, and "backing", a node or null, keeps it from following
+ * what an image names. The format is the one the configuration tells; nothing is probed. Pure. */
 #include <fcntl.h>
+#include <inttypes.h>
 
 #include "engine/qemu_priv.h"
 
@@ -210,71 +211,90 @@ static void put_cache(struct jw *w, const struct cache_mode *c)
     jw_object_end(w);
 }
 
-/* The file node, as the value of "file". */
-static void put_file(struct jw *w, const struct engine_disk *d, const struct propstr *p, const struct cache_mode *c,
-                     int set)
-{
-    const char *aio = propstr_get(p, "aio");
-    char name[32], path[40];
+/* One image of a drive: the disk's own or one that it stands on. */
+struct image {
+    const char *key, *layer; /* "scsi0"; "" or the name of the layer */
+    const char *below;       /* node that it stands on; NULL: none */
+    uint64_t set;
+    bool is_qcow2, is_read_only, is_discard, is_zeroes;
+    const char *aio;
+    const struct cache_mode *cache;
+};
 
-    snprintf(name, sizeof(name), "file-%s", d->key);
-    snprintf(path, sizeof(path), "/dev/fdset/%d", set);
+/* "format-scsi0" is the disk's own image, "scsi0-3" its layer 3. */
+static void node_name(const struct image *m, char dst[QEMU_NODE_MAX])
+{
+    if (m->layer[0])
+        snprintf(dst, QEMU_NODE_MAX, "%s-%s", m->key, m->layer);
+    else
+        snprintf(dst, QEMU_NODE_MAX, "format-%s", m->key);
+}
+
+/* The file node, as the value of "file". */
+static void put_file(struct jw *w, const struct image *m)
+{
+    char name[QEMU_NODE_MAX + 8], path[40];
+
+    snprintf(name, sizeof(name), m->layer[0] ? "file-%s-%s" : "file-%s%s", m->key, m->layer);
+    snprintf(path, sizeof(path), "/dev/fdset/%" PRIu64, m->set);
     jw_key(w, "file");
     jw_object(w);
     jw_kv_str(w, "driver", "file");
     jw_kv_str(w, "node-name", name);
     jw_kv_str(w, "filename", path);
     jw_kv_str(w, "locking", "auto");
-    jw_kv_str(w, "aio", aio ? aio : "threads");
+    jw_kv_str(w, "aio", m->aio ? m->aio : "threads");
     jw_kv_str(w, "discard", "unmap");
     jw_key(w, "read-only");
-    jw_bool(w, d->is_read_only);
-    put_cache(w, c);
+    jw_bool(w, m->is_read_only);
+    put_cache(w, m->cache);
     jw_object_end(w);
 }
 
-static void put_format(struct jw *w, const struct engine_disk *d, const struct propstr *p, const struct cache_mode *c,
-                       const char *node, int set)
+static void put_format(struct jw *w, const struct image *m)
 {
-    const char *discard = propstr_get(p, "discard"), *zeroes = propstr_get(p, "detect_zeroes");
-    bool is_discard = discard && streq(discard, "on"), is_zeroes = true;
+    char name[QEMU_NODE_MAX];
 
-    if (zeroes && propstr_bool(zeroes, &is_zeroes) < 0)
-        is_zeroes = true;
-    jw_kv_str(w, "driver", d->is_qcow2 ? "qcow2" : "raw");
-    jw_kv_str(w, "node-name", node);
+    node_name(m, name);
+    jw_kv_str(w, "driver", m->is_qcow2 ? "qcow2" : "raw");
+    jw_kv_str(w, "node-name", name);
     jw_key(w, "read-only");
-    jw_bool(w, d->is_read_only);
-    jw_kv_str(w, "discard", is_discard ? "unmap" : "ignore");
-    jw_kv_str(w, "detect-zeroes", d->is_read_only || !is_zeroes ? "off" : is_discard ? "unmap" : "on");
-    put_cache(w, c);
-    if (d->is_qcow2) {
+    jw_bool(w, m->is_read_only);
+    jw_kv_str(w, "discard", m->is_discard ? "unmap" : "ignore");
+    jw_kv_str(w, "detect-zeroes", m->is_read_only || !m->is_zeroes ? "off" : m->is_discard ? "unmap" : "on");
+    put_cache(w, m->cache);
+    if (m->is_qcow2) {
         jw_key(w, "backing");
-        jw_null(w);
+        if (m->below)
+            jw_str(w, m->below);
+        else
+            jw_null(w);
     }
-    put_file(w, d, p, c, set);
+    put_file(w, m);
 }
 
-unsigned qemu_fdset(enum engine_disk_bus bus, unsigned index)
+uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index)
 {
-    return 100 + 64 * (unsigned)bus + index;
+    return 100 + 64 * (uint64_t)bus + index;
 }
 
-static bool has_limits(const struct propstr *p)
+/* A set for each layer, so that another descriptor can join it later. */
+static uint64_t layer_fdset(const struct engine_disk *d, const char *layer)
 {
-    for (size_t i = 0; i < p->n; i++)
-        if (limit_find(p->items[i].key))
-            return true;
-    return false;
+    uint64_t number = strtoull(layer + strcspn(layer, "0123456789"), NULL, 10);
+
+    return qemu_fdset(d->bus, d->index) * 10000000 + (str_starts(layer, "base") ? 5000000 : 0) + number;
 }
 
-static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p)
+/* On top of each disk, also without limits: what the device hangs on keeps its name, whatever image lies below. */
+static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p,
+                         const struct image *m)
 {
     struct qemu_json group, node;
-    char id[32], inner[32];
+    char id[32], inner[QEMU_NODE_MAX];
 
     snprintf(id, sizeof(id), "throttle-%s", d->key);
-    snprintf(inner, sizeof(inner), "format-%s", d->key);
+    node_name(m, inner);
     qemu_json_begin(&group);
     jw_kv_str(&group.w, "qom-type", "throttle-group");
     jw_kv_str(&group.w, "id", id);
@@ -292,34 +312,78 @@ static void add_throttle(struct qemu_build *q, const struct engine_disk *d, cons
     jw_kv_str(&node.w, "driver", "throttle");
     jw_kv_str(&node.w, "node-name", d->key);
     jw_kv_str(&node.w, "throttle-group", id);
+    jw_key(&node.w, "read-only");
+    jw_bool(&node.w, m->is_read_only);
     jw_kv_str(&node.w, "file", inner);
     qemu_json_end(q, "-blockdev", &node);
+}
+
+static int add_image(struct qemu_build *q, int fd, const struct image *m, struct err *e)
+{
+    struct qemu_json node;
+    int number;
+    int r = qemu_add_fd(q, fd, &number, e);
+
+    if (r < 0)
+        return r;
+    qemu_arg(q, "-add-fd");
+    qemu_argf(q, "fd=%d,set=%" PRIu64, number, m->set);
+    qemu_json_begin(&node);
+    put_format(&node.w, m);
+    qemu_json_end(q, "-blockdev", &node);
+    return 0;
+}
+
+/* The images that a disk stands on, the lowest first; ret_below: the node of the uppermost. */
+static int add_below(struct qemu_build *q, const struct engine_disk *d, const struct image *top,
+                     char ret_below[QEMU_NODE_MAX], struct err *e)
+{
+    char below[QEMU_NODE_MAX] = "";
+    int r = 0;
+
+    for (size_t i = d->n_below; r == 0 && i-- > 0;) {
+        const struct engine_below *b = &d->below[i];
+        struct image m = {.key = d->key,
+                          .layer = b->name,
+                          .below = below[0] ? below : NULL,
+                          .set = layer_fdset(d, b->name),
+                          .is_qcow2 = b->is_qcow2,
+                          .is_read_only = true,
+                          .aio = top->aio,
+                          .cache = top->cache};
+        r = add_image(q, b->fd, &m, e);
+        node_name(&m, ret_below);
+        memcpy(below, ret_below, sizeof(below));
+    }
+    return r;
 }
 
 /* Nodes of a drive with a medium; the topmost is named after the key. */
 static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p, bool *ret_writethrough,
                      struct err *e)
 {
-    const struct cache_mode *cache = cache_of(d, p);
-    bool is_limited = has_limits(p);
-    struct qemu_json node;
-    char name[32];
-    int number;
-    int r = qemu_add_fd(q, d->fd, &number, e);
+    const char *discard = propstr_get(p, "discard"), *zeroes = propstr_get(p, "detect_zeroes");
+    char below[QEMU_NODE_MAX] = "";
+    struct image m = {.key = d->key,
+                      .layer = "",
+                      .below = d->n_below ? below : NULL,
+                      .set = qemu_fdset(d->bus, d->index),
+                      .is_qcow2 = d->is_qcow2,
+                      .is_read_only = d->is_read_only,
+                      .is_discard = discard && streq(discard, "on"),
+                      .is_zeroes = true,
+                      .aio = propstr_get(p, "aio"),
+                      .cache = cache_of(d, p)};
 
-    if (r < 0)
-        return r;
-    int set = (int)qemu_fdset(d->bus, d->index);
-    qemu_arg(q, "-add-fd");
-    qemu_argf(q, "fd=%d,set=%d", number, set);
-    snprintf(name, sizeof(name), "%s%s", is_limited ? "format-" : "", d->key);
-    qemu_json_begin(&node);
-    put_format(&node.w, d, p, cache, name, set);
-    qemu_json_end(q, "-blockdev", &node);
-    if (is_limited)
-        add_throttle(q, d, p);
-    *ret_writethrough = cache->is_writethrough;
-    return 0;
+    if (zeroes && propstr_bool(zeroes, &m.is_zeroes) < 0)
+        m.is_zeroes = true;
+    int r = add_below(q, d, &m, below, e);
+    if (r == 0)
+        r = add_image(q, d->fd, &m, e);
+    if (r == 0)
+        add_throttle(q, d, p, &m);
+    *ret_writethrough = m.cache->is_writethrough;
+    return r;
 }
 
 /* ---- controllers and devices ---- */

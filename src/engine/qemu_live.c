@@ -1,6 +1,7 @@
 /* Changes of a running QEMU: devices that come and go, media, cables, sizes, as a script for the monitor's driver
  * (src/guest/monitor/qmp_script.c). A device that comes is built by the same functions as at a start; their options are
  * turned into commands here. Pure but for qemu_disk.c's fcntl. Called by src/guest/live.c in a pool thread. */
+#include <inttypes.h>
 #include <jansson.h>
 
 #include "engine/qemu_priv.h"
@@ -50,22 +51,22 @@ static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *r
 }
 
 /* What a drive leaves behind when its device is gone; each thing may be missing. */
-static void drop_nodes(struct engine_script *s, char kind, const char *key, unsigned set)
+static void drop_nodes(struct engine_script *s, char kind, const char *key, uint64_t set)
 {
     step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", key);
     step(s, kind, "blockdev-del", "{\"node-name\":\"format-%s\"}", key);
     step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", key);
     step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", key);
-    step(s, kind, "remove-fd", "{\"fdset-id\":%u}", set);
+    step(s, kind, "remove-fd", "{\"fdset-id\":%" PRIu64 "}", set);
 }
 
 /* One option of a command line as a command. A controller or I/O thread may be there already. */
 static int translate(struct engine_script *s, const char *option, const char *value, struct err *e)
 {
-    unsigned set;
+    uint64_t set;
 
-    if (streq(option, "-add-fd") && sscanf(value, "fd=%*d,set=%u", &set) == 1)
-        step(s, 'f', "add-fd", "{\"fdset-id\":%u}", set);
+    if (streq(option, "-add-fd") && sscanf(value, "fd=%*d,set=%" SCNu64, &set) == 1)
+        step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", set);
     else if (streq(option, "-blockdev"))
         step(s, '+', "blockdev-add", "%s", value);
     else if (streq(option, "-object"))

@@ -146,7 +146,8 @@ MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, cons
                          struct engine_script *ret, struct err *e);
 MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
-unsigned qemu_fdset(enum engine_disk_bus bus, unsigned index);
+#define QEMU_NODE_MAX 32u /* the longest name of a node, with its zero */
+uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index);
 /* qemu_check.c */
 MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
                                  struct err *e);

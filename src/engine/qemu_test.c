@@ -114,11 +114,14 @@ static void test_golden_small(void **state)
 static void test_drives(void **state)
 {
     static const struct config_item config[] = {{"boot", "order=scsi1;net0"}, {"scsihw", "virtio-scsi-single"}};
+    struct engine_below below[] = {{.fd = 9, .is_qcow2 = true, .name = "7"}, {.fd = 9, .name = "base1"}};
     struct engine_disk disks[] = {
         {.key = "virtio0",
          .bus = DISK_VIRTIO,
          .is_qcow2 = true,
          .fd = 9,
+         .below = below,
+         .n_below = ARRAY_SIZE(below),
          .options = "local:1/a.qcow2,cache=writeback",
          .serial = "a%2Cb%0a%zz%2"},
         {.key = "scsi1",
@@ -142,9 +145,18 @@ static void test_drives(void **state)
     vm.config = config;
     vm.n_config = ARRAY_SIZE(config);
     autofree char *args = argv_of(&vm);
-    assert_has(args, "-add-fd\nfd=20,set=100\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"virtio0\"");
-    assert_has(args, "\"backing\":null,\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":\"/"
-                     "dev/fdset/100\"");
+    /* what it stands on comes first, and nothing of it can be written */
+    assert_has(args, "-add-fd\nfd=20,set=1005000001\n-blockdev\n{\"driver\":\"raw\",\"node-name\":\"virtio0-base1\","
+                     "\"read-only\":true");
+    assert_has(args, "-add-fd\nfd=21,set=1000000007\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"virtio0-7\","
+                     "\"read-only\":true");
+    assert_has(args, "\"backing\":\"virtio0-base1\",\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0-7\"");
+    assert_has(args, "-add-fd\nfd=22,set=100\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"format-virtio0\"");
+    assert_has(args,
+               "\"backing\":\"virtio0-7\",\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":"
+               "\"/dev/fdset/100\"");
+    assert_has(args, "{\"driver\":\"throttle\",\"node-name\":\"virtio0\",\"throttle-group\":\"throttle-virtio0\","
+                     "\"read-only\":false,\"file\":\"format-virtio0\"}");
     assert_has(
         args,
         "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b%0a%zz%2\"}");
@@ -546,7 +558,7 @@ static void test_helper(void **state)
 
 static void test_too_many_drives(void **state)
 {
-    struct engine_disk disks[60];
+    struct engine_disk disks[ENGINE_FDS_MAX + 1];
     struct engine_vm vm = small_vm();
     struct engine_launch l;
     struct err e = ERR_INIT;
