@@ -49,7 +49,7 @@ int api_qemu_index(struct api_call *c, const struct api_qemu_index_args *a, stru
 }
 
 /* A configuration value with the JSON type of its schema. */
-static void write_value(struct api_call *c, const char *key, const char *value)
+void qemu_write_value(struct api_call *c, const char *key, const char *value)
 {
     const struct api_param *p = NULL;
     char *end;
@@ -74,14 +74,18 @@ int api_qemu_config_get(struct api_call *c, const struct api_qemu_config_get_arg
 
     if (r < 0)
         return r;
-    if (a->snapshot)
-        return err_set(e, -ENOENT, "snapshot.missing", "snapshot '%s' does not exist", a->snapshot);
-    if (!a->current && guest_config_wanted(g, &wanted) < 0)
+    const struct snapshot *snapshot = a->snapshot ? snapshots_find(&g->snapshots, a->snapshot) : NULL;
+    if (a->snapshot && !snapshot)
+        return err_set(e, -ENOENT, "guest.snapshot", "snapshot '%s' does not exist", a->snapshot);
+    if (!snapshot && !a->current && guest_config_wanted(g, &wanted) < 0)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    const struct config *cfg = a->current ? &g->config : &wanted;
+    const struct config *cfg = snapshot ? &snapshot->config : a->current ? &g->config : &wanted;
+    const char *parent = snapshot ? snapshot->parent : g->snapshots.parent;
     jw_object(&c->out);
     for (size_t i = 0; i < cfg->n; i++)
-        write_value(c, cfg->items[i].key, cfg->items[i].value);
+        qemu_write_value(c, cfg->items[i].key, cfg->items[i].value);
+    if (parent[0])
+        jw_kv_str(&c->out, "parent", parent);
     jw_kv_str(&c->out, "digest", g->digest);
     jw_object_end(&c->out);
     config_done(&wanted);
@@ -308,7 +312,7 @@ int api_qemu_create(struct api_call *c, const struct api_qemu_create_args *a, st
 struct destruction {
     struct api_call *call;
     uint32_t vmid;
-    bool is_sweeping; /* destroy-unreferenced-disks */
+    bool is_sweeping, has_layers; /* destroy-unreferenced-disks */
     json_t *steps;
     struct storage *storages[64];
     size_t n_storages;
@@ -333,22 +337,16 @@ static void destroyed(struct task *t, void *arg, int r, const struct err *e)
     destruction_free(arg);
 }
 
-static bool has_step(const struct destruction *d, const char *id)
-{
-    for (size_t i = 0; i < json_array_size(d->steps); i++)
-        if (streq(json_string_value(json_object_get(json_object_get(json_array_get(d->steps, i), "args"), "volume")),
-                  id))
-            return true;
-    return false;
-}
-
 static void add_removal(struct destruction *d, const struct volume_id *v)
 {
-    char id[VOLUME_ID_MAX + 1];
+    json_t *step = guest_step_volume_delete(v);
 
-    volume_id_format(v, id, sizeof(id));
-    if (!has_step(d, id))
-        json_array_append_new(d->steps, guest_step_volume_delete(v));
+    for (size_t i = 0; i < json_array_size(d->steps); i++)
+        if (json_equal(json_array_get(d->steps, i), step)) {
+            json_decref(step);
+            return;
+        }
+    json_array_append_new(d->steps, step);
 }
 
 static int found_volume(void *arg, const struct volume_info *info)
@@ -369,6 +367,9 @@ static int plan_destruction(void *ctx, struct err *e)
             guest_drive_volume(it->value, &v) && v.content == STORAGE_CONTENT_images && v.vmid == d->vmid)
             add_removal(d, &v);
     }
+    /* Layers go with the images that stand on them, also those that are nobody's. */
+    for (size_t i = 0; r == 0 && d->has_layers && i < d->n_storages; i++)
+        r = volume_layers(d->storages[i], d->vmid, found_volume, d, e);
     for (size_t i = 0; r == 0 && d->is_sweeping && i < d->n_storages; i++)
         r = volume_list(d->storages[i], STORAGE_CONTENT_images, d->vmid, found_volume, d, e);
     return r;
@@ -436,6 +437,7 @@ int api_qemu_delete(struct api_call *c, const struct api_qemu_delete_args *a, st
     d->vmid = g->vmid;
     d->hold = task_hold(c->api->tasks, g->vmid, "destroyed");
     d->is_sweeping = a->destroy_unreferenced_disks;
+    d->has_layers = g->layers.n > 0;
     for (size_t i = 0; i < storage_mgr_count(c->api->storages) && i < ARRAY_SIZE(d->storages); i++)
         d->storages[d->n_storages++] = storage_ref(storage_mgr_at(c->api->storages, i)->storage);
     return api_offload(c, plan_destruction, finish_delete, d);

@@ -57,6 +57,9 @@ int change_reply_plan(struct change *ch);
 int qemu_update(struct api_call *c, const char *node, uint32_t vmid, const struct change_request *q, bool is_async,
                 struct err *e);
 
+/* qemu.c: a key of a configuration in a reply, as the type that its parameter has. */
+void qemu_write_value(struct api_call *c, const char *key, const char *value);
+
 /* permission of one key (qemu_perm.c) */
 MUST_CHECK int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value,
                                 struct err *e);

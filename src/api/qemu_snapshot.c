@@ -1,24 +1,328 @@
-/* Snapshots of guests: their list. There is no way to take one yet, so what the list shows is where the guest is now;
- * clients that read it for every guest (Ansible's inventory) need no more. PVE: qemu-server, API2/Qemu.pm. Loop thread.
- */
+/* Snapshots of guests. PVE: qemu-server, API2/Qemu.pm and QemuConfig.pm (pve-guest-common, AbstractConfig.pm). Each
+ * change is a plan: what guest/snap.h works out is done or undone as a whole. Loop thread. */
 #include "api/common.h"
+#include "api/idempotency.h"
+#include "api/qemu_change.h"
+#include "base/clock.h"
+#include "guest/snap.h"
+
+#define LOCK_WAIT_MS 3000u
+
+static int find(struct api_call *c, const char *node, int64_t vmid, struct guest **ret, struct err *e)
+{
+    int r = api_check_node(c, node, e);
+
+    return r < 0 ? r : guest_get(c->api->guests, (uint32_t)vmid, ret, e);
+}
+
+static int find_snapshot(struct api_call *c, const char *node, int64_t vmid, const char *name, struct guest **ret_guest,
+                         struct snapshot **ret, struct err *e)
+{
+    int r = find(c, node, vmid, ret_guest, e);
+
+    *ret = r == 0 ? snapshots_find(&(*ret_guest)->snapshots, name) : NULL;
+    return r < 0 || *ret ? r : err_set(e, -ENOENT, "guest.snapshot", "snapshot '%s' does not exist", name);
+}
+
+/* ---- reading ---- */
+
+static void write_snapshot(struct jw *w, const struct snapshot *s)
+{
+    const char *description = config_get(&s->config, "description");
+
+    jw_object(w);
+    jw_kv_str(w, "name", s->name);
+    jw_kv_str(w, "description", description ? description : "");
+    if (s->parent[0])
+        jw_kv_str(w, "parent", s->parent);
+    jw_kv_int(w, "snaptime", s->time_s);
+    jw_kv_int(w, "vmstate", s->vmstate[0] != 0);
+    jw_object_end(w);
+}
 
 int api_qemu_snapshot_list(struct api_call *c, const struct api_qemu_snapshot_list_args *a, struct err *e)
 {
     struct guest *g;
-    int r = api_check_node(c, a->node, e);
+    int r = find(c, a->node, a->vmid, &g, e);
 
-    if (r == 0)
-        r = guest_get(c->api->guests, (uint32_t)a->vmid, &g, e);
     if (r < 0)
         return r;
     jw_array(&c->out);
+    for (size_t i = 0; i < g->snapshots.n; i++)
+        write_snapshot(&c->out, &g->snapshots.items[i]);
     jw_object(&c->out);
     jw_kv_str(&c->out, "name", "current");
     jw_kv_str(&c->out, "description", "You are here!");
+    if (g->snapshots.parent[0])
+        jw_kv_str(&c->out, "parent", g->snapshots.parent);
     jw_kv_str(&c->out, "digest", g->digest);
     jw_kv_int(&c->out, "running", guest_is_running(g));
     jw_object_end(&c->out);
     jw_array_end(&c->out);
     return 0;
+}
+
+int api_qemu_snapshot_index(struct api_call *c, const struct api_qemu_snapshot_index_args *a, struct err *e)
+{
+    static const char *const names[] = {"config", "rollback", NULL};
+    struct snapshot *s;
+    struct guest *g;
+    int r = find_snapshot(c, a->node, a->vmid, a->snapname, &g, &s, e);
+
+    return r < 0 ? r : api_reply_index(c, "cmd", names);
+}
+
+int api_qemu_snapshot_config(struct api_call *c, const struct api_qemu_snapshot_config_args *a, struct err *e)
+{
+    struct snapshot *s;
+    struct guest *g;
+    int r = find_snapshot(c, a->node, a->vmid, a->snapname, &g, &s, e);
+
+    if (r < 0)
+        return r;
+    jw_object(&c->out);
+    for (size_t i = 0; i < s->config.n; i++)
+        qemu_write_value(c, s->config.items[i].key, s->config.items[i].value);
+    if (s->parent[0])
+        jw_kv_str(&c->out, "parent", s->parent);
+    jw_kv_int(&c->out, "snaptime", s->time_s);
+    if (s->vmstate[0])
+        jw_kv_str(&c->out, "vmstate", s->vmstate);
+    jw_object_end(&c->out);
+    return 0;
+}
+
+/* ---- changing ---- */
+
+enum action { TAKE, ROLL_BACK, DELETE };
+
+struct snap {
+    struct api_call *call;
+    struct guest_mgr *guests;
+    uint32_t vmid;
+    enum action action;
+    const char *name, *description;
+    bool is_starting;
+    char user[AUTH_PATH_MAX];
+    struct task_hold *hold;
+};
+
+static void snap_free(struct snap *s)
+{
+    struct task_hold *hold = s->hold;
+
+    free(s);
+    task_hold_release(hold); /* last: the next one in line runs inside */
+}
+
+static void snap_ended(struct task *t, void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+    struct guest_op op = {.vmid = s->vmid, .user = s->user};
+    struct err why = ERR_INIT;
+
+    if (r == 0 && s->is_starting && guest_start(s->guests, &op, NULL, &why) < 0)
+        task_warn(t, "start: %s", why.text);
+    snap_free(s);
+}
+
+static int plan(struct snap *s, const struct guest *g, struct snap_plan *p, struct err *e)
+{
+    switch (s->action) {
+    case TAKE:
+        return snap_plan_take(g, s->name, s->description, clock_wall_s(), p, e);
+    case ROLL_BACK:
+        return snap_plan_roll_back(g, s->name, p, e);
+    case DELETE:
+        return snap_plan_delete(g, s->name, p, e);
+    }
+    return -EINVAL;
+}
+
+/* A deletion goes on after a crash: its layers are nobody's from its journal entry on. */
+static int start_plan(struct snap *s, const struct guest *g, struct snap_plan *p, struct task **ret, struct err *e)
+{
+    static const char *const types[] = {[TAKE] = "qmsnapshot", [ROLL_BACK] = "qmrollback", [DELETE] = "qmdelsnapshot"};
+    struct api_call *c = s->call;
+    struct guest_record record = snap_plan_record(p, g);
+    struct config none = {0};
+    char id[16];
+
+    if (s->action == ROLL_BACK)
+        record.pending = &none;
+    struct state_txn *txn = guest_txn(c->api->node, g->vmid, g->revision, &record);
+    if (!txn)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    snprintf(id, sizeof(id), "%u", s->vmid);
+    struct task_spec spec = {.type = types[s->action],
+                             .id = id,
+                             .user = s->user,
+                             .vmid = s->vmid,
+                             .steps = p->steps,
+                             .record_key = idempotency_state_key(c),
+                             .direction = s->action == DELETE ? PLAN_FORWARD : PLAN_UNDO,
+                             .initial = s->action == DELETE ? txn : NULL,
+                             .final = s->action == DELETE ? NULL : txn,
+                             .ended = snap_ended,
+                             .arg = s};
+    return task_start(c->api->tasks, &spec, ret, e);
+}
+
+static int check(struct snap *s, const struct guest *g, struct err *e)
+{
+    const char *lock = config_get(&g->config, "lock");
+
+    if (lock)
+        return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", lock);
+    if (guest_is_running(g) && s->action == ROLL_BACK)
+        return err_set(e, -EBUSY, "guest.running", "VM %u is running: stop it first", s->vmid);
+    return 0;
+}
+
+static void unlocked(void *arg, int r, const struct err *lock_err)
+{
+    struct snap *s = arg;
+    struct api_call *c = s->call;
+    struct err e = *lock_err;
+    struct snap_plan p = {0};
+    struct guest *g = NULL;
+    struct task *t = NULL;
+
+    if (r == 0 && !(s->hold = task_hold(c->api->tasks, s->vmid, "snapshot")))
+        r = err_set(&e, -ENOMEM, NULL, "out of memory");
+    if (r == 0)
+        r = guest_get(c->api->guests, s->vmid, &g, &e);
+    if (r == 0)
+        r = check(s, g, &e);
+    if (r == 0)
+        r = plan(s, g, &p, &e);
+    if (r == 0 && c->is_dry_run) {
+        struct change as_plan = {.call = c, .steps = p.steps};
+        r = change_reply_plan(&as_plan);
+        snap_free(s);
+        snap_plan_done(&p);
+        api_finish(c, r, &e);
+        return;
+    }
+    if (r == 0)
+        r = start_plan(s, g, &p, &t, &e);
+    snap_plan_done(&p);
+    if (r < 0)
+        snap_free(s);
+    r = api_reply_task(c, r, t);
+    if (r != API_LATER)
+        api_finish(c, r, &e);
+}
+
+static int begin(struct api_call *c, const char *node, int64_t vmid, const struct snap *what, struct err *e)
+{
+    struct guest *g;
+    int r = find(c, node, vmid, &g, e);
+    struct snap *s = r == 0 ? malloc(sizeof(*s)) : NULL;
+
+    if (r < 0 || !s)
+        return r < 0 ? r : err_set(e, -ENOMEM, NULL, "out of memory");
+    *s = *what;
+    s->call = c;
+    s->guests = c->api->guests;
+    s->vmid = g->vmid;
+    snprintf(s->user, sizeof(s->user), "%s", api_user(c));
+    task_when_unlocked(c->api->tasks, g->vmid, LOCK_WAIT_MS, unlocked, s);
+    return API_LATER;
+}
+
+int api_qemu_snapshot_take(struct api_call *c, const struct api_qemu_snapshot_take_args *a, struct err *e)
+{
+    int r = snapshot_name_check(a->snapname, e);
+
+    if (r < 0)
+        return api_param_error(c, e, "snapname", "%s", e->text);
+    return begin(c, a->node, a->vmid,
+                 &(struct snap){.action = TAKE, .name = a->snapname, .description = a->description}, e);
+}
+
+int api_qemu_snapshot_rollback(struct api_call *c, const struct api_qemu_snapshot_rollback_args *a, struct err *e)
+{
+    struct snapshot *s;
+    struct guest *g;
+    int r = find_snapshot(c, a->node, a->vmid, a->snapname, &g, &s, e);
+
+    if (r < 0)
+        return r;
+    return begin(c, a->node, a->vmid, &(struct snap){.action = ROLL_BACK, .name = a->snapname, .is_starting = a->start},
+                 e);
+}
+
+int api_qemu_snapshot_delete(struct api_call *c, const struct api_qemu_snapshot_delete_args *a, struct err *e)
+{
+    struct snapshot *s;
+    struct guest *g;
+    int r = find_snapshot(c, a->node, a->vmid, a->snapname, &g, &s, e);
+
+    return r < 0 ? r : begin(c, a->node, a->vmid, &(struct snap){.action = DELETE, .name = a->snapname}, e);
+}
+
+/* ---- the text ---- */
+
+static void on_updated(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct snap *s = arg;
+    struct api_call *c = s->call;
+    struct err copy = *e;
+
+    snap_free(s);
+    if (r == 0)
+        jw_null(&c->out);
+    api_finish(c, r, &copy);
+}
+
+static void update_unlocked(void *arg, int r, const struct err *lock_err)
+{
+    struct snap *s = arg;
+    struct api_call *c = s->call;
+    struct err e = *lock_err;
+    struct snapshots changed = {0};
+    struct guest *g = NULL;
+    struct state_txn *txn = NULL;
+
+    if (r == 0 && !(s->hold = task_hold(c->api->tasks, s->vmid, "config")))
+        r = err_set(&e, -ENOMEM, NULL, "out of memory");
+    if (r == 0)
+        r = guest_get(c->api->guests, s->vmid, &g, &e);
+    if (r == 0 && snapshots_copy(&g->snapshots, &changed) < 0)
+        r = err_set(&e, -ENOMEM, NULL, "out of memory");
+    struct snapshot *one = r == 0 ? snapshots_find(&changed, s->name) : NULL;
+    if (r == 0 && !one)
+        r = err_set(&e, -ENOENT, "guest.snapshot", "snapshot '%s' does not exist", s->name);
+    if (r == 0) {
+        struct guest_record record = guest_record_of(g);
+        record.snapshots = &changed;
+        config_remove(&one->config, "description");
+        if (!*s->description || config_set(&one->config, "description", s->description) == 0)
+            txn = guest_txn(c->api->node, g->vmid, g->revision, &record);
+        if (!txn)
+            r = err_set(&e, -ENOMEM, NULL, "out of memory");
+    }
+    snapshots_done(&changed);
+    if (r == 0) {
+        state_commit(c->api->state, txn, on_updated, s);
+        return;
+    }
+    snap_free(s);
+    api_finish(c, r, &e);
+}
+
+int api_qemu_snapshot_update(struct api_call *c, const struct api_qemu_snapshot_update_args *a, struct err *e)
+{
+    struct snapshot *found;
+    struct guest *g;
+    int r = find_snapshot(c, a->node, a->vmid, a->snapname, &g, &found, e);
+    struct snap *s = r == 0 ? calloc(1, sizeof(*s)) : NULL;
+
+    if (r < 0 || !s)
+        return r < 0 ? r : err_set(e, -ENOMEM, NULL, "out of memory");
+    *s = (struct snap){
+        .call = c, .vmid = g->vmid, .name = a->snapname, .description = a->description ? a->description : ""};
+    task_when_unlocked(c->api->tasks, g->vmid, LOCK_WAIT_MS, update_unlocked, s);
+    return API_LATER;
 }

@@ -187,7 +187,6 @@ MUST_CHECK int guest_viewer(struct guest_mgr *m, uint32_t vmid, const char *pass
 /* It was started with a screen that can be looked at. */
 bool guest_has_display(const struct guest *g);
 
-/* Steps of plans: volume.create, volume.delete. ctx is the storage_mgr. */
 /* Questions to a running guest (ask.c). fn is called once, on the loop; body: JSON that was checked (or bytes of a
  * file, for "read"), valid during the call only. */
 typedef void (*guest_answer_fn)(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e);
@@ -214,12 +213,15 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Steps of plans: volume.create, volume.delete, volume.grow. ctx is the storage_mgr. */
+/* Steps of plans: volume.create, delete, freeze, grow, reset. ctx is the storage_mgr. */
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
 /* Filled with the variables of a firmware (a name of engine/firmware.h). */
 json_t *guest_step_volume_template(const struct volume_id *v, uint64_t size_bytes, const char *template);
 json_t *guest_step_volume_delete(const struct volume_id *v);
 json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
+json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer);
+/* Back to the layer `from`; what the volume holds until then gets the number `layer`. */
+json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32_t layer);
 
 #endif

@@ -8,6 +8,7 @@
 
 #define TEMPLATE_BYTES_MAX (1u << 20)
 
+/* The volume of a step, or that layer of it. */
 static int args_volume(void *ctx, json_t *args, struct volume_id *v, struct storage **s, struct err *e)
 {
     const char *text = json_string_value(json_object_get(args, "volume"));
@@ -15,7 +16,10 @@ static int args_volume(void *ctx, json_t *args, struct volume_id *v, struct stor
     if (!text)
         return err_set(e, -EINVAL, "task.step", "step without a volume");
     int r = volume_id_parse(text, v, e);
-    return r < 0 ? r : storage_mgr_ref(ctx, v->storage, s, e);
+    if (r < 0)
+        return r;
+    v->layer = (uint32_t)json_integer_value(json_object_get(args, "layer"));
+    return storage_mgr_ref(ctx, v->storage, s, e);
 }
 
 /* The volume of UEFI variables begins as a copy of the firmware's template. */
@@ -101,13 +105,90 @@ static int run_volume_grow(void *ctx, json_t *args, const char *mark, struct err
     return r;
 }
 
+/* ---- layers ---- */
+
+enum layer_action { FREEZE, UNFREEZE, RESET, UNRESET };
+
+/* A fork of the layer `from` under the new number, which then changes places with the volume. */
+static int reset(struct storage *s, const struct volume_id *v, uint32_t from, uint32_t number, const char *mark,
+                 struct err *e)
+{
+    struct volume_id layer = volume_layer(v, from), fork = volume_layer(v, number);
+    int r = volume_fork(s, &layer, &fork, mark, e);
+
+    if (r == 0 && FP("guest.reset.forked"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    return r < 0 ? r : volume_exchange(s, v, number, mark, false, e);
+}
+
+static int unreset(struct storage *s, const struct volume_id *v, uint32_t number, const char *mark, struct err *e)
+{
+    struct volume_id fork = volume_layer(v, number);
+    int r = volume_exchange(s, v, number, mark, true, e);
+
+    return r < 0 ? r : volume_delete(s, &fork, mark, e);
+}
+
+static int on_layer(void *ctx, json_t *args, enum layer_action action, const char *mark, struct err *e)
+{
+    uint32_t from = (uint32_t)json_integer_value(json_object_get(args, "from"));
+    struct storage *s;
+    struct volume_id v;
+    int r = args_volume(ctx, args, &v, &s, e);
+
+    if (r < 0)
+        return r;
+    uint32_t number = v.layer;
+    v.layer = 0;
+    switch (action) {
+    case FREEZE:
+        r = volume_freeze(s, &v, number, e);
+        break;
+    case UNFREEZE:
+        r = volume_unfreeze(s, &v, number, e);
+        break;
+    case RESET:
+        r = reset(s, &v, from, number, mark, e);
+        break;
+    case UNRESET:
+        r = unreset(s, &v, number, mark, e);
+        break;
+    }
+    storage_unref(s);
+    return r;
+}
+
+static int run_volume_freeze(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    return on_layer(ctx, args, FREEZE, mark, e);
+}
+
+static int undo_volume_freeze(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    return on_layer(ctx, args, UNFREEZE, mark, e);
+}
+
+static int run_volume_reset(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    return on_layer(ctx, args, RESET, mark, e);
+}
+
+static int undo_volume_reset(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    return on_layer(ctx, args, UNRESET, mark, e);
+}
+
+static const struct task_step_type step_volume_freeze = {
+    .name = "volume.freeze", .run = run_volume_freeze, .undo = undo_volume_freeze};
+static const struct task_step_type step_volume_reset = {
+    .name = "volume.reset", .run = run_volume_reset, .undo = undo_volume_reset};
 static const struct task_step_type step_volume_grow = {.name = "volume.grow", .run = run_volume_grow};
 static const struct task_step_type step_volume_create = {
     .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
 static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
 
-const struct task_step_type *const guest_step_types[] = {&step_volume_create, &step_volume_delete, &step_volume_grow,
-                                                         NULL};
+const struct task_step_type *const guest_step_types[] = {&step_volume_create, &step_volume_delete, &step_volume_freeze,
+                                                         &step_volume_grow,   &step_volume_reset,  NULL};
 
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 {
@@ -126,12 +207,35 @@ json_t *guest_step_volume_template(const struct volume_id *v, uint64_t size_byte
     return step;
 }
 
-json_t *guest_step_volume_delete(const struct volume_id *v)
+/* layer 0: the volume itself */
+static json_t *layer_step(const char *name, const struct volume_id *v, uint32_t layer)
 {
     char id[VOLUME_ID_MAX + 1];
+    json_t *step;
 
     volume_id_format(v, id, sizeof(id));
-    return json_pack("{s:s, s:{s:s}}", "step", "volume.delete", "args", "volume", id);
+    step = json_pack("{s:s, s:{s:s}}", "step", name, "args", "volume", id);
+    if (layer)
+        json_object_set_new(json_object_get(step, "args"), "layer", json_integer(layer));
+    return step;
+}
+
+json_t *guest_step_volume_delete(const struct volume_id *v)
+{
+    return layer_step("volume.delete", v, v->layer);
+}
+
+json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer)
+{
+    return layer_step("volume.freeze", v, layer);
+}
+
+json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32_t layer)
+{
+    json_t *step = layer_step("volume.reset", v, layer);
+
+    json_object_set_new(json_object_get(step, "args"), "from", json_integer(from));
+    return step;
 }
 
 json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes)

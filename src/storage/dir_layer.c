@@ -40,12 +40,31 @@ static int open_file(const struct storage *s, const struct volume_id *v, int *re
     return r;
 }
 
-static int copy_by_reference(int from, int to, struct err *e)
+/* Variables of a firmware, the state of a TPM: a copy costs nothing worth talking about. */
+#define SMALL_BYTES (16u << 20)
+
+static int copy_small(int from, int to, uint64_t size_bytes, struct err *e)
+{
+    off_t in = 0, out = 0;
+
+    while ((uint64_t)in < size_bytes) {
+        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(size_bytes - (uint64_t)in), 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_errno(e, n < 0 ? errno : EIO, "copy");
+    }
+    return 0;
+}
+
+static int copy_raw(int from, int to, uint64_t size_bytes, struct err *e)
 {
     if (ioctl(to, FICLONE, from) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != EXDEV && errno != EINVAL && errno != ENOTTY)
         return err_errno(e, errno, "copy by reference");
+    if (size_bytes <= SMALL_BYTES)
+        return copy_small(from, to, size_bytes, e);
     err_set(e, -EOPNOTSUPP, "volume.snapshot", "the file system cannot copy a raw image by reference");
     return err_hint(e, "move the disk to the format qcow2, or to a storage on btrfs or XFS");
 }
@@ -58,7 +77,7 @@ static int fill_fork(const struct volume_id *from, int from_fd, uint64_t size_by
     struct qcow2_backing b = {.name = name, .format = volume_format_name(from->format)};
 
     if (to->format != VOLUME_QCOW2)
-        return copy_by_reference(from_fd, to_fd, e);
+        return copy_raw(from_fd, to_fd, size_bytes, e);
     dir_backing_name(to, from, name);
     return qcow2_write_overlay(size_bytes, &b, write_at, &to_fd, e);
 }
@@ -193,12 +212,16 @@ int dir_unfreeze(struct storage *s, const struct volume_id *v, const struct volu
 
 /* ---- names ---- */
 
-int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e)
+int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer,
+                 const struct volume_id *marked, const char *mark, struct err *e)
 {
     autoclose int folder = -EBADF;
+    bool is_due = false;
     int r = missing(dir_folder_open(s, v->content, v->vmid, false, &folder, e), e);
 
-    if (r < 0)
+    if (r == 0)
+        r = dir_is_marked(folder, marked, mark, &is_due, e);
+    if (r < 0 || !is_due)
         return r;
     if (renameat2(folder, volume_file(v).name, folder, volume_file(layer).name, RENAME_EXCHANGE) < 0)
         return err_errno(e, errno, "exchange the names");

@@ -71,7 +71,10 @@ int dir_freeze(struct storage *s, const struct volume_id *v, const struct volume
 int dir_unfreeze(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
 int dir_fork(struct storage *s, const struct volume_id *from, const struct volume_id *to, const char *mark,
              struct err *e);
-int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer,
+                 const struct volume_id *marked, const char *mark, struct err *e);
+/* dir_write.c: is there a file of this name that carries the mark? */
+MUST_CHECK int dir_is_marked(int folder, const struct volume_id *v, const char *mark, bool *ret, struct err *e);
 int dir_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e);
 int dir_layers(struct storage *s, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
 /* dir_read.c: the header of an open qcow2 image. */

@@ -158,6 +158,18 @@ void dir_owner_tidy(const struct storage *s, uint32_t vmid)
     unlinkat(images, name, AT_REMOVEDIR);
 }
 
+int dir_is_marked(int folder, const struct volume_id *v, const char *mark, bool *ret, struct err *e)
+{
+    autoclose int fd = -EBADF;
+    struct stat st;
+    int r = dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, &fd, e);
+
+    *ret = false;
+    if (r == -ENOENT)
+        return 0;
+    return r < 0 ? r : mark_matches(fd, &st, mark, ret, e);
+}
+
 static int remove_in(int folder, const struct volume_id *v, const char *mark, struct err *e)
 {
     autoclose int fd = -EBADF;

@@ -185,15 +185,22 @@ static void test_reset(void **state)
     put(f, &f->v, 2);
     assert_int_equal(volume_fork(f->s, &one, &two, "task", &f->e), 0);
     assert_refused(volume_fork(f->s, &one, &two, "task", &f->e), "volume.exists");
-    assert_int_equal(volume_exchange(f->s, &f->v, 2, &f->e), 0);
-    assert_true(holds(f, &f->v, 1) && holds(f, &two, 2));
-    assert_int_equal(volume_exchange(f->s, &f->v, 2, &f->e), 0);
+    assert_int_equal(volume_exchange(f->s, &f->v, 2, "other", false, &f->e), 0);
+    assert_int_equal(volume_exchange(f->s, &f->v, 2, "task", true, &f->e), 0);
     assert_true(holds(f, &f->v, 2) && holds(f, &two, 1));
+    for (int twice = 0; twice < 2; twice++) { /* again, after a crash */
+        assert_int_equal(volume_exchange(f->s, &f->v, 2, "task", false, &f->e), 0);
+        assert_true(holds(f, &f->v, 1) && holds(f, &two, 2));
+    }
+    for (int twice = 0; twice < 2; twice++) {
+        assert_int_equal(volume_exchange(f->s, &f->v, 2, "task", true, &f->e), 0);
+        assert_true(holds(f, &f->v, 2) && holds(f, &two, 1));
+    }
     assert_int_equal(volume_delete(f->s, &two, "other", &f->e), 0);
     assert_true(exists(f, &two));
     assert_int_equal(volume_delete(f->s, &two, "task", &f->e), 0);
     assert_false(exists(f, &two));
-    assert_refused(volume_exchange(f->s, &f->v, 2, &f->e), "host.missing");
+    assert_int_equal(volume_exchange(f->s, &f->v, 2, "task", false, &f->e), 0); /* nothing to exchange with */
 }
 
 static void test_linked_clone(void **state)
@@ -233,7 +240,13 @@ static void test_raw(void **state)
     struct fixture *f = *state;
     struct volume_id v = id_of("local:100/vm-100-disk-1.raw"), one = volume_layer(&v, 1);
 
-    assert_int_equal(volume_create(f->s, &v, SIZE, NULL, &f->e), 0);
+    struct volume_id small = id_of("local:100/vm-100-disk-2.raw"), copy = volume_layer(&small, 1);
+
+    /* a small one everywhere */
+    assert_int_equal(volume_create(f->s, &small, SIZE, NULL, &f->e), 0);
+    assert_int_equal(volume_freeze(f->s, &small, 1, &f->e), 0);
+    assert_true(exists(f, &copy));
+    assert_int_equal(volume_create(f->s, &v, 64 * SIZE, NULL, &f->e), 0);
     f->e = (struct err)ERR_INIT;
     if (volume_freeze(f->s, &v, 1, &f->e) < 0) {
         assert_string_equal(f->e.code, "volume.snapshot");

@@ -264,12 +264,13 @@ int volume_fork(struct storage *s, const struct volume_id *from, const struct vo
     return r < 0 ? r : wrap(s->ops->fork(s, from, to, mark, e), s, to, "make", e);
 }
 
-int volume_exchange(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e)
+int volume_exchange(struct storage *s, const struct volume_id *v, uint32_t layer, const char *mark, bool is_back,
+                    struct err *e)
 {
     struct volume_id l = volume_layer(v, layer);
     int r = check_two(s, v, &l, e);
 
-    return r < 0 ? r : wrap(s->ops->exchange(s, v, &l, e), s, v, "exchange", e);
+    return r < 0 ? r : wrap(s->ops->exchange(s, v, &l, is_back ? v : &l, mark, e), s, v, "exchange", e);
 }
 
 int volume_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e)

@@ -163,8 +163,10 @@ MUST_CHECK int volume_unfreeze(struct storage *s, const struct volume_id *v, uin
  * else a copy by reference. from must not change while `to` stands on it. */
 MUST_CHECK int volume_fork(struct storage *s, const struct volume_id *from, const struct volume_id *to,
                            const char *mark, struct err *e);
-/* The volume and its layer change places. */
-MUST_CHECK int volume_exchange(struct storage *s, const struct volume_id *v, uint32_t layer, struct err *e);
+/* The volume and its layer change places, if the layer carries this mark (or, is_back, the volume): so once for each
+ * volume_fork with this mark. */
+MUST_CHECK int volume_exchange(struct storage *s, const struct volume_id *v, uint32_t layer, const char *mark,
+                               bool is_back, struct err *e);
 /* Another owner or number, with the same ending; never over one that is there. Done already: success. */
 MUST_CHECK int volume_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to,
                              struct err *e);

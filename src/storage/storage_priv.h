@@ -44,7 +44,9 @@ struct storage_ops {
     int (*unfreeze)(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
     int (*fork)(struct storage *s, const struct volume_id *from, const struct volume_id *to, const char *mark,
                 struct err *e);
-    int (*exchange)(struct storage *s, const struct volume_id *v, const struct volume_id *layer, struct err *e);
+    /* `marked` is one of the two. */
+    int (*exchange)(struct storage *s, const struct volume_id *v, const struct volume_id *layer,
+                    const struct volume_id *marked, const char *mark, struct err *e);
     int (*rename)(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e);
     int (*layers)(struct storage *s, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
     /* Unsorted; size_bytes and the like filled. add copies; a negative result of add is returned as it is. */

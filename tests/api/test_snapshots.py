@@ -1,0 +1,106 @@
+"""Snapshots of a guest's disks: what is in the files, what the guest reads, what clients are told."""
+import os
+import subprocess
+
+from lib.console import Console
+from lib.guests import DEMO, install_demo, volume_path
+from lib.tap import main, test
+from lib.terminal import Terminal
+
+VM = 100
+
+
+def qemu_io(path, command, *options):
+    done = subprocess.run(["qemu-io", *options, "-c", command, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def put(node, volume, byte):
+    qemu_io(volume_path(node, volume), f"write -P {byte} 0 64k")
+
+
+def holds(node, volume, byte):
+    return "verification failed" not in qemu_io(volume_path(node, volume), f"read -P {byte} 0 64k", "-r")
+
+
+def files(node):
+    folder = node.path(f"var/storage/local/images/{VM}")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def tree(node):
+    return {s["name"]: s.get("parent") for s in node.api.get(node.vm(VM, "/snapshot"))}
+
+
+def disk(node):
+    return node.api.get(node.vm(VM, "/config"))["scsi0"].split(",")[0]
+
+
+@test(limit=240)
+def stopped_guest(node):
+    install_demo(node)
+    node.create(VM, **{**DEMO, "scsihw": "virtio-scsi-pci", "scsi0": "local:0.03125,format=qcow2", "name": "one"})
+    volume = disk(node)
+    put(node, volume, 1)
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "first", "description": "as it was"})
+    assert tree(node) == {"first": None, "current": "first"}
+    assert disk(node) == volume, "the disk keeps its name"
+    put(node, volume, 2)
+    node.api.put(node.vm(VM, "/config"), name="two")
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "second"})
+    put(node, volume, 3)
+    assert tree(node) == {"first": None, "second": "first", "current": "second"}
+    node.api.run("POST", node.vm(VM, "/snapshot/first/rollback"), {})
+    assert holds(node, volume, 1) and node.api.get(node.vm(VM, "/config"))["name"] == "one"
+    put(node, volume, 4)
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "third"})
+    assert tree(node) == {"first": None, "second": "first", "third": "first", "current": "third"}
+    the_guest_reads_it(node, "04")
+    node.api.run("POST", node.vm(VM, "/snapshot/second/rollback"), {})
+    assert holds(node, volume, 2)
+    the_guest_reads_it(node, "02")
+    what_is_told(node)
+    for name in ("first", "third", "second"):
+        node.api.run("DELETE", node.vm(VM, f"/snapshot/{name}"))
+        assert holds(node, volume, 2)
+    assert tree(node) == {"current": None}
+    node.remove(VM)
+    assert not files(node), files(node)
+
+
+def the_guest_reads_it(node, byte):
+    node.api.run("POST", node.vm(VM, "/status/start"))
+    with Console(node.api, node.vm(VM)) as console:
+        shell = Terminal(console)
+        shell.login()
+        assert shell.run("od -An -tx1 -N2 /dev/sda").split() == [byte, byte]
+    node.api.run("POST", node.vm(VM, "/status/stop"))
+
+
+def what_is_told(node):
+    config = node.api.get(node.vm(VM, "/snapshot/first/config"))
+    assert config["name"] == "one" and config["description"] == "as it was" and config["snaptime"] > 1700000000
+    assert node.api.get(node.vm(VM, "/config"), snapshot="second")["parent"] == "first"
+    node.api.put(node.vm(VM, "/snapshot/first/config"), description="long ago")
+    assert [s["description"] for s in node.api.get(node.vm(VM, "/snapshot")) if s["name"] == "first"] == ["long ago"]
+    assert node.api.get(node.vm(VM, "/snapshot/first")) == [{"cmd": "config"}, {"cmd": "rollback"}]
+
+
+@test
+def refusals(node):
+    node.create(VM, **{**DEMO, "scsi0": "local:0.03125,format=qcow2", "scsi1": "local:0.0625,format=raw"})
+    node.api.refused("POST", node.vm(VM, "/snapshot"), {"snapname": "current"}, 400, param="snapname")
+    node.api.refused("POST", node.vm(VM, "/snapshot/none/rollback"), {}, 500)
+    node.api.refused("DELETE", node.vm(VM, "/snapshot/none"), {}, 500)
+    node.api.refused("GET", node.vm(VM, "/snapshot/none/config"), {}, 500)
+    before = files(node)
+    upid = node.api.post(node.vm(VM, "/snapshot"), snapname="both")
+    status = node.api.wait_task(upid)
+    assert "by reference" in status, status
+    assert files(node) == before and tree(node) == {"current": None}
+    node.remove(VM)
+
+
+if __name__ == "__main__":
+    main()
