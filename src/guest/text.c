@@ -2,12 +2,14 @@
  * follow the state database and are never read back; one thread writes them in order. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "guest/guest_priv.h"
 #include "task/pool.h"
 
+#define TEXT_MAX     (8u << 20)
 #define SYNCED_FIRST 16u /* copies of a start that are synced one by one; the rest together */
 
 struct text_job {
@@ -65,6 +67,42 @@ static void submit(struct text_job *j)
     }
 }
 
+/* One section, with what a snapshot adds to a configuration. */
+static int text_section(const struct config *config, const struct config *pending, const struct snapshot *s,
+                        const char *parent, struct buf *out)
+{
+    struct config c = {0};
+    char time[24];
+    int r = config_copy(config, &c);
+
+    if (r == 0 && parent[0])
+        r = config_set(&c, "parent", parent);
+    if (s) {
+        snprintf(time, sizeof(time), "%" PRId64, s->time_s);
+        if (r == 0)
+            r = config_set(&c, "snaptime", time);
+        if (r == 0 && s->vmstate[0])
+            r = config_set(&c, "vmstate", s->vmstate);
+        buf_printf(out, "\n[%s]\n", s->name);
+    }
+    if (r == 0)
+        config_text(&c, pending, out);
+    config_done(&c);
+    return r;
+}
+
+/* As Proxmox VE writes it: the guest, what waits, then its snapshots. */
+static int text_guest(const struct guest *g, struct buf *out)
+{
+    int r = text_section(&g->config, &g->pending, NULL, g->snapshots.parent, out);
+
+    for (size_t i = 0; r == 0 && i < g->snapshots.n; i++) {
+        const struct snapshot *s = &g->snapshots.items[i];
+        r = text_section(&s->config, NULL, s, s->parent, out);
+    }
+    return r;
+}
+
 void guest_text_write(struct guest_mgr *m, const struct guest *g)
 {
     struct text_job *j = calloc(1, sizeof(*j));
@@ -73,15 +111,20 @@ void guest_text_write(struct guest_mgr *m, const struct guest *g)
         return;
     j->mgr = m;
     j->vmid = g->vmid;
-    buf_init(&j->text, 1024u * 1024u);
-    config_text(&g->config, &g->pending, &j->text);
+    buf_init(&j->text, TEXT_MAX);
+    if (text_guest(g, &j->text) < 0 || j->text.is_failed) {
+        log_warn("text copy of guest %u: out of memory", g->vmid);
+        buf_done(&j->text);
+        free(j);
+        return;
+    }
     /* At the start every copy is compared, not rewritten. */
     if (m->is_reconciling) {
         char name[24];
         struct buf old;
         struct err e = ERR_INIT;
         file_name(g->vmid, name);
-        buf_init(&old, 1024u * 1024u);
+        buf_init(&old, TEXT_MAX);
         bool is_same = fs_read_file(m->text_dirfd, name, &old, &e) == 0 && old.len == j->text.len &&
                        memcmp(buf_str(&old), buf_str(&j->text), old.len) == 0;
         buf_done(&old);

@@ -79,6 +79,11 @@ def the_guest_reads_it(node, byte):
 
 
 def what_is_told(node):
+    with open(node.path(f"etc/nodes/{node.name}/qemu-server/{VM}.conf"), encoding="utf-8") as f:
+        head, *sections = f.read().split("\n[")
+    assert "\nparent: second" in head, head
+    assert [s.split("]")[0] for s in sections] == ["first", "second", "third"]
+    assert sections[0].startswith("first]\n#as it was\n") and "\nsnaptime: " in sections[0], sections[0]
     config = node.api.get(node.vm(VM, "/snapshot/first/config"))
     assert config["name"] == "one" and config["description"] == "as it was" and config["snaptime"] > 1700000000
     assert node.api.get(node.vm(VM, "/config"), snapshot="second")["parent"] == "first"
