@@ -1,5 +1,6 @@
 /* Configuration space, BARs and MSI-X of a bus with three devices: the input is a program of accesses by a guest. After
  * a reset every device answers at its first place again, wherever the guest had put them. */
+#include "program.h"
 #include "vmm/harness.h"
 
 #define ECAM    0xe0000000ull
@@ -22,19 +23,6 @@ static void set_up(void)
     for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
         if (type->new (&harness.host, &options, &others[i], &e) < 0)
             abort();
-}
-
-struct program {
-    const uint8_t *at, *end;
-};
-
-static uint64_t take(struct program *p, unsigned n)
-{
-    uint64_t v = 0;
-
-    for (; n && p->at < p->end; n--)
-        v = v << 8 | *p->at++;
-    return v;
 }
 
 static void step(struct program *p)
