@@ -94,10 +94,12 @@ static void add_chain(struct harness *h, struct program *p)
 /* --- Devices with ports: an answer to what was heard last ------------------------------------------------------------
  */
 
+static struct virtio_vsock_hdr heard;
+
 static void answer(struct harness *h, struct program *p)
 {
     static const uint64_t at = HARNESS_MEMORY_GPA + 0x300000;
-    struct virtio_vsock_hdr heard = {0}, said = {.src_cid = 3, .dst_cid = VSOCK_HOST_CID};
+    struct virtio_vsock_hdr said = {.src_cid = 3, .dst_cid = VSOCK_HOST_CID};
     const struct harness_queue *q = &h->queues[0];
     uint32_t written;
     uint16_t head;
@@ -216,7 +218,8 @@ static void hold(struct end *d, unsigned which, struct program *p)
         (void)bus_read(&h->mmio, ecam + WINDOW_AT + 16, 4);
         break;
     case 6: /* the BAR from outside, MSI-X too */
-        at = BAR + virtio_slot(h->device) * 0x8000ull + take(p, 2) % 0x8000;
+        at = take(p, 2);
+        at = BAR + virtio_slot(h->device) * 0x8000ull + (at & 0x8000 ? 0x6000 + at % 0x60 : at);
         bus_write(&h->mmio, at, 1u << take(p, 1) % 4, take(p, 4));
         (void)bus_read(&h->mmio, at, 1u << take(p, 1) % 4);
         break;
@@ -308,10 +311,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct end *d = &ends[n ? data[n - 1] % n_ends : 0];
     struct program p = {data, data + (n ? n - 1 : 0)};
 
+    heard = (struct virtio_vsock_hdr){0};
     end_begin(d);
     start(&d->harness, UINT64_MAX);
     for (unsigned i = 0; p.at < p.end && i < 200; i++)
         step(d, &p);
+    if (d->is_spent || (n && data[n - 1] >= 0xf8)) { /* it ends in the middle of its work */
+        end_remake(d);
+        return 0;
+    }
     settle(&d->harness);
     end_finish(d);
     start(&d->harness, UINT64_MAX);
