@@ -67,6 +67,11 @@ static void step(struct program *p)
         bus_write(b, ECAM + ((uint64_t)slot << 15) + 0x42, 2, take(p, 2));
         break;
     default:
+        if (slot == 6) { /* a driver that wants to be interrupted */
+            harness.next_gpa = HARNESS_MEMORY_GPA;
+            (void)harness_start(&harness, UINT64_MAX, 1, 16);
+            harness_write(&harness, 0x10, 2, size & 1);
+        }
         virtio_fail(slot & 1 ? harness.device : others[0]);
         virtio_config_changed(others[1]);
         break;

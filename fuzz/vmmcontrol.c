@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 struct machine {
     enum machine_state state;
+    struct control *control;
 };
 
 /* One of each kind that verbs are for. */
@@ -25,12 +26,14 @@ static enum machine_state state_of(const struct machine *m)
 static void pause_it(struct machine *m)
 {
     m->state = MACHINE_PAUSED;
+    control_state_event(m->control, NULL);
 }
 static int resume_it(struct machine *m, struct err *e)
 {
     if (m->state == MACHINE_ENDED)
         return err_set(e, -EINVAL, "machine.ended", "the machine has ended");
     m->state = MACHINE_RUNNING;
+    control_state_event(m->control, "asked");
     return 0;
 }
 static int reset_it(struct machine *m, struct err *e)
@@ -39,6 +42,7 @@ static int reset_it(struct machine *m, struct err *e)
 }
 static void press_it(struct machine *m)
 {
+    control_event(m->control, "pressed");
 }
 static void end_it(struct machine *m)
 {
@@ -80,6 +84,10 @@ static void check_answers(int fd)
         const json_t *error = json_object_get(j, "error");
         bool is_answer = json_object_get(j, "id") != NULL;
 
+        if (json_is_string(json_object_get(j, "event"))) {
+            json_decref(j);
+            continue;
+        }
         if (!is_answer || !json_object_get(j, "ok") == !error ||
             (error && !json_is_string(json_object_get(error, "code"))))
             abort();
@@ -101,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     if (control_new(&ends[0].harness.loop, pair[1], &ops, &m, &c, &e) < 0)
         abort();
+    m.control = c;
     end_begin(&ends[1]);
     while (n) {
         ssize_t part = send(pair[0], data, n < 3000 ? n : 3000, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -114,8 +123,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         if (part <= 0)
             break;
     }
+    close(pair[0]); /* it hears that the peer is gone, or is freed with what it had to say */
+    if (m.state != MACHINE_PAUSED)
+        harness_turn(&ends[0].harness);
     control_free(c);
-    close(pair[0]);
     close(pair[1]);
     return 0;
 }

@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import threading
-import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 GRACE = 60  # seconds of CPU time in which it says its last figures
@@ -24,13 +23,12 @@ def cpu_seconds(pid):
 
 class Run:
     """runs, cpu and edges in all; first: edges of the corpus it began with; last_new: CPU seconds at the last new
-    edge; slowest: seconds of wall clock of the slowest input; is_ok: no finding."""
+    edge; is_ok: no finding."""
 
     def __init__(self, name):
         self.name = name
         self.runs = self.edges = self.first = 0
         self.cpu = self.last_new = 0.0
-        self.slowest = 0
         self.is_ok = False
 
     def line(self, text, pid):
@@ -45,29 +43,28 @@ class Run:
             self.edges = max(self.edges, int(m[3]))
         m = re.match(r"stat::number_of_executed_units:\s+(\d+)", text)
         self.runs = int(m[1]) if m else self.runs
-        m = re.match(r"stat::slowest_unit_time_sec:\s+(\d+)", text)
-        self.slowest = int(m[1]) if m else self.slowest
 
     def describe(self):
         return (f"{self.name}: {self.runs} runs, {self.cpu:.0f} s of CPU time, {self.edges} edges ({self.first} before), "
-                f"last new edge at {self.last_new:.0f} s, slowest input {self.slowest} s")
+                f"last new edge at {self.last_new:.0f} s")
 
 
-def end_in_time(child, seconds):
+def end_in_time(child, seconds, is_over):
     """Asks it to end when its time is over: then it tells its figures, which a limit of the kernel would not let it."""
-    while child.poll() is None:
+    while not is_over.wait(1):
         used = cpu_seconds(child.pid)
         if used is not None and used >= seconds:
             child.send_signal(signal.SIGUSR1)
             return
-        time.sleep(1)
 
 
 def run(name, harness, corpora, seconds, log, artifacts):
     """corpora: folders, what is found goes into the first. The Run at the end."""
     result = Run(name)
-    argv = [harness, "-timeout=60", "-report_slow_units=2", "-rss_limit_mb=4096", "-print_final_stats=1",
+    argv = [harness, "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=1",
             f"-artifact_prefix={artifacts}", f"-max_total_time={seconds * 24}", *corpora]
+
+    is_over = threading.Event()
 
     def limit():
         resource.setrlimit(resource.RLIMIT_CPU, (seconds + GRACE, seconds + GRACE + 5))
@@ -75,12 +72,13 @@ def run(name, harness, corpora, seconds, log, artifacts):
     with open(log, "w", encoding="utf-8") as out, subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", preexec_fn=limit) as child:
-        threading.Thread(target=end_in_time, args=(child, seconds), daemon=True).start()
+        threading.Thread(target=end_in_time, args=(child, seconds, is_over), daemon=True).start()
         is_reported = False
         for text in child.stdout:
             result.line(text, child.pid)
             is_reported = is_reported or text.startswith("SUMMARY: ")
             out.write(f"{result.cpu:8.1f} {text}")
             out.flush()
+        is_over.set()
     result.is_ok = child.returncode in (0, -signal.SIGXCPU) and not is_reported
     return result
