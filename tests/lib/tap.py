@@ -27,7 +27,7 @@ def skip(reason):
     raise Skip(reason)
 
 
-def test(function=None, limit=30):
+def test(function=None, limit=90):
     """Registers a test with a time limit in seconds."""
     def register(f):
         _tests.append((f, limit))
