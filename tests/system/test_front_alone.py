@@ -1013,7 +1013,13 @@ def test_slowloris(t):
     for name, sock in (("raw", raw), ("half", half), ("silent", silent), ("head", head), ("body", body), ("idle", idle)):
         assert is_closed(sock, 3), name
         sock.close()
-    assert once(front, "GET", "/api2/json/x").status == 200
+    for last in (False, False, False, True):  # a busy machine may need longer for a handshake than this front allows
+        try:
+            assert once(front, "GET", "/api2/json/x").status == 200
+            break
+        except OSError:
+            if last:
+                raise
 
 
 def test_slow_body_with_progress(t):
