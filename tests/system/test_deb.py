@@ -101,16 +101,16 @@ def installed_upgraded_and_removed_beside_a_guest():
     with Clean() as m:
         m.install(FIRST)
         assert m.sh("id -un holm") == "holm" and m.property("UnitFileState") == "enabled"
-        wait_for(m.api_answers, 15, "the API after the installation")
+        wait_for(m.api_answers, 60, "the API after the installation")
         m.sh("echo '# mine' >>/etc/default/holm")
-        m.api("POST", f"/nodes/{NODE}/qemu", "vmid=100", "memory=64", "scsi0=local:1")
+        m.task("POST", f"/nodes/{NODE}/qemu", "vmid=100", "memory=64", "scsi0=local:1")
         m.sh("qm start 100")
         assert m.guest() == "running"
         guest, daemon = m.qemu(), m.property("MainPID")
         assert guest, "no QEMU runs"
 
         m.install(SECOND)
-        wait_for(m.api_answers, 15, "the API after the upgrade")
+        wait_for(m.api_answers, 60, "the API after the upgrade")
         assert m.sh("dpkg-query -W -f '${Version}' holm") == SECOND
         assert m.property("MainPID") not in ("0", daemon), "the upgrade did not restart the daemon"
         assert m.qemu() == guest and m.guest() == "running", f"QEMU was {guest}, is {m.qemu()}"
@@ -122,7 +122,7 @@ def installed_upgraded_and_removed_beside_a_guest():
         assert m.exists("/etc/default/holm") and m.exists("/var/lib/holm/var/state")
 
         m.install(SECOND)
-        wait_for(m.api_answers, 15, "the API after the second installation")
+        wait_for(m.api_answers, 60, "the API after the second installation")
         assert m.qemu() == guest and m.guest() == "running"
         m.api("POST", f"/nodes/{NODE}/qemu/100/status/stop")
         wait_for(lambda: m.qemu() is None, 15, "QEMU to end")
@@ -130,7 +130,7 @@ def installed_upgraded_and_removed_beside_a_guest():
         m.sh("dpkg --purge holm-compat holm </dev/null", timeout=60)
         assert not m.exists("/etc/default/holm") and m.exists("/var/lib/holm/var/state"), "a purge deleted guests"
         m.install(SECOND)
-        wait_for(m.api_answers, 15, "the API after a purge")
+        wait_for(m.api_answers, 60, "the API after a purge")
         assert m.guest() == "stopped"
         m.sh("touch /var/lib/holm/DELETE-ON-PURGE && dpkg --purge holm-compat holm", timeout=60)
         assert not m.exists("/var/lib/holm")

@@ -147,7 +147,7 @@ def console_takes_input():
         guest.process.stdin.write(b"any bytes, and the end.")
         guest.process.stdin.flush()
         guest.wait_text(b"any bytes, and the end.")
-        assert guest.process.wait(slow(10)) == 0
+        assert guest.process.wait(slow(60)) == 0
 
 
 @test(limit=60)
@@ -160,7 +160,7 @@ def every_way_to_end_it_leaves_nothing():
             guest.wait_text(b"hello\n")
             folder = os.listdir(TMP)
             os.kill(guest.pid, number)
-            assert guest.process.wait(slow(10)) == -number
+            assert guest.process.wait(slow(60)) == -number
             assert not os.path.exists(f"/proc/{guest.pid}") and os.listdir(TMP) == folder
     with open("/proc/self/mountinfo", encoding="utf-8") as f:
         assert f.read() == mounts
@@ -173,7 +173,7 @@ def console_that_nobody_reads_any_more_does_not_end_the_guest():
     process = subprocess.Popen(command("hho"), stdin=subprocess.DEVNULL, stdout=its)
     os.close(its)
     os.close(ours)
-    assert process.wait(slow(10)) == 0
+    assert process.wait(slow(60)) == 0
 
 
 # --- Bad input -------------------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def console_on_a_descriptor_that_is_standard_input_stays():
     with ours, its:
         process = subprocess.Popen([vmm(), "run", "--kernel", GUEST, "--cmdline", "ho", "--console", "fd=0"], stdin=its,
                                    stdout=subprocess.DEVNULL)
-        assert process.wait(slow(10)) == 0 and ours.recv(100) == b"hello\n"
+        assert process.wait(slow(60)) == 0 and ours.recv(100) == b"hello\n"
 
 
 def as_somebody():
