@@ -225,10 +225,10 @@ class Outer:
 
     def exchange(self, execute, arguments):
         if not self.qmp:
-            self.qmp = socket.socket(socket.AF_UNIX)
-            self.qmp.settimeout(60)
-            self.qmp.connect(self.folder + "/qmp")
-            self.qmp_file = self.qmp.makefile("rw", encoding="utf-8")
+            line = socket.socket(socket.AF_UNIX)
+            line.settimeout(60)
+            line.connect(self.folder + "/qmp")
+            self.qmp, self.qmp_file = line, line.makefile("rw", encoding="utf-8")
             self.qmp_file.readline()
             self.exchange("qmp_capabilities", {})
         self.qmp_file.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")

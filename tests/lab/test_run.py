@@ -157,6 +157,22 @@ def a_machine_that_ends_or_is_silent_is_noticed():
     assert "no 'done'" in hangs_at_limit()
 
 
+@test
+def a_silent_machine_is_looked_at_and_woken():
+    import outer
+    before, outer.STOOD_STILL = outer.STOOD_STILL, 1
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            with Machine(folder, "echo ready; read x; echo did 0; read x; echo start a; read x; echo done a 0 3") as machine:
+                assert machine.boot().job("a", 5, "/share/jobs/a.sh") == (0, 3)
+                assert machine.longest_silence >= 1
+            with open(f"{folder}/silence.log", encoding="utf-8") as f:
+                text = f.read()
+            assert "(sh) S user" in text and text.count("(sh) ") == 2 and text.count("QEMU does not answer") == 2, text
+    finally:
+        outer.STOOD_STILL = before
+
+
 def hangs_at_limit():
     """A machine that ticks on, while its job goes far beyond its limit."""
     import outer
