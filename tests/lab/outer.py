@@ -48,7 +48,7 @@ class Outer:
         self.children, self.shares, self.buffer = [], 0, b""
         self.qemu = self.qmp = None
         self.longest_silence = 0  # seconds between two lines of the agent, since the last job began
-        self.began = time.monotonic()
+        self.began, self.is_up = time.monotonic(), False
         os.makedirs(folder, exist_ok=True)
 
     def argv(self):
@@ -85,6 +85,7 @@ class Outer:
             self.expect("ready", BOOT_LIMIT)
             if state:
                 self.save(state)
+        self.is_up = True
         self.ask(f"time {time.time():.3f}")
         return self
 
@@ -156,7 +157,7 @@ class Outer:
     def read_line(self, limit):
         """The agent's next line, or Hung after so many seconds."""
         began = time.monotonic()
-        is_looked_at = limit <= STOOD_STILL
+        is_looked_at = limit <= STOOD_STILL or not self.is_up
         with selectors.DefaultSelector() as selector:
             selector.register(self.qemu.stdout, selectors.EVENT_READ)
             while b"\n" not in self.buffer:
@@ -203,7 +204,7 @@ class Outer:
         """Reads until a line begins with the verb; the rest of it."""
         deadline = time.monotonic() + limit
         while True:
-            words = self.read_line(SILENCE_LIMIT)
+            words = self.read_line(SILENCE_LIMIT if self.is_up else limit)  # it says nothing while it boots
             if words and words[0] == verb:
                 return words[1:]
             if time.monotonic() > deadline:
