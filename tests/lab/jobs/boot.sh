@@ -1,6 +1,6 @@
 # An unmodified Debian kernel under holm-vmm: initramfs with one and two vCPUs, bzImage and ELF, ext4 root on virtio-blk
 # with fsck after, reboot, poweroff, memory beyond 3 GiB.
-# limit: 300
+# limit: 600
 # set: short
 # needs: holm-vmm
 . /share/jobs/lib.sh

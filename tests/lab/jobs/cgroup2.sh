@@ -1,5 +1,5 @@
 # The outer machine has cgroup v2 alone, with the controllers that Holm limits guests by, and they limit.
-# limit: 90
+# limit: 180
 # set: long
 . /share/jobs/lib.sh
 expect "$(stat -f -c %T /sys/fs/cgroup)" cgroup2fs "file system"

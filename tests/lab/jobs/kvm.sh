@@ -1,5 +1,5 @@
 # KVM in the outer machine is a real one: capabilities, a guest of seven bytes, counters.
-# limit: 60
+# limit: 120
 # set: short
 . /share/jobs/lib.sh
 grep -q -w svm /proc/cpuinfo
