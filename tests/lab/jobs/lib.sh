@@ -101,6 +101,9 @@ vm_stop() {
 # kvm_count NAME: a counter of /sys/kernel/debug/kvm over the machines alive, as exits.
 kvm_count() { cat /sys/kernel/debug/kvm/*-*/"$1" 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
 
+# kvm_process: which process holds the machine that runs; a jail may have moved it to a child.
+kvm_process() { grep -l -v -x 0 /sys/kernel/debug/kvm/*-*/exits | sed -E 's|.*/([0-9]+)-[0-9]+/exits|\1|'; }
+
 # count_calls PID: counts the system calls of a process from here on; calls_of PID: how many there were.
 count_calls() {
     local event=/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter

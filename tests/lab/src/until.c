@@ -78,11 +78,13 @@ static void print_counts(void)
     for (struct dirent *d = NULL; folder && (d = readdir(folder));) {
         if (!strchr(d->d_name, '-'))
             continue;
-        pid = strtol(d->d_name, NULL, 10);
         for (size_t i = 0; i < N_COUNTERS; i++) {
             char path[512];
             snprintf(path, sizeof(path), KVM_FOLDER "/%s/%s", d->d_name, COUNTERS[i]);
-            sums[i] += read_number(path);
+            long long n = read_number(path);
+            sums[i] += n;
+            if (i == 0 && n > 0) // the agent's machine never runs
+                pid = strtol(d->d_name, NULL, 10);
         }
     }
     if (folder)
