@@ -20,9 +20,7 @@ contender() {
     esac
     vm_start "reads-$1" "${VM[@]}"
     vm_wait READS_BEGIN 120
-    # The process that holds the machine, which a jail may have moved to a child.
-    pid=$(basename /sys/kernel/debug/kvm/*-*)
-    pid=${pid%%-*}
+    pid=$(kvm_process)
     exits=$(kvm_count exits)
     count_calls
     began=$(date +%s%N)

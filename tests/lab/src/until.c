@@ -5,7 +5,8 @@
 // Copies what the program writes to LOG and, when MARKER was there TIMES times, prints one line of KEY=VALUE words:
 // milliseconds since exec, what /sys/kernel/debug/kvm counts for all machines alive at that moment (jobs run one), and
 // memory of the process that holds the machine. Then waits for its end, or ends it (-k). Standard input goes to the
-// program. Exit status: the program's (0 after -k), 124 after the limit, 125 if it ended without the marker.
+// program. Exit status: the program's (0 after -k), 124 after the limit (then two lines of counts show whether it does
+// anything), 125 if it ended without the marker.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,11 +78,13 @@ static void print_counts(void)
     for (struct dirent *d = NULL; folder && (d = readdir(folder));) {
         if (!strchr(d->d_name, '-'))
             continue;
-        pid = strtol(d->d_name, NULL, 10);
         for (size_t i = 0; i < N_COUNTERS; i++) {
             char path[512];
             snprintf(path, sizeof(path), KVM_FOLDER "/%s/%s", d->d_name, COUNTERS[i]);
-            sums[i] += read_number(path);
+            long long n = read_number(path);
+            sums[i] += n;
+            if (i == 0 && n > 0) // the agent's machine never runs
+                pid = strtol(d->d_name, NULL, 10);
         }
     }
     if (folder)
@@ -142,6 +145,18 @@ static void search_feed(struct search *s, const char *text, size_t n)
     }
 }
 
+// Whether a machine that does not answer does nothing, or one thing without end.
+static void print_standstill(void)
+{
+    for (int i = 0; i < 2; i++) {
+        sleep(2);
+        printf("late:");
+        print_counts();
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
 static int watch(const struct options *o, pid_t pid, int fd, int log_fd, long long began)
 {
     struct search search = {.marker = o->marker};
@@ -154,6 +169,7 @@ static int watch(const struct options *o, pid_t pid, int fd, int log_fd, long lo
         if (n_ready < 0 && errno == EINTR)
             continue;
         if (n_ready <= 0) {
+            print_standstill();
             kill(-pid, SIGKILL);
             wait_status(pid);
             return 124;
