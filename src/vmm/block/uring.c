@@ -25,11 +25,11 @@ static struct io_uring_sqe *next_entry(struct uring_queue *u)
     return sqe;
 }
 
-static void prepare(struct uring_queue *u, struct block_request *r)
+static void uring_submit(struct block_queue *q, struct block_request *r)
 {
-    struct io_uring_sqe *sqe = next_entry(u);
+    struct io_uring_sqe *sqe = next_entry((struct uring_queue *)q);
     uint64_t at = r->offset + r->moved;
-    int fd = u->base.image->fd;
+    int fd = q->image->fd;
 
     switch (r->op) {
     case BLOCK_READ:
@@ -54,11 +54,6 @@ static void prepare(struct uring_queue *u, struct block_request *r)
         break;
     }
     io_uring_sqe_set_data(sqe, r);
-}
-
-static void uring_submit(struct block_queue *q, struct block_request *r)
-{
-    prepare((struct uring_queue *)q, r);
 }
 
 static int uring_watch(struct block_queue *q, struct loop_source *s)
@@ -94,7 +89,7 @@ static void on_completion(struct uring_queue *u, uint64_t data, int moved, bool 
     } else if (block_request_advance(r, moved, &result)) {
         r->done(r, result);
     } else {
-        prepare(u, r);
+        uring_submit(&u->base, r);
     }
 }
 

@@ -269,17 +269,11 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
 /* 0, or after which time it may come. Flushes and what is refused are free. */
 static uint64_t limit(struct disk *d, const struct virtio_blk_outhdr *h, const struct virtq_chain *c)
 {
-    switch (h->type) {
-    case VIRTIO_BLK_T_IN:
-        return disk_limits_take(&d->limits, DISK_READ, c->in_bytes - 1);
-    case VIRTIO_BLK_T_OUT:
-        return disk_limits_take(&d->limits, DISK_WRITE, c->out_bytes - sizeof(*h));
-    case VIRTIO_BLK_T_DISCARD:
-    case VIRTIO_BLK_T_WRITE_ZEROES:
-        return disk_limits_take(&d->limits, DISK_WRITE, 0);
-    default:
+    bool is_in = h->type == VIRTIO_BLK_T_IN, is_out = h->type == VIRTIO_BLK_T_OUT;
+
+    if (!is_in && !is_out && h->type != VIRTIO_BLK_T_DISCARD && h->type != VIRTIO_BLK_T_WRITE_ZEROES)
         return 0;
-    }
+    return disk_limits_take(&d->limits, !is_in, is_in ? c->in_bytes - 1 : is_out ? c->out_bytes - sizeof(*h) : 0);
 }
 
 /* -EPROTO when the driver broke the rules: a request without header or status (5.2.6). -EBUSY: over a limit. */

@@ -64,25 +64,23 @@ int disk_limits_set(struct disk_limits *l, const struct propstr *p, struct err *
     return r;
 }
 
-static bool is_about(unsigned bucket, enum disk_way way)
+static bool is_about(unsigned bucket, bool is_write)
 {
-    return bucket % 3 == 0 || bucket % 3 == 1 + (unsigned)way;
+    return bucket % 3 == 0 || bucket % 3 == 1 + (unsigned)is_write;
 }
 
 /* Queues that ask at once may all go: what is too much, later ones wait for. */
-uint64_t disk_limits_take(struct disk_limits *l, enum disk_way way, uint64_t bytes)
+uint64_t disk_limits_take(struct disk_limits *l, bool is_write, uint64_t bytes)
 {
-    uint64_t longest = 0;
+    uint64_t longest = 0, wait;
 
     if (!l->is_on)
         return 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(l->buckets); i++) {
-        uint64_t wait = is_about(i, way) ? throttle_wait(&l->buckets[i]) : 0;
-
-        longest = wait > longest ? wait : longest;
-    }
+    for (unsigned i = 0; i < ARRAY_SIZE(l->buckets); i++)
+        if (is_about(i, is_write) && (wait = throttle_wait(&l->buckets[i])) > longest)
+            longest = wait;
     for (unsigned i = 0; i < ARRAY_SIZE(l->buckets) && !longest; i++)
-        if (is_about(i, way))
+        if (is_about(i, is_write))
             throttle_charge(&l->buckets[i], i % DISK_LIMITS < 3 ? bytes : 1);
     return longest;
 }

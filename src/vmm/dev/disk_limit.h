@@ -13,8 +13,6 @@
         "iops_rd_max", "iops_wr_max", "bps_max_length", "bps_rd_max_length", "bps_wr_max_length", "iops_max_length",   \
         "iops_rd_max_length", "iops_wr_max_length"
 
-enum disk_way { DISK_READ, DISK_WRITE };
-
 struct disk_limits {
     _Atomic bool is_on;
     struct throttle buckets[2 * DISK_LIMITS]; /* the lasting rates, then those of bursts */
@@ -26,6 +24,6 @@ void disk_limits_done(struct disk_limits *l);
  * "option.value": nothing is changed. */
 MUST_CHECK int disk_limits_set(struct disk_limits *l, const struct propstr *p, struct err *e);
 /* 0: a request goes now, and counts; else how many nanoseconds from now on it is worth asking again. */
-uint64_t disk_limits_take(struct disk_limits *l, enum disk_way way, uint64_t bytes);
+uint64_t disk_limits_take(struct disk_limits *l, bool is_write, uint64_t bytes);
 
 #endif
