@@ -239,7 +239,7 @@ static uint64_t time_for(struct fixture *f, unsigned n, unsigned more)
         else
             (void)poll(NULL, 0, 1);
     }
-    assert_in_range(f->n_done, n, n + 1);
+    assert_in_range(f->n_done, n, n + 4); /* the clock may go on before we look */
     return now_ns - begin;
 }
 
@@ -250,8 +250,9 @@ static void test_burst(void **state)
 
     open_disk(f, "iops=10,iops_max=30,iops_max_length=2");
     add_many(f, 40, VIRTIO_BLK_T_IN, 512);
-    assert_in_range(time_for(f, 59, 31), 17 * SECOND / 10, 23 * SECOND / 10);
-    assert_in_range(time_for(f, 69, 0), 8 * SECOND / 10, 12 * SECOND / 10);
+    assert_in_range(time_for(f, 59, 31), 17 * SECOND / 10, 24 * SECOND / 10);
+    add_many(f, 20, VIRTIO_BLK_T_IN, 512);
+    assert_in_range(time_for(f, 79, 0), 14 * SECOND / 10, 26 * SECOND / 10);
 }
 
 /* A driver that resets gets rid of what waits, but not of the limit; nothing of it is done later. */
