@@ -136,6 +136,7 @@ enum engine_live {
     ENGINE_UNPLUG, /* the device of the key goes */
     ENGINE_MEDIUM, /* the drive of the key gets the medium of vm->disks[0], or none (fd -1) */
     ENGINE_LINK,   /* the cable of interface vm->nets[0]: is_link_down */
+    ENGINE_LIMIT,  /* the drive of the key gets the limits in vm->disks[0].options */
     ENGINE_RESIZE, /* the disk of the key has size_bytes */
     ENGINE_COUNT,  /* tells what engine->count reads: of "vcpus" or "memory" */
     ENGINE_GROW,   /* one more CPU or module of memory; size_bytes: how many CPUs or MiB there are now */

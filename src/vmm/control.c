@@ -236,6 +236,20 @@ static int do_disk_resize(struct control *c, const json_t *args, struct jw *w, s
     return virtio_ops_of(v)->resize(virtio_device(v), bytes, e);
 }
 
+static int do_disk_limit(struct control *c, const json_t *args, struct jw *w, struct err *e)
+{
+    struct virtio *v = find_device(c, args, e);
+    struct propstr p;
+
+    if (!v)
+        return e->num;
+    if (!virtio_ops_of(v)->limit)
+        return unsupported(e, virtio_ops_of(v)->name, "devices have no limits");
+    if (propstr_parse(json_string_value(json_object_get(args, "limits")), NULL, &p, e) < 0)
+        return e->num;
+    return virtio_ops_of(v)->limit(virtio_device(v), &p, e);
+}
+
 static int do_net_link(struct control *c, const json_t *args, struct jw *w, struct err *e)
 {
     struct virtio *v = find_device(c, args, e);
@@ -299,6 +313,7 @@ static const struct verb {
     {"end", do_end},
     {"stats", do_stats},
     {"disk-resize", do_disk_resize, {{"device", JSON_STRING}, {"bytes", JSON_INTEGER}}},
+    {"disk-limit", do_disk_limit, {{"device", JSON_STRING}, {"limits", JSON_STRING}}},
     {"net-link", do_net_link, {{"device", JSON_STRING}, {"up", JSON_TRUE}}},
     {"balloon", do_balloon, {{"bytes", JSON_INTEGER}}},
     {"balloon-stats", do_balloon_stats},

@@ -73,7 +73,7 @@ void loop_run(struct loop *l)
 
     l->is_ending = false;
     while (!l->is_ending) {
-        int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
+        int n = l->wait ? l->wait(l->waiter, events) : epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
 
         for (int i = 0; i < n; i++) {
             struct loop_source *s = events[i].data.ptr;

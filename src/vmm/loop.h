@@ -20,6 +20,9 @@ struct loop {
     int epoll_fd;
     struct loop_source stop;
     bool is_ending;
+    /* Instead of epoll_wait, if somebody else waits (block/uring.c): how many events are in ret_events. */
+    int (*wait)(void *waiter, struct epoll_event *ret_events);
+    void *waiter;
     struct thread thread;
 };
 

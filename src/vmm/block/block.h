@@ -16,7 +16,7 @@ struct block_request {
     uint64_t offset, length; /* bytes; READ and WRITE: length is the sum of the pieces */
     struct iovec *iov;       /* changed while a short transfer goes on */
     unsigned n_iov;
-    /* On the queue's thread, from block_queue_poll or drain: 0 or -errno. The request may be reused then. */
+    /* On the queue's thread, from block_queue_poll: 0 or -errno. The request may be reused then. */
     void (*done)(struct block_request *q, int result);
     uint64_t moved; /* of READ and WRITE, private */
     struct block_request *next;
@@ -41,19 +41,18 @@ MUST_CHECK int block_image_grow(struct block_image *image, uint64_t bytes, struc
 
 struct block_queue;
 enum block_engine { BLOCK_URING, BLOCK_THREADS };
-/* depth: the most requests at a time. wanted URING falls back to threads where the host refuses a ring. */
-MUST_CHECK int block_queue_new(struct block_image *image, struct loop *l, unsigned depth, enum block_engine wanted,
-                               struct block_queue **ret_queue, struct err *e);
+/* depth: the most requests at a time. wanted URING falls back to threads where the host refuses a ring. The loop is the
+ * queue's alone: a ring waits in its place. woken: its on_ready is called when something is done, or a watched source
+ * is ready; it calls block_queue_poll and then looks at everything. */
+MUST_CHECK int block_queue_new(struct block_image *image, struct loop *l, struct loop_source *woken, unsigned depth,
+                               enum block_engine wanted, struct block_queue **ret_queue, struct err *e);
+/* Nothing is on its way, and the loop has ended. */
 void block_queue_free(struct block_queue *q);
-enum block_engine block_queue_engine(const struct block_queue *q);
-/* At most `depth` requests may be on their way. They begin at block_queue_kick at the latest. */
+/* Each time that something is written to this eventfd, or its timer goes off; nobody needs to read that away. */
+MUST_CHECK int block_queue_watch(struct block_queue *q, struct loop_source *s);
+/* On the loop's thread. At most `depth` requests may be on their way; they begin when the loop waits again. */
 void block_queue_submit(struct block_queue *q, struct block_request *r);
-void block_queue_kick(struct block_queue *q);
-/* Readable when something is done: call block_queue_poll then. */
-int block_queue_fd(const struct block_queue *q);
-/* Calls `done` of what is done; how many. */
-unsigned block_queue_poll(struct block_queue *q);
-/* Waits for everything on its way and calls its `done`. */
-void block_queue_drain(struct block_queue *q);
+/* Calls `done` of what is done. */
+void block_queue_poll(struct block_queue *q);
 
 #endif
