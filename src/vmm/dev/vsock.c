@@ -134,8 +134,7 @@ static bool hear(struct vsock *d, const struct virtq_chain *c)
     return true;
 }
 
-/* True if there is more. */
-static bool hear_all(struct vsock *d)
+static void hear_all(struct vsock *d)
 {
     struct virtq *q = virtio_queue(d->virtio, QUEUE_FROM_GUEST);
     struct virtq_chain chain;
@@ -156,7 +155,6 @@ static bool hear_all(struct vsock *d)
         virtio_fail(d->virtio);
     if (i || r < 0)
         virtio_signal(d->virtio, QUEUE_FROM_GUEST);
-    return r > 0;
 }
 
 /* --- To the guest ----------------------------------------------------------------------------------------------------
@@ -338,20 +336,27 @@ static void update_all(struct vsock *d)
             vsock_link_update(&d->links[i]);
 }
 
+/* Could the next turn do something now? If not, a doorbell comes first. */
+static bool has_work(struct vsock *d)
+{
+    if (d->n_refused < VSOCK_REFUSED_MAX && virtq_waiting(virtio_queue(d->virtio, QUEUE_FROM_GUEST)))
+        return true;
+    return (d->n_refused || next_speaker(d)) && virtq_waiting(virtio_queue(d->virtio, QUEUE_TO_GUEST));
+}
+
 void vsock_work(struct vsock *d)
 {
     bool is_on = d->is_running && !virtio_is_failed(d->virtio) && (!d->is_reset_untold || tell_reset(d));
-    bool is_more = is_on && hear_all(d);
 
+    if (is_on)
+        hear_all(d);
     update_all(d);
     if (!is_on)
         return;
     speak_all(d);
     update_all(d);
-    /* What these two left: the others of the loop first. */
-    if (!virtio_is_failed(d->virtio) &&
-        (is_more || ((d->n_refused || next_speaker(d)) && virtq_waiting(virtio_queue(d->virtio, QUEUE_TO_GUEST)))))
-        loop_wake(d->queues[QUEUE_FROM_GUEST].doorbell.fd);
+    if (!virtio_is_failed(d->virtio) && has_work(d))
+        loop_wake(d->queues[QUEUE_FROM_GUEST].doorbell.fd); /* the others of the loop first */
 }
 
 /* --- Events of the loop ----------------------------------------------------------------------------------------------
