@@ -171,10 +171,8 @@ static struct vsock_link *next_speaker(struct vsock *d)
     for (unsigned i = 0; i < d->n_slots; i++) {
         unsigned at = (d->turn + i) % d->n_slots;
 
-        if (!can_speak(&d->links[at]))
-            continue;
-        d->turn = at + 1;
-        return &d->links[at];
+        if (can_speak(&d->links[at]))
+            return &d->links[at];
     }
     return NULL;
 }
@@ -251,6 +249,7 @@ static bool speak(struct vsock_link *l, const struct virtq_chain *c)
 {
     uint32_t n;
 
+    l->vsock->turn = (unsigned)(l - l->vsock->links) + 1;
     if (l->tell & TELL_RST) {
         put_of(l, c, VIRTIO_VSOCK_OP_RST, 0, 0);
         vsock_link_free(l);

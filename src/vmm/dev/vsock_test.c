@@ -851,6 +851,32 @@ static void test_fairness(void **state)
     close(other);
 }
 
+/* A driver that gives one buffer at a time hears all of them, too. */
+static void test_fairness_one_by_one(void **state)
+{
+    struct bench *b = *state;
+    static uint8_t data[60000];
+    unsigned n_heard[3] = {0};
+    uint32_t port;
+    int fds[3];
+
+    for (unsigned i = 0; i < 3; i++)
+        fds[i] = call(b, 9 + i, &port);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(send(fds[i], data, sizeof(data), 0) > 50000);
+    settle(b);
+    for (unsigned i = 0; i < 60; i++) {
+        ring(b, RX);
+        assert_true(take(b));
+        if (i >= 20 && b->got.op == VIRTIO_VSOCK_OP_RW)
+            n_heard[b->got.dst_port - 9]++;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_in_range(n_heard[i], 10, 16);
+        close(fds[i]);
+    }
+}
+
 static void load_into(struct bench *to, struct bench *from, const struct buf *saved)
 {
     struct state_reader r = {(const uint8_t *)saved->data, (const uint8_t *)saved->data + saved->len, false};
@@ -1039,6 +1065,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limit_of_links, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_of_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fairness, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fairness_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_save_and_load, setup, teardown),
         cmocka_unit_test_setup_teardown(test_options, setup, teardown),
         cmocka_unit_test_setup_teardown(test_noise, setup, teardown),
