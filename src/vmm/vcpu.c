@@ -183,10 +183,12 @@ static void vcpu_main(void *arg)
         if (r == 0) {
             atomic_fetch_add_explicit(&v->n_exits, 1, memory_order_relaxed);
             handle_exit(v);
+        } else if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST)) {
+            /* Whatever went wrong: a machine that KVM gave up must still be paused and ended. */
+            if (!may_run(v))
+                return;
         } else if (errno != EINTR && errno != EAGAIN) {
             failed(v, "KVM_RUN", (uint64_t)errno);
-        } else if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST) && !may_run(v)) {
-            return;
         }
     }
 }

@@ -571,7 +571,7 @@ static void test_hostile_rings(void **state)
         } else if (i < 10) {
             avail[2] = 32;
         } else {
-            avail[1] = 40;
+            __atomic_store_n(&avail[1], 40, __ATOMIC_RELAXED); /* the queue's thread may be looking */
         }
         harness_kick(&t.h, queue);
         wait_status(&t, BROKEN);

@@ -686,6 +686,13 @@ static void test_flood(void **state)
     assert_int_equal(poll(&loop, 1, 0), 0);
 }
 
+/* ThreadSanitizer is told that a guest writes whenever it likes. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:^flip$\n";
+}
+
 /* Pitfall 5: the header changes while it is looked at. Each time one or the other counts, not a mixture. */
 static _Atomic bool is_flipping;
 static void *flip(void *at)
