@@ -242,6 +242,9 @@ void vcpu_set_pause(struct vcpu_set *s)
 void vcpu_set_resume(struct vcpu_set *s)
 {
     pthread_mutex_lock(&s->lock);
+    /* Its watchdogs are not to bark for the time it was away. A guest without KVM's clock: EINVAL. */
+    for (unsigned i = 0; i < s->n_vcpus; i++)
+        (void)ioctl(s->vcpus[i].fd, KVM_KVMCLOCK_CTRL, 0);
     s->is_paused = false;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);

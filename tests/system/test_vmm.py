@@ -150,6 +150,23 @@ def console_takes_input():
         assert guest.process.wait(slow(10)) == 0
 
 
+@test
+def guest_learns_that_it_was_paused():
+    need_kvm()
+    ours, its = socket.socketpair()
+    with ours, its, Running("ko", "--control", f"fd={its.fileno()}", pass_fds=[its.fileno()]) as guest:
+        guest.wait_text(b"not paused\n")
+        for verb in "pause", "resume":
+            ours.sendall(b'{"id":1,"verb":"%s"}\n' % verb.encode())
+            while b'"ok"' not in ours.recv(4096):
+                pass
+        guest.process.stdin.write(b"x")
+        guest.process.stdin.flush()
+        assert guest.process.wait(slow(10)) == 0
+        guest.reader.join()
+        assert guest.text == b"not paused\nwas paused\n", guest.text
+
+
 @test(limit=60)
 def every_way_to_end_it_leaves_nothing():
     need_kvm()
