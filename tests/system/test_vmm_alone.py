@@ -109,6 +109,13 @@ def a_disk_grows_and_counts():
 
 
 @test(limit=60)
+def the_balloon_is_told():
+    with guest("balloon on\n") as g:
+        console(g)
+        assert g.link.command("stats").stats() == {"diskread": "0", "diskwrite": "0", "balloon": str(16 << 20)}
+
+
+@test(limit=60)
 def panic_is_told_and_the_guest_goes_on():
     with guest() as g:
         t = console(g)
@@ -257,7 +264,7 @@ def a_hostile_vmm_ends_the_conversation_only():
         assert g.link.command("kill").number(RESULT) == 0
         g.link.event("exited")
     wrong = 'read -r x <&10; printf \'{"id":77,"ok":{}}\\n{"event":7}\\n{"id":4,"ok":{"devices":[{"kind":"disk","counters":{"read-bytes":-1,"write-bytes":"x"}},7]}}\\n\' >&10\n'
-    with Guest(["/bin/bash", "-c", begin + wrong + ok % (5, '{"actual":"x"}') + "sleep 100"], channels=CHANNELS, driver="vmm") as g:
+    with Guest(["/bin/bash", "-c", begin + wrong + ok % (5, '{"actual-bytes":"x"}') + "sleep 100"], channels=CHANNELS, driver="vmm") as g:
         assert g.link.command("stats").stats() == {"diskread": "0", "diskwrite": "0"}
 
 

@@ -177,8 +177,8 @@ static void on_balloon(struct vmm *v, struct request *rq, const json_t *answer, 
 {
     uint64_t bytes;
 
-    /* No balloon, or its driver is not loaded: the value is absent. */
-    if (answer && qmp_get_u64(answer, "actual", &bytes))
+    /* Without a balloon the value is absent. */
+    if (answer && qmp_get_u64(answer, "actual-bytes", &bytes))
         request_stat(rq, "balloon", bytes);
     request_finish(v->m, rq, !answer && e->num == -ETIMEDOUT ? e->num : 0, e);
 }
