@@ -1,5 +1,5 @@
-/* vCPU threads on the host's KVM, without a guest: pausing and ending them, also when KVM refuses to go on. Skipped where
- * there is no /dev/kvm. */
+/* vCPU threads on the host's KVM, without a guest: pausing and ending them, also when KVM refuses to go on. Skipped
+ * where there is no /dev/kvm. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

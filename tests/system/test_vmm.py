@@ -334,6 +334,30 @@ def jail_of_root():
     os.close(secret)
 
 
+@test(limit=60)
+def jail_has_room_for_all_connections_and_their_guest():
+    """So many as vsock takes, and the interrupt lines of the guest's driver after that."""
+    need_kvm()
+    path = f"{TMP}/vsock"
+    with Running("edo", "--vsock", f"cid=3,socket={path}", "--disk", f"raw={fresh_disk()}") as guest:
+        guest.wait_text(b"listening\n")
+        programs = []
+        for port in range(256):
+            program_end = socket.socket(socket.AF_UNIX)
+            program_end.settimeout(slow(10))
+            program_end.connect(path)
+            program_end.sendall(b"LISTEN %d\n" % port)
+            assert program_end.recv(100) == b"OK %d\n" % port
+            programs.append(program_end)
+        guest.process.stdin.write(b".")
+        guest.process.stdin.flush()
+        assert guest.process.wait(slow(10)) == 0
+        assert b"zeroes ok\n" in guest.text
+        for program_end in programs:
+            program_end.close()
+    os.unlink(path)
+
+
 @test
 def jail_with_a_user_of_its_own_and_without_stdio():
     need_kvm()

@@ -527,6 +527,7 @@ static void vsock_free(void *device)
 
 static const struct virtio_ops vsock_ops = {.name = "vsock",
                                             .is_on_main = true,
+                                            .n_connections = VSOCK_LINKS_MAX,
                                             .id = 19,
                                             .class_code = 0x028000,
                                             .queue_size = QUEUE_SIZE,
