@@ -4,7 +4,8 @@
  * the copy is used. A packet for no link is answered by RST, as is everything a guest does wrong about one link; a
  * packet that is none breaks the device. Links do not outlive a restore: the guest learns of it by an event, before it
  * hears or is heard again. Options: cid=N (3 and up), socket=PATH (made here, for this user only) or fd=N (listening).
- */
+ * The name of a socket made here stays behind: from within the jail there is no way back to it. The next start with the
+ * same path removes it. */
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
