@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/loop.h"
+#include "vmm/options.h"
 #include "vmm/vcpu.h"
 
 #define CPUS 2u
@@ -92,6 +93,22 @@ static void test_pause_and_resume(void **state)
     assert_int_equal(b->n_failed, 0);
 }
 
+/* As many as the largest machine has: devices of eight pairs of queues, a control queue and changes of configuration. A
+ * vector without a line would be an interrupt that never comes. */
+static void test_lines_for_the_largest_machine(void **state)
+{
+    struct bench *b = *state;
+    int line = 0;
+
+    if (!b)
+        skip();
+    for (unsigned i = 0; i < OPTIONS_DEVICES_MAX * 18; i++) {
+        line = kvm_line_new(&b->kvm);
+        assert_true(line > 0);
+    }
+    assert_int_equal(kvm_line_route(&b->kvm, (unsigned)line, 0xfee00000, 0x41), 0);
+}
+
 /* KVM gives up on a machine for good, as after a mistake of its own: each KVM_RUN says so. It is told once, and whoever
  * pauses and ends the machine does not wait for ever. */
 static void test_kvm_refuses_for_good(void **state)
@@ -120,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pause_and_resume, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_for_the_largest_machine, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kvm_refuses_for_good, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
