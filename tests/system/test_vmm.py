@@ -167,6 +167,32 @@ def guest_learns_that_it_was_paused():
         assert guest.text == b"not paused\nwas paused\n", guest.text
 
 
+@test(limit=120)
+def pauses_meet_resets_of_devices():
+    """A vCPU that waits for a disk to stop is paused, too, and nobody waits for the other for ever."""
+    need_kvm()
+    for engine in "uring", "threads":
+        ours, its = socket.socketpair()
+        disk = ("--disk", f"raw={fresh_disk()},queues=2,engine={engine}")
+        with ours, its, Running("xo", "--cpus", "3", "--control", f"fd={its.fileno()}", *disk, pass_fds=[its.fileno()]) as guest:
+            its.close()
+            ours.settimeout(slow(20))
+            answers = ours.makefile("rb")
+            n_pauses = 0
+            while guest.process.poll() is None:
+                try:
+                    for verb in "pause", "stats", "resume":
+                        ours.sendall(b'{"id":1,"verb":"%s"}\n' % verb.encode())
+                        while b'"id"' not in (line := answers.readline()) and line:
+                            pass
+                except ConnectionError:  # it has ended
+                    break
+                n_pauses += 1
+            assert guest.process.wait(slow(10)) == 0 and n_pauses > 3
+            guest.reader.join()
+            assert guest.text == b"resets ok\n", guest.text
+
+
 @test(limit=60)
 def every_way_to_end_it_leaves_nothing():
     need_kvm()
