@@ -151,6 +151,14 @@ def console_takes_input():
 
 
 @test
+def what_kvm_cannot_run_ends_with_one_error():
+    need_kvm()
+    done = run("hj", "--cpus", "2")
+    assert done.returncode == 1 and done.stdout == "hello\n", done
+    assert re.fullmatch(r"<3>holm-vmm.*vCPU 0: KVM could not emulate the guest .*\n", done.stderr), done
+
+
+@test
 def guest_learns_that_it_was_paused():
     need_kvm()
     ours, its = socket.socketpair()
