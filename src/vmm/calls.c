@@ -57,7 +57,8 @@ static const struct call table[] = {
     KVM(KVM_IRQFD, MAIN | VCPU, "an interrupt line is connected to its eventfd, or not any more"),
     KVM(KVM_IOEVENTFD, MAIN | VCPU, "a doorbell moves with the BAR of its device"),
     KVM(KVM_SET_GSI_ROUTING, VCPU, "the message that a line sends"),
-    /* Reset and the end: no vCPU runs then. */
+    /* Resume, reset and the end: no vCPU runs then. */
+    KVM(KVM_KVMCLOCK_CTRL, MAIN, "resume: the guest learns that it was paused"),
     KVM(KVM_SET_IRQCHIP, MAIN, "reset"),
     KVM(KVM_GET_SREGS, MAIN, "reset: the first instruction"),
     KVM(KVM_SET_SREGS, MAIN, "reset"),

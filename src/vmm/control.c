@@ -82,42 +82,39 @@ static void send_line(struct control *c, struct buf *line)
     update_events(c);
 }
 
-void control_event(struct control *c, const char *name)
-{
-    autobuf struct buf line;
-    struct jw w;
-
-    buf_init(&line, CONTROL_LINE_MAX);
-    if (!c)
-        return;
-    jw_init(&w, &line);
-    jw_object(&w);
-    jw_kv_str(&w, "event", name);
-    jw_object_end(&w);
-    send_line(c, &line);
-}
-
 static const char *state_name(enum machine_state state)
 {
     return state == MACHINE_RUNNING ? "running" : state == MACHINE_PAUSED ? "paused" : "ended";
 }
 
-void control_state_event(struct control *c, const char *reason)
+/* state, reason: NULL, if it has none. */
+static void send_event(struct control *c, const char *name, const char *state, const char *reason)
 {
     autobuf struct buf line;
     struct jw w;
 
     buf_init(&line, CONTROL_LINE_MAX);
-    if (!c)
-        return;
     jw_init(&w, &line);
     jw_object(&w);
-    jw_kv_str(&w, "event", "state");
-    jw_kv_str(&w, "state", state_name(c->ops->state(c->machine)));
+    jw_kv_str(&w, "event", name);
+    if (state)
+        jw_kv_str(&w, "state", state);
     if (reason)
         jw_kv_str(&w, "reason", reason);
     jw_object_end(&w);
     send_line(c, &line);
+}
+
+void control_event(struct control *c, const char *name)
+{
+    if (c)
+        send_event(c, name, NULL, NULL);
+}
+
+void control_state_event(struct control *c, const char *reason)
+{
+    if (c)
+        send_event(c, "state", state_name(c->ops->state(c->machine)), reason);
 }
 
 /* --- Verbs ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
 
 #include "vmm/memory.h"
 
-#define KVM_GSI_MAX 512u
+#define KVM_GSI_MAX 640u /* pins, and vectors of the largest machine */
 
 struct kvm {
     int fd, vm_fd;

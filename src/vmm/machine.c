@@ -17,7 +17,7 @@
 #include "vmm/x86/layout.h"
 #include "vmm/x86/power.h"
 
-/* Of the console and of control, at a time: for the limit of descriptors. */
+/* Spare ones, beside those of devices: for the limit of descriptors. */
 #define CONNECTIONS_MAX 64u
 
 enum told { TOLD_OFF = 1, TOLD_RESET = 2, TOLD_PANIC = 4, TOLD_FAILED = 8 };
@@ -434,9 +434,13 @@ static bool uses_stdio(const struct options *o)
 /* Gives up what is not needed any more and starts all threads, each with its filter; ours is the last. */
 static int lock_up(struct machine *m, struct err *e)
 {
+    unsigned n_connections = CONNECTIONS_MAX;
+
+    for (unsigned i = 0; i < m->n_devices; i++)
+        n_connections += virtio_ops_of(m->devices[i])->n_connections;
     const struct jail_options jail = {.uid = m->options->jail_uid,
                                       .gid = m->options->jail_gid,
-                                      .n_descriptors = pci_bus_vectors(m->pci) + CONNECTIONS_MAX,
+                                      .n_descriptors = pci_bus_vectors(m->pci) + n_connections,
                                       .keeps_stdio = uses_stdio(m->options)};
     bool is_jailed = m->options->has_jail;
     int r = is_jailed ? jail_enter(&jail, &m->jail, e) : 0;

@@ -28,6 +28,7 @@ struct virtio_ops {
     /* It works on the main loop only, and its stop forgets what it knew of the driver: saving, which happens on the
      * same thread, does not stop it. */
     bool is_on_main;
+    unsigned n_connections; /* descriptors that it may open while the machine runs */
     /* Its configuration space, little-endian; short or outside reads give zeroes. config_write NULL: read-only. */
     size_t (*config)(void *device, uint8_t *bytes, size_t cap);
     void (*config_write)(void *device, size_t offset, const uint8_t *bytes, size_t n);

@@ -150,6 +150,57 @@ def console_takes_input():
         assert guest.process.wait(slow(60)) == 0
 
 
+@test
+def what_kvm_cannot_run_ends_with_one_error():
+    need_kvm()
+    done = run("hj", "--cpus", "2")
+    assert done.returncode == 1 and done.stdout == "hello\n", done
+    assert re.fullmatch(r"<3>holm-vmm.*vCPU 0: KVM could not emulate the guest .*\n", done.stderr), done
+
+
+@test
+def guest_learns_that_it_was_paused():
+    need_kvm()
+    ours, its = socket.socketpair()
+    with ours, its, Running("ko", "--control", f"fd={its.fileno()}", pass_fds=[its.fileno()]) as guest:
+        guest.wait_text(b"not paused\n")
+        for verb in "pause", "resume":
+            ours.sendall(b'{"id":1,"verb":"%s"}\n' % verb.encode())
+            while b'"ok"' not in ours.recv(4096):
+                pass
+        guest.process.stdin.write(b"x")
+        guest.process.stdin.flush()
+        assert guest.process.wait(slow(10)) == 0
+        guest.reader.join()
+        assert guest.text == b"not paused\nwas paused\n", guest.text
+
+
+@test(limit=120)
+def pauses_meet_resets_of_devices():
+    """A vCPU that waits for a disk to stop is paused, too, and nobody waits for the other for ever."""
+    need_kvm()
+    for engine in "uring", "threads":
+        ours, its = socket.socketpair()
+        disk = ("--disk", f"raw={fresh_disk()},queues=2,engine={engine}")
+        with ours, its, Running("xo", "--cpus", "3", "--control", f"fd={its.fileno()}", *disk, pass_fds=[its.fileno()]) as guest:
+            its.close()
+            ours.settimeout(slow(20))
+            answers = ours.makefile("rb")
+            n_pauses = 0
+            while guest.process.poll() is None:
+                try:
+                    for verb in "pause", "stats", "resume":
+                        ours.sendall(b'{"id":1,"verb":"%s"}\n' % verb.encode())
+                        while b'"id"' not in (line := answers.readline()) and line:
+                            pass
+                except ConnectionError:  # it has ended
+                    break
+                n_pauses += 1
+            assert guest.process.wait(slow(10)) == 0 and n_pauses > 3
+            guest.reader.join()
+            assert guest.text == b"resets ok\n", guest.text
+
+
 @test(limit=60)
 def every_way_to_end_it_leaves_nothing():
     need_kvm()
@@ -315,6 +366,30 @@ def jail_of_root():
         files = {path for path in open_files.values() if path.startswith("/")}
         assert files == {GUEST, DISK, "/dev/kvm"}, files
     os.close(secret)
+
+
+@test(limit=60)
+def jail_has_room_for_all_connections_and_their_guest():
+    """So many as vsock takes, and the interrupt lines of the guest's driver after that."""
+    need_kvm()
+    path = f"{TMP}/vsock"
+    with Running("edo", "--vsock", f"cid=3,socket={path}", "--disk", f"raw={fresh_disk()}") as guest:
+        guest.wait_text(b"listening\n")
+        programs = []
+        for port in range(256):
+            program_end = socket.socket(socket.AF_UNIX)
+            program_end.settimeout(slow(10))
+            program_end.connect(path)
+            program_end.sendall(b"LISTEN %d\n" % port)
+            assert program_end.recv(100) == b"OK %d\n" % port
+            programs.append(program_end)
+        guest.process.stdin.write(b".")
+        guest.process.stdin.flush()
+        assert guest.process.wait(slow(10)) == 0
+        assert b"zeroes ok\n" in guest.text
+        for program_end in programs:
+            program_end.close()
+    os.unlink(path)
 
 
 @test
