@@ -52,6 +52,8 @@ void block_queue_free(struct block_queue *q);
 MUST_CHECK int block_queue_watch(struct block_queue *q, struct loop_source *s);
 /* On the loop's thread. At most `depth` requests may be on their way; they begin when the loop waits again. */
 void block_queue_submit(struct block_queue *q, struct block_request *r);
+/* Begins them now, and calls `done` of those that are done without waiting. */
+void block_queue_rush(struct block_queue *q);
 /* Calls `done` of what is done. */
 void block_queue_poll(struct block_queue *q);
 

@@ -30,6 +30,12 @@ void block_queue_submit(struct block_queue *q, struct block_request *r)
     q->ops->submit(q, r);
 }
 
+void block_queue_rush(struct block_queue *q)
+{
+    if (q->ops->rush)
+        q->ops->rush(q);
+}
+
 void block_queue_poll(struct block_queue *q)
 {
     q->ops->poll(q);

@@ -8,6 +8,7 @@ struct block_queue;
 struct block_engine_ops {
     void (*submit)(struct block_queue *q, struct block_request *r);
     int (*watch)(struct block_queue *q, struct loop_source *s);
+    void (*rush)(struct block_queue *q); /* NULL: nothing is ever done at once */
     void (*poll)(struct block_queue *q);
     void (*free)(struct block_queue *q);
 };

@@ -106,6 +106,12 @@ static void uring_poll(struct block_queue *q)
     }
 }
 
+static void uring_rush(struct block_queue *q)
+{
+    (void)io_uring_submit(&((struct uring_queue *)q)->ring);
+    uring_poll(q);
+}
+
 static void uring_free(struct block_queue *q)
 {
     struct uring_queue *u = (struct uring_queue *)q;
@@ -115,7 +121,7 @@ static void uring_free(struct block_queue *q)
 }
 
 static const struct block_engine_ops uring_ops = {
-    .submit = uring_submit, .watch = uring_watch, .poll = uring_poll, .free = uring_free};
+    .submit = uring_submit, .watch = uring_watch, .rush = uring_rush, .poll = uring_poll, .free = uring_free};
 
 /* The kernel keeps to the list even where no filter of system calls looks: a ring could open and connect, too. */
 static const uint8_t allowed[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,

@@ -12,13 +12,14 @@
 #include "vmm/dev/disk_limit.h"
 #include "vmm/dev/table.h"
 
-#define QUEUES_MAX      16u
-#define QUEUE_SIZE      128u
-#define SEGMENTS_MAX    126u       /* pieces of data in a request: the queue's size without header and status */
-#define DISCARD_MAX     (1u << 22) /* sectors */
-#define RANGES_MAX      16u
-#define ID_BYTES        20u
-#define REQUESTS_A_TURN 64u
+#define QUEUES_MAX         16u
+#define QUEUE_SIZE         128u
+#define SEGMENTS_MAX       126u       /* pieces of data in a request: the queue's size without header and status */
+#define DISCARD_MAX        (1u << 22) /* sectors */
+#define RANGES_MAX         16u
+#define ID_BYTES           20u
+#define REQUESTS_A_TURN    64u
+#define UNTRIED_AFTER_MISS 64u
 
 struct request {
     struct block_request block;
@@ -47,7 +48,8 @@ struct disk_queue {
     pthread_mutex_t lock; /* this thread's work against stop */
     pthread_cond_t idle;
     bool is_running;
-    unsigned n_taken; /* requests that are not finished */
+    unsigned n_taken;   /* requests that are not finished */
+    unsigned n_untried; /* see is_done_at_once */
     struct request *requests, *free;
 };
 
@@ -301,13 +303,11 @@ static int take(struct disk_queue *q, struct request *r)
     return 1;
 }
 
-/* 1: one was taken. 0: there is none, and a doorbell comes with the next. -EBUSY: the timer comes first. */
+/* 1: one was taken. 0: there is none. -EBUSY: the timer comes first. */
 static int step(struct disk_queue *q, struct virtq *vq)
 {
     int r = virtq_pop(vq, &q->free->chain);
 
-    if (r == 0 && virtq_notify_enable(vq)) /* one came meanwhile */
-        r = virtq_pop(vq, &q->free->chain);
     if (r > 0)
         r = take(q, q->free);
     if (r == -EBUSY)
@@ -315,15 +315,33 @@ static int step(struct disk_queue *q, struct virtq *vq)
     return r;
 }
 
+/* True if all that was taken is done: the host's cache had it. Where it has not, the call that tries is one too many,
+ * so after a miss it is not tried for a while. */
+static bool is_done_at_once(struct disk_queue *q)
+{
+    if (q->n_taken && q->n_untried == 0) {
+        block_queue_rush(q->io);
+        q->n_untried = q->n_taken ? UNTRIED_AFTER_MISS : 0;
+    } else if (q->n_taken) {
+        q->n_untried--;
+    }
+    return q->n_taken == 0;
+}
+
+/* The driver rings no bell while we look again by ourselves, and hears once of all that was done at once: either costs
+ * the guest an exit. */
 static void work(struct disk_queue *q)
 {
     struct virtio *v = q->disk->virtio;
     struct virtq *vq = virtio_queue(v, q->index);
-    int r = 1;
+    unsigned n = 0;
+    int r;
 
-    virtq_notify_disable(vq); /* we look again by ourselves: a doorbell costs the guest an exit */
-    for (unsigned i = 0; i < REQUESTS_A_TURN && q->free && r > 0; i++)
-        r = step(q, vq);
+    virtq_notify_disable(vq);
+    do
+        for (r = 1; n < REQUESTS_A_TURN && q->free && r > 0; n++)
+            r = step(q, vq);
+    while (r == 0 && ((is_done_at_once(q) && virtq_waiting(vq)) || virtq_notify_enable(vq)));
     if (r < 0 && r != -EBUSY)
         virtio_fail(v);
     virtio_signal(v, q->index);
