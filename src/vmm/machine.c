@@ -45,7 +45,7 @@ struct machine {
     pthread_mutex_t failure_lock;
     struct err failure; /* under failure_lock: why a vCPU could not go on */
     enum machine_state state;
-    bool is_kvm_up, is_vcpus_up, is_loop_up, has_panicked;
+    bool is_kvm_up, is_vcpus_up, is_loop_up, was_on, has_panicked;
     struct jail_report jail;
 };
 
@@ -111,7 +111,7 @@ static int open_kvm(struct machine *m, struct err *e)
         err_hint(e, "the host needs hardware virtualization, and this user the right to use it");
         return e->num;
     }
-    r = kvm_init(&m->kvm, fd, e);
+    r = kvm_init(&m->kvm, fd, &m->memory, e);
     m->is_kvm_up = r == 0;
     return r;
 }
@@ -270,10 +270,9 @@ int machine_new(const struct options *o, struct machine **ret_machine, struct er
     pthread_mutex_init(&m->failure_lock, NULL);
     bus_init(&m->mmio);
     bus_init(&m->pio);
-    if ((r = open_kvm(m, e)) < 0 || (r = memory_init(&m->memory, o->memory_bytes, LAYOUT_HOLE, o->page_bytes, e)) < 0 ||
-        (r = kvm_memory_map(&m->kvm, &m->memory, e)) < 0 || (r = make_cpus(m, e)) < 0 ||
-        (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 || (r = make_devices(m, e)) < 0 ||
-        (r = make_control(m, e)) < 0) {
+    if ((r = memory_init(&m->memory, o->memory_bytes, LAYOUT_HOLE, o->page_bytes, e)) < 0 || (r = open_kvm(m, e)) < 0 ||
+        (r = make_cpus(m, e)) < 0 || (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 ||
+        (r = make_devices(m, e)) < 0 || (r = make_control(m, e)) < 0) {
         machine_free(m);
         return r;
     }
@@ -334,8 +333,10 @@ static int power_on(struct machine *m, struct err *e)
     pci_bus_reset(m->pci);
     if (m->serial)
         serial_reset(m->serial);
-    /* Only now: what devices had on its way has arrived. */
-    memory_clear(&m->memory);
+    /* Only now: what devices had on its way has arrived. KVM looks at every page of it: not when all are new. */
+    if (m->was_on)
+        memory_clear(&m->memory);
+    m->was_on = true;
     r = boot_load(&m->memory, &source, &entry, e);
     if (r == 0)
         r = acpi_write(&m->memory, &acpi, e);
