@@ -40,6 +40,7 @@ struct machine {
     struct serial *serial;
     struct power power;
     int serial_irq, events_irq; /* eventfds of their lines */
+    int console_fds[2];         /* in, out */
     struct loop_source wake;
     _Atomic unsigned told;
     pthread_mutex_t failure_lock;
@@ -141,24 +142,26 @@ static int make_line(struct machine *m, unsigned gsi, int *ret_fd, struct err *e
 static int make_serial(struct machine *m, struct err *e)
 {
     const char *console = m->options->console;
-    int in = -1, out = -1, r;
+    int *in = &m->console_fds[0], *out = &m->console_fds[1], r;
     uint64_t n;
 
     if (streq(console, "none"))
         return 0;
     if (streq(console, "stdio")) {
-        in = STDIN_FILENO;
-        out = STDOUT_FILENO;
+        *in = loop_own_stdio(STDIN_FILENO);
+        *out = loop_own_stdio(STDOUT_FILENO);
+        if (*in < 0 || *out < 0)
+            return err_errno(e, errno, "--console");
     } else if (str_to_u64(console + 3, &n) < 0 || n > 65535 || fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0) {
         return err_set(e, -EBADF, "option.fd", "--console: there is no open descriptor '%s'", console + 3);
     } else {
-        in = out = (int)n;
+        *in = *out = (int)n;
+        if (fcntl(*out, F_SETFL, fcntl(*out, F_GETFL) | O_NONBLOCK) < 0)
+            return err_errno(e, errno, "--console");
     }
-    if (fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK) < 0)
-        return err_errno(e, errno, "--console");
     r = make_line(m, LAYOUT_GSI_SERIAL, &m->serial_irq, e);
     if (r == 0)
-        r = serial_new(&m->loop, in, out, m->serial_irq, &m->serial, e);
+        r = serial_new(&m->loop, *in, *out, m->serial_irq, &m->serial, e);
     if (r < 0)
         return r;
     r = bus_add(&m->pio, LAYOUT_PORT_SERIAL, 8, &serial_ops, m->serial);
@@ -266,7 +269,7 @@ int machine_new(const struct options *o, struct machine **ret_machine, struct er
     threads_hold(); /* until the jail is around us */
     m->options = o;
     m->end_reason = "order";
-    m->wake.fd = m->serial_irq = m->events_irq = -1;
+    m->wake.fd = m->serial_irq = m->events_irq = m->console_fds[0] = m->console_fds[1] = -1;
     pthread_mutex_init(&m->failure_lock, NULL);
     bus_init(&m->mmio);
     bus_init(&m->pio);
@@ -306,6 +309,9 @@ void machine_free(struct machine *m)
     close_fd(m->wake.fd);
     close_fd(m->serial_irq);
     close_fd(m->events_irq);
+    close_fd(m->console_fds[0]);
+    if (m->console_fds[1] != m->console_fds[0])
+        close_fd(m->console_fds[1]);
     bus_done(&m->mmio);
     bus_done(&m->pio);
     pthread_mutex_destroy(&m->failure_lock);
@@ -423,22 +429,12 @@ const char *machine_jail_note(const struct machine *m)
     return m->jail.note;
 }
 
-static bool uses_stdio(const struct options *o)
-{
-    bool found = streq(o->console, "stdio");
-
-    for (unsigned i = 0; i < o->n_devices; i++)
-        found |= strstr(o->devices[i].text, "stdio") != NULL;
-    return found;
-}
-
 /* Gives up what is not needed any more and starts all threads, each with its filter; ours is the last. */
 static int lock_up(struct machine *m, struct err *e)
 {
     const struct jail_options jail = {.uid = m->options->jail_uid,
                                       .gid = m->options->jail_gid,
-                                      .n_descriptors = pci_bus_vectors(m->pci) + CONNECTIONS_MAX,
-                                      .keeps_stdio = uses_stdio(m->options)};
+                                      .n_descriptors = pci_bus_vectors(m->pci) + CONNECTIONS_MAX};
     bool is_jailed = m->options->has_jail;
     int r = is_jailed ? jail_enter(&jail, &m->jail, e) : 0;
 

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """holm-vmm by itself on this host's KVM, with a guest of a few hundred instructions (vmm_guest.c): life and end, bad
 input, the jail. Unmodified guests are run in tests/lab."""
+import fcntl
 import os
+import pty
 import re
 import shutil
 import signal
@@ -89,6 +91,56 @@ def console_that_nobody_reads_any_more_does_not_end_the_guest():
     os.close(its)
     os.close(ours)
     assert process.wait(slow(10)) == 0
+
+
+def jailed(pid):
+    """Its status, when it has given everything up."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        text = f.read()
+    return text if "\nSeccomp:\t2" in text else None
+
+
+def is_nonblocking(fd):
+    return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK)
+
+
+@test(limit=60)
+def the_terminal_is_given_back_as_it_was():
+    """Whether reads wait belongs to the terminal's description, which the shell shares: however holm-vmm ends, even while it
+    runs, it stays as it was."""
+    need_kvm()
+    for option in "--console", "--vconsole":
+        for number in 0, signal.SIGTERM, signal.SIGINT, signal.SIGKILL:
+            master, slave = pty.openpty()
+            argv = [vmm(), "run", "--kernel", GUEST, option, "stdio", "--cmdline", "eo"]
+            process = subprocess.Popen(argv, stdin=slave, stdout=slave)
+            if option == "--console":
+                seen = b""
+                while b"listening" not in seen:
+                    seen += os.read(master, 100)
+            else:
+                wait_for(lambda: jailed(process.pid))
+            assert not is_nonblocking(slave)
+            if number or option == "--vconsole":
+                process.send_signal(number or signal.SIGTERM)
+            else:
+                os.write(master, b".\n")
+            assert process.wait(slow(10)) == -(number or (0 if option == "--console" else signal.SIGTERM))
+            assert not is_nonblocking(slave)
+            os.close(slave)
+            os.close(master)
+
+
+@test
+def output_goes_on_where_the_file_was():
+    need_kvm()
+    with open(f"{TMP}/output", "w+b") as f:
+        f.write(b"before\n")
+        f.flush()
+        process = subprocess.Popen(command("ho"), stdin=subprocess.DEVNULL, stdout=f)
+        assert process.wait(slow(10)) == 0
+        f.seek(0)
+        assert f.read() == b"before\nhello\n"
 
 
 # --- Bad input -------------------------------------------------------------------------------------------------------
@@ -228,7 +280,7 @@ def jail_of_root():
         open_files = descriptors(guest.pid)
         assert secret not in open_files or open_files[secret].startswith("anon_inode"), open_files
         files = {path for path in open_files.values() if path.startswith("/")}
-        assert files == {GUEST, DISK, "/dev/kvm"}, files
+        assert files == {GUEST, DISK, "/dev/kvm", "/dev/null"}, files
     os.close(secret)
 
 
@@ -239,12 +291,8 @@ def jail_with_a_user_of_its_own_and_without_stdio():
         skip("not root")
     process = subprocess.Popen([vmm(), "run", "--kernel", GUEST, "--cmdline", "s", "--jail", "uid=70001,gid=70002"])
 
-    def status():
-        with open(f"/proc/{process.pid}/status", encoding="ascii") as f:
-            text = f.read()
-        return text if "\nSeccomp:\t2" in text else None
     try:
-        text = wait_for(status)
+        text = wait_for(lambda: jailed(process.pid))
         assert "\nUid:\t70001\t70001" in text and "\nGid:\t70002\t70002" in text and "\nGroups:\t \n" in text, text
         assert {descriptors(process.pid)[fd] for fd in (0, 1)} == {"/dev/null"}
         with open(f"/proc/{process.pid}/limits", encoding="ascii") as f:
