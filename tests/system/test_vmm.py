@@ -2,6 +2,7 @@
 """holm-vmm by itself on this host's KVM, with a guest of a few hundred instructions (vmm_guest.c): life and end, bad
 input, the jail. Unmodified guests are run in tests/lab."""
 import fcntl
+import json
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import socket
 import struct
 import subprocess
 
+from lib import netns, procs
 from lib.holm import build_dir, is_sanitized
 from lib.tap import main, skip, test
 from lib.vmm import DISK, GUEST, TMP, Running, build_guest, command, fresh_disk, need_kvm, run, vmm
@@ -362,29 +364,132 @@ SHOWN_ELSEWHERE = {
     "main mmap 2:0x4:0": "malloc, where the heap cannot grow because something lies behind it, or for a large piece",
     "main fstat": "C libraries from 2.39 on",
 }
-# Calls of devices that the guest of this file has no driver for; guests of the lab have (tests/lab/jobs).
-DRIVEN_IN_LAB = re.compile("net |main (readv|writev|accept4|recvfrom|sendto|sendmsg|shutdown|timerfd_settime|"
-                           "clock_gettime|ftruncate)$|main ioctl 1:0xffffffff:0x80081272$|"
-                           "(main|vcpu) ioctl 1:0xffffffff:0x400454d[09]$")
-
-
-def traced(letters, *options, until=None):
-    """(kind, call, arguments) of every call made after the filters were loaded, by strace."""
+def traced(letters, *options, until=None, talk=None, fds=()):
+    """(kind, call, arguments) of every call made after the filters were loaded, by strace. talk: is called when the guest
+    said so, to do what it waits for."""
     log = f"{TMP}/trace"
     argv = ["strace", "-f", "-qq", "-e", "raw=!prctl", "-e", "signal=none", "-o", log,
             *command(letters, *options)]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if until:
-        seen = b""
-        while until not in seen:
-            chunk = os.read(process.stdout.fileno(), 4096)
-            assert chunk, (seen, process.stderr.read())
-            seen += chunk
-        process.stdin.write(b"bytes.")
-        process.stdin.flush()
-    out, err = process.communicate(timeout=slow(30))
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=fds)
+    try:
+        if until:
+            wait_output(process, until)
+            talk(process)
+        out, err = process.communicate(timeout=slow(60))
+    except BaseException:
+        for pid in procs.descendants(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        raise
     assert process.returncode == 0, (out, err)
     return read_trace(log)
+
+
+def wait_output(process, text):
+    seen = b""
+    while text not in seen:
+        chunk = os.read(process.stdout.fileno(), 4096)
+        assert chunk, (seen, process.stderr.read())
+        seen += chunk
+
+
+def type_bytes(process):
+    process.stdin.write(b"bytes.")
+    process.stdin.flush()
+
+
+def trace_disks():
+    seen = set()
+    for engine in "threads", "uring":
+        devices = ("--disk", f"raw={fresh_disk()},engine={engine}", "--rng", "host")
+        seen |= traced("hdrmxeo", *devices, until=b"listening\n", talk=type_bytes)
+        seen |= traced("hdrmBho", *devices)
+    return seen
+
+
+def ask(control, verb, **more):
+    control.sendall(json.dumps({"id": 1, "verb": verb, **more}).encode() + b"\n")
+    answer = b""
+    while b'"id":1' not in answer:
+        answer += control.recv(4096)
+    assert b'"ok"' in answer, answer
+
+
+def trace_control():
+    """A disk that grows, a reset by order, a connection that says too much."""
+    ours, its = socket.socketpair()
+    with ours, its:
+        def talk(process):
+            ask(ours, "disk-resize", device="disk0", bytes=4 << 20)
+            ask(ours, "reset")
+            wait_output(process, b"listening\n")
+            ours.sendall(b"x" * 10000)
+            while ours.recv(4096):
+                pass
+            type_bytes(process)
+        return traced("deo", "--disk", f"raw={fresh_disk()}", "--control", f"fd={its.fileno()}", until=b"listening\n", talk=talk,
+                      fds=[its.fileno()])
+
+
+def trace_tap():
+    """Two pairs of queues, a limit, and a reset by order."""
+    netns.ip("tuntap", "add", "tap0", "mode", "tap", "vnet_hdr", "multi_queue")
+    netns.ip("link", "set", "tap0", "up")
+    frame = b"\xff" * 12 + b"\x88\xb5"
+    ours, its = socket.socketpair()
+    with ours, its, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0xb588) as host:
+        host.bind(("tap0", 0x88b5))
+        host.settimeout(slow(10))
+
+        def say(text):
+            host.send(frame + text + bytes(60))
+            while not host.recv(2000).startswith(frame + text):
+                pass
+
+        def talk(process):
+            say(b"hello")
+            ask(ours, "reset")
+            wait_output(process, b"ready\n")
+            for _ in range(100):
+                host.send(frame + bytes(1400))
+            say(b".")
+        return traced("No", "--net", "tap=tap0,queues=2,rate=0.1", "--control", f"fd={its.fileno()}", until=b"ready\n", talk=talk,
+                      fds=[its.fileno()])
+
+
+def trace_frames():
+    """Frames over a socket that its other side leaves."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        def talk(_process):
+            ours.send(bytes(12 + 14) + b"." + bytes(45))
+            ours.recv(2000)
+            ours.close()
+        return traced("Neo", "--net", f"fd={its.fileno()}", until=b"ready\n", fds=[its.fileno()],
+                      talk=lambda process: (talk(process), type_bytes(process)))
+
+
+def trace_console():
+    ours, its = socket.socketpair()
+    with ours, its:
+        def talk(_process):
+            for text in b"text", b".":
+                ours.sendall(text)
+                assert ours.recv(100) == text
+        return traced("Vo", "--vconsole", f"fd={its.fileno()}", until=b"ready\n", fds=[its.fileno()], talk=talk)
+
+
+def trace_calls():
+    def talk(_process):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(slow(10))
+            caller.connect(f"{TMP}/vsock")
+            caller.sendall(b"CONNECT 1234\n")
+            assert caller.recv(100).startswith(b"OK ")
+            for text in b"text", b".":
+                caller.sendall(text)
+                assert caller.recv(100) == text
+            assert caller.recv(100) == b""
+    return traced("So", "--vsock", f"cid=3,socket={TMP}/vsock", until=b"ready\n", talk=talk)
 
 
 def read_trace(log):
@@ -420,21 +525,20 @@ def is_row_of(row, event):
     return True
 
 
-@test(limit=120)
+@test(limit=300)
 def every_row_is_needed():
     need_kvm()
     if is_sanitized():
         skip("sanitizers make calls of their own")
     if not shutil.which("strace"):
         skip("there is no strace")
-    seen = set()
-    for engine in "threads", "uring":
-        devices = ("--disk", f"raw={fresh_disk()},engine={engine}", "--rng", "host")
-        seen |= traced("hdrmxeo", *devices, until=b"listening\n")
-        seen |= traced("hdrmBho", *devices)
+    if os.geteuid() != 0:
+        skip("not root")
+    netns.enter()
+    seen = trace_disks() | trace_control() | trace_tap() | trace_frames() | trace_console() | trace_calls()
     rows = listed_rows()
     unused = [" ".join(row) for row in rows if not any(is_row_of(row, event) for event in seen)]
-    unused = [row for row in unused if row not in SHOWN_ELSEWHERE and not DRIVEN_IN_LAB.match(row)]
+    unused = [row for row in unused if row not in SHOWN_ELSEWHERE]
     assert not unused, unused
     assert len(seen) > 100
     assert all(any(is_row_of(row, event) for row in rows) for event in seen)

@@ -79,7 +79,7 @@ struct ring {
     } used __attribute__((aligned(4)));
 };
 
-static struct ring ring __attribute__((aligned(4096)));
+static struct ring ring __attribute__((aligned(4096))), sending, control;
 static struct {
     u32 type, reserved;
     u64 sector;
@@ -118,8 +118,11 @@ static void enable_vector(void)
         }
 }
 
-static void begin(void)
+/* The features of the device among these, of its first 32; all of the device but its queues. */
+static u32 negotiate(u32 wanted)
 {
+    u32 found;
+
     REG8(bar + 0x14) = 0;
     while (REG8(bar + 0x14))
         ;
@@ -127,46 +130,68 @@ static void begin(void)
     REG32(bar + 0x08) = 1;
     REG32(bar + 0x0c) = 1; /* VERSION_1 */
     REG32(bar + 0x08) = 0;
-    REG32(bar + 0x0c) = 1u << 9 | 1u << 13 | 1u << 14; /* flush, discard, write zeroes: what a disk may offer */
+    REG32(bar + 0x0c) = wanted; /* what a device may offer */
     REG32(bar + 0x00) = 0;
-    REG32(bar + 0x0c) = REG32(bar + 0x04) & (1u << 9 | 1u << 13 | 1u << 14);
+    found = REG32(bar + 0x04) & wanted;
+    REG32(bar + 0x0c) = found;
     REG8(bar + 0x14) = 11;
-    for (u32 i = 0; i < sizeof(ring.available) / 2; i++)
-        ((volatile u16 *)&ring.available)[i] = 0;
-    ring.used.index = 0;
-    REG16(bar + 0x16) = 0;
+    return found;
+}
+
+static void place(u16 index, struct ring *r)
+{
+    for (u32 i = 0; i < sizeof(r->available) / 2; i++)
+        ((volatile u16 *)&r->available)[i] = 0;
+    r->used.index = 0;
+    REG16(bar + 0x16) = index;
     REG16(bar + 0x18) = RING;
     REG16(bar + 0x1a) = 0;
-    REG32(bar + 0x20) = (u32)ring.descriptors;
+    REG32(bar + 0x20) = (u32)r->descriptors;
     REG32(bar + 0x24) = 0;
-    REG32(bar + 0x28) = (u32)&ring.available;
+    REG32(bar + 0x28) = (u32)&r->available;
     REG32(bar + 0x2c) = 0;
-    REG32(bar + 0x30) = (u32)&ring.used;
+    REG32(bar + 0x30) = (u32)&r->used;
     REG32(bar + 0x34) = 0;
     REG16(bar + 0x1c) = 1;
+}
+
+static void begin(void)
+{
+    (void)negotiate(1u << 9 | 1u << 13 | 1u << 14); /* of a disk: flush, discard, write zeroes */
+    place(0, &ring);
     REG8(bar + 0x14) = 15;
+}
+
+static void describe_in(struct ring *r, u16 i, void *at, u32 length, u16 flags)
+{
+    r->descriptors[i].address = (u32)at;
+    r->descriptors[i].length = length;
+    r->descriptors[i].flags = flags; /* 1: more follow, 2: the device writes */
+    r->descriptors[i].next = (u16)(i + 1);
+}
+
+static void offer_in(struct ring *r, u16 queue, u16 head)
+{
+    r->available.ring[r->available.index % RING] = head;
+    __asm__ volatile("" ::: "memory");
+    (*(volatile u16 *)&r->available.index)++;
+    REG16(bar + 0x3000 + 4 * queue) = queue;
+}
+
+static void wait_in(struct ring *r)
+{
+    while (*(volatile u16 *)&r->used.index != r->available.index)
+        (void)inb(0x3fd); /* leaves the guest, so that whoever is to answer runs */
 }
 
 static void describe(u16 i, void *at, u32 length, u16 flags)
 {
-    ring.descriptors[i].address = (u32)at;
-    ring.descriptors[i].length = length;
-    ring.descriptors[i].flags = flags; /* 1: more follow, 2: the device writes */
-    ring.descriptors[i].next = (u16)(i + 1);
+    describe_in(&ring, i, at, length, flags);
 }
 
 static void offer(u16 head)
 {
-    ring.available.ring[ring.available.index % RING] = head;
-    __asm__ volatile("" ::: "memory");
-    (*(volatile u16 *)&ring.available.index)++;
-    REG16(bar + 0x3000) = 0;
-}
-
-static void wait_for(u16 index)
-{
-    while (*(volatile u16 *)&ring.used.index != index)
-        (void)inb(0x3fd); /* leaves the guest, so that whoever is to answer runs */
+    offer_in(&ring, 0, head);
 }
 
 static void request(u32 type, u32 sector, void *bytes, u32 length, u16 flags)
@@ -182,7 +207,7 @@ static void request(u32 type, u32 sector, void *bytes, u32 length, u16 flags)
 
 static void finish(const char *what)
 {
-    wait_for(ring.available.index);
+    wait_in(&ring);
     print(what);
     print(status == 0 ? " ok\n" : " failed\n");
 }
@@ -278,8 +303,137 @@ static void entropy(void)
     begin();
     describe(0, data, 64, 2);
     offer(0);
-    wait_for(1);
+    wait_in(&ring);
     print(ring.used.ring[0].length == 64 ? "entropy ok\n" : "entropy failed\n");
+}
+
+/* --- Devices with two ways: what comes goes back -------------------------------------------------------------------
+ */
+
+/* Into data; how many bytes. */
+static u32 take(void)
+{
+    describe(0, data, sizeof(data), 2);
+    offer(0);
+    wait_in(&ring);
+    return ring.used.ring[(ring.used.index - 1) % RING].length;
+}
+
+static void give(u32 length)
+{
+    describe_in(&sending, 0, data, length, 0);
+    offer_in(&sending, 1, 0);
+    wait_in(&sending);
+}
+
+/* Until what comes has a dot there. */
+static void give_back(u32 at)
+{
+    u32 length;
+
+    print("ready\n");
+    do {
+        length = take();
+        give(length);
+    } while (length <= at || data[at] != '.');
+}
+
+static void console(void)
+{
+    if (!find(3))
+        return;
+    enable_vector();
+    (void)negotiate(0);
+    place(0, &ring);
+    place(1, &sending);
+    REG8(bar + 0x14) = 15;
+    give_back(0);
+}
+
+static void use_pairs(u8 n)
+{
+    static u8 order[4] = {4, 0};
+
+    order[2] = n;
+    status = 0xff;
+    describe_in(&control, 0, order, 2, 1);
+    describe_in(&control, 1, order + 2, 2, 1);
+    describe_in(&control, 2, &status, 1, 2);
+    offer_in(&control, 4, 0);
+    wait_in(&control);
+    print(status == 0 ? "pairs ok\n" : "pairs failed\n");
+}
+
+/* Where the device has two pairs of queues the second one is used for a moment, too. */
+static void network(void)
+{
+    u32 features;
+
+    if (!find(1))
+        return;
+    enable_vector();
+    features = negotiate(1u << 1 | 1u << 17 | 1u << 22); /* checksums may be left to us, control, queues */
+    place(0, &ring);
+    place(1, &sending);
+    if (features & 1u << 22)
+        place(4, &control);
+    REG8(bar + 0x14) = 15;
+    if (features & 1u << 22) {
+        use_pairs(2);
+        use_pairs(1);
+    }
+    give_back(12 + 14);
+}
+
+/* A call from the host is taken, its bytes are sent back; after a dot we say that no more will come. */
+static void calls(void)
+{
+    struct {
+        u64 from, to;
+        u32 from_port, to_port, length;
+        u16 type, what;
+        u32 flags, room, taken;
+    } *h = (void *)data;
+    u32 taken = 0;
+    u64 cid;
+
+    if (!find(19))
+        return;
+    enable_vector();
+    (void)negotiate(0);
+    place(0, &ring);
+    place(1, &sending);
+    place(2, &control);
+    REG8(bar + 0x14) = 15;
+    print("ready\n");
+    for (;;) {
+        u32 length = take(), port = h->from_port;
+        int is_last = length > 44 && data[length - 1] == '.';
+
+        cid = h->from;
+        h->from = h->to;
+        h->to = cid;
+        h->from_port = h->to_port;
+        h->to_port = port;
+        h->room = 1u << 16;
+        taken += h->length;
+        h->taken = taken;
+        if (h->what == 1)
+            h->what = 2;
+        else if (h->what == 4)
+            h->what = 3;
+        else if (h->what != 5)
+            continue;
+        give(length);
+        if (h->what == 3)
+            return;
+        if (is_last) {
+            h->what = 4;
+            h->flags = 2;
+            h->length = 0;
+            give(44);
+        }
+    }
 }
 
 /* A driver that lies: a request without a header. The device needs a reset, the machine goes on. */
@@ -698,6 +852,15 @@ __attribute__((used)) static void guest(u8 *info)
             break;
         case 'B':
             reset_often();
+            break;
+        case 'V':
+            console();
+            break;
+        case 'N':
+            network();
+            break;
+        case 'S':
+            calls();
             break;
         case 'I':
             serial_interrupt();
