@@ -429,7 +429,7 @@ const char *machine_jail_note(const struct machine *m)
     return m->jail.note;
 }
 
-/* Gives up what is not needed any more and starts all threads, each with its filter; ours is the last. */
+/* Gives up what is not needed any more and starts all threads, each with its filter. */
 static int lock_up(struct machine *m, struct err *e)
 {
     const struct jail_options jail = {.uid = m->options->jail_uid,
@@ -438,9 +438,7 @@ static int lock_up(struct machine *m, struct err *e)
     bool is_jailed = m->options->has_jail;
     int r = is_jailed ? jail_enter(&jail, &m->jail, e) : 0;
 
-    if (r == 0)
-        r = threads_release(is_jailed, e);
-    return r < 0 || !is_jailed ? r : calls_load(CALLS_MAIN, e);
+    return r < 0 ? r : threads_release(is_jailed, e);
 }
 
 int machine_run(struct machine *m, struct err *e)

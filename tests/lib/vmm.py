@@ -29,7 +29,7 @@ def build_guest():
     flags = ["-m32", "-O1", "-ffreestanding", "-fno-pic", "-fno-stack-protector", "-fcf-protection=none",
              "-fno-asynchronous-unwind-tables", "-mgeneral-regs-only", "-Wall", "-Wextra", "-Werror"]
     subprocess.run(["gcc", *flags, "-c", "-o", f"{TMP}/guest.o", f"{facts.TOP}/tests/system/vmm_guest.c"], check=True)
-    subprocess.run(["ld", "-m", "elf_i386", "-N", "-Ttext=0x100000", "--build-id=none", "--no-warn-rwx-segments",
+    subprocess.run(["ld", "-m", "elf_i386", "-N", "-Ttext=0x100000", "--section-start=.note.pvh=0x180000", "--build-id=none", "--no-warn-rwx-segments",
                     "-o", f"{TMP}/guest32", f"{TMP}/guest.o"], check=True)
     subprocess.run(["objcopy", "-O", "elf64-x86-64", f"{TMP}/guest32", f"{GUEST}.new"], check=True)
     os.rename(f"{GUEST}.new", GUEST)

@@ -350,21 +350,23 @@ static void console(void)
     give_back(0);
 }
 
-static void use_pairs(u8 n)
+static void order_network(u8 class, u32 what, u32 length)
 {
-    static u8 order[4] = {4, 0};
+    static u32 order[3];
 
-    order[2] = n;
+    order[0] = class;
+    order[1] = what;
     status = 0xff;
     describe_in(&control, 0, order, 2, 1);
-    describe_in(&control, 1, order + 2, 2, 1);
+    describe_in(&control, 1, order + 1, length, 1);
     describe_in(&control, 2, &status, 1, 2);
     offer_in(&control, 4, 0);
     wait_in(&control);
-    print(status == 0 ? "pairs ok\n" : "pairs failed\n");
+    print(status == 0 ? "order ok\n" : "order failed\n");
 }
 
-/* Where the device has two pairs of queues the second one is used for a moment, too. */
+/* Where the device has two pairs of queues the second one is used for a moment, too. A buffer is left to it at the end:
+ * it goes on listening. */
 static void network(void)
 {
     u32 features;
@@ -372,17 +374,20 @@ static void network(void)
     if (!find(1))
         return;
     enable_vector();
-    features = negotiate(1u << 1 | 1u << 17 | 1u << 22); /* checksums may be left to us, control, queues */
+    features = negotiate(1u << 1 | 1u << 2 | 1u << 17 | 1u << 22); /* checksums are left to us, or not; queues */
     place(0, &ring);
     place(1, &sending);
     if (features & 1u << 22)
         place(4, &control);
     REG8(bar + 0x14) = 15;
     if (features & 1u << 22) {
-        use_pairs(2);
-        use_pairs(1);
+        order_network(4, 2, 2);
+        order_network(4, 1, 2);
+        order_network(5, 0, 8);
     }
     give_back(12 + 14);
+    describe(0, data, sizeof(data), 2);
+    offer(0);
 }
 
 /* A call from the host is taken, its bytes are sent back; after a dot we say that no more will come. */
