@@ -1,5 +1,5 @@
-/* The least that runs a guest on KVM, for test_vmm.py: no interrupt controllers, no devices but a port that is written to
- * standard output, nothing given up. minimal_kvm GUEST MIB: GUEST is an ELF file of 64 bits with 32-bit code. */
+/* The least that runs a guest on KVM, for test_vmm.py: no interrupt controllers, no devices but a port that is written
+ * to standard output, nothing given up. minimal_kvm GUEST MIB: GUEST is an ELF file of 64 bits with 32-bit code. */
 #include <elf.h>
 #include <err.h>
 #include <fcntl.h>
