@@ -103,33 +103,36 @@ static int give_cpuid(struct kvm *kvm, const struct vcpu_set *s, struct err *e)
     return r;
 }
 
-/* The MSRs worth keeping; the kernel's list names more than a processor may have, which KVM_GET_MSRS leaves out. */
+struct msr_table {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entries[CPU_MSRS_MAX];
+};
+
+/* The MSRs worth keeping. The kernel's list names more than a processor may have: KVM_GET_MSRS stops before such a one,
+ * so one call finds all up to there. */
 static int list_msrs(struct cpus *c, struct err *e)
 {
     struct {
         struct kvm_msr_list head;
         uint32_t indices[CPU_MSRS_MAX];
     } list = {.head.nmsrs = CPU_MSRS_MAX};
+    struct msr_table msrs;
 
     if (ioctl(c->kvm->fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
         return err_errno(e, errno, "KVM_GET_MSR_INDEX_LIST");
     c->n_msrs = 0;
-    for (uint32_t i = 0; i < list.head.nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = {.head.nmsrs = 1, .entry.index = list.indices[i]};
+    for (uint32_t first = 0; first < list.head.nmsrs; first++) {
+        int n;
 
-        if (ioctl(vcpu_fd(c->set, 0), KVM_GET_MSRS, &one) == 1)
-            c->msrs[c->n_msrs++] = list.indices[i];
+        msrs.head = (struct kvm_msrs){.nmsrs = list.head.nmsrs - first};
+        for (uint32_t i = 0; i < msrs.head.nmsrs; i++)
+            msrs.entries[i] = (struct kvm_msr_entry){.index = list.indices[first + i]};
+        n = ioctl(vcpu_fd(c->set, 0), KVM_GET_MSRS, &msrs);
+        for (; n > 0; n--)
+            c->msrs[c->n_msrs++] = list.indices[first++];
     }
     return 0;
 }
-
-struct msr_table {
-    struct kvm_msrs head;
-    struct kvm_msr_entry entries[CPU_MSRS_MAX];
-};
 
 int cpu_state_get(const struct cpus *c, unsigned i, struct cpu_state *ret_state, struct err *e)
 {

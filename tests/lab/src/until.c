@@ -69,6 +69,32 @@ static long long read_kib(long pid, const char *file, const char *name)
     return value;
 }
 
+// Private memory of a process without the guest's: mappings of 100 MiB and more, and one of 2 MiB that lies right
+// before such a one, where the first huge page of the guest's memory is treated in another way.
+static long long own_kib(long pid)
+{
+    char path[64], line[256];
+    unsigned long first = 0, last = 0, begin, end;
+    long long sum = 0, here = 0, kib;
+    snprintf(path, sizeof(path), "/proc/%ld/smaps", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) {
+            int is_guest = end - begin >= 100ul << 20, is_part = is_guest && last == begin && last - first == 2ul << 20;
+            sum += last - first >= 100ul << 20 || is_part ? 0 : here;
+            here = 0;
+            first = begin;
+            last = end;
+        } else if (sscanf(line, "Private_Clean: %lld", &kib) == 1 || sscanf(line, "Private_Dirty: %lld", &kib) == 1) {
+            here += kib;
+        }
+    }
+    fclose(f);
+    return sum + here;
+}
+
 // Each machine has a folder PID-FD there.
 static void print_counts(void)
 {
@@ -92,8 +118,8 @@ static void print_counts(void)
     for (size_t i = 0; i < N_COUNTERS; i++)
         printf(" %s=%lld", COUNTERS[i], sums[i]);
     if (pid)
-        printf(" rss_kib=%lld pss_kib=%lld threads=%lld", read_kib(pid, "status", "VmRSS"),
-               read_kib(pid, "smaps_rollup", "Pss"), read_kib(pid, "status", "Threads"));
+        printf(" rss_kib=%lld pss_kib=%lld own_kib=%lld threads=%lld", read_kib(pid, "status", "VmRSS"),
+               read_kib(pid, "smaps_rollup", "Pss"), own_kib(pid), read_kib(pid, "status", "Threads"));
 }
 
 static pid_t start(char **argv, int *ret_fd)
