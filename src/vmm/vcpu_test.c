@@ -50,7 +50,9 @@ static int setup(void **state)
     bus_init(&b->mmio);
     bus_init(&b->pio);
     b->told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (kvm_init(&b->kvm, fd, &e) < 0 || vcpu_set_init(&b->set, &b->kvm, &b->mmio, &b->pio, CPUS, &e) < 0)
+    /* No RAM: there is no guest. */
+    if (kvm_init(&b->kvm, fd, &(struct memory){0}, &e) < 0 ||
+        vcpu_set_init(&b->set, &b->kvm, &b->mmio, &b->pio, CPUS, &e) < 0)
         fail_msg("%s", e.text);
     /* The first sleeps, the other waits to be started: there is no guest, and KVM_RUN blocks. */
     assert_int_equal(ioctl(vcpu_fd(&b->set, 0), KVM_SET_MP_STATE, &halted), 0);
