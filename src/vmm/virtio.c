@@ -583,9 +583,9 @@ static int load_all(struct virtio *v, struct state_reader *r)
     if (state_get_u16(r) != v->n_queues)
         r->is_failed = true;
     /* A driver could not have come this far; what it only asked for says nothing yet. */
-    if ((status & STATUS_FEATURES_OK) && (v->accepted & ~v->offered))
+    if ((status & STATUS_FEATURES_OK) && ((v->accepted & ~v->offered) || !(v->accepted & VIRTIO_VERSION_1)))
         r->is_failed = true;
-    if ((status & STATUS_DRIVER_OK) && !((status & STATUS_FEATURES_OK) && (v->accepted & VIRTIO_VERSION_1)))
+    if ((status & STATUS_DRIVER_OK) && !(status & STATUS_FEATURES_OK))
         r->is_failed = true;
     for (unsigned i = 0; i < v->n_queues && !r->is_failed; i++)
         load_queue(v, &v->queues[i], r);

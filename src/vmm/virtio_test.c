@@ -427,6 +427,8 @@ static void test_save_before_features_ok(void **state)
     assert_int_equal(get(h, STATUS, 1), 3);
     b.data[1 + 8 + 4 + 4 + 2] = 0x0b; /* the status: no driver could have come this far */
     assert_int_equal(load(h, b.data, b.len), -EBADMSG);
+    memset(b.data + 1, 0, 8); /* nor with a device of the old kind */
+    assert_int_equal(load(h, b.data, b.len), -EBADMSG);
     buf_done(&b);
 }
 

@@ -72,7 +72,8 @@ static int setup(void **state)
 {
     *state = calloc(1, sizeof(struct fixture));
     now_ns = 1000 * SECOND;
-    armed_ns = n_armed = 0;
+    armed_ns = 0;
+    n_armed = 0;
     return 0;
 }
 
