@@ -626,8 +626,7 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
 
 const struct device_type device_disk = {
     .option = "disk",
-    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off]"
-             "[,bps|iops[_rd|_wr]=N[,…_max=N[,…_max_length=SECONDS]]]",
-    .help = "a disk: a file or block device",
+    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off][,LIMIT=N]",
+    .help = "a disk: a file or block device; LIMIT: bps, iops, also with _rd, _wr, then _max, _max_length",
     .new = disk_new,
     .default_key = "raw"};
