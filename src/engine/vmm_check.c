@@ -13,8 +13,8 @@ static const char *const disk_keys[] = {"file",  "volume", "size",     "format",
 /* Values that say what is so anyway. */
 static const struct {
     const char *key, *value;
-} disk_values[] = {{"cache", "writeback"}, {"rerror", "report"}, {"werror", "report"}, {"detect_zeroes", "0"},
-                   {"snapshot", "0"},      {"ssd", "0"},         {"format", "raw"},    {"media", "disk"}};
+} disk_values[] = {{"rerror", "report"}, {"werror", "report"}, {"detect_zeroes", "0"}, {"snapshot", "0"},
+                   {"ssd", "0"},         {"format", "raw"},    {"media", "disk"}};
 
 static bool is_one_of(const char *s, const char *const *list, size_t n)
 {
@@ -35,6 +35,8 @@ static int check_disk_item(const char *key, const char *name, const char *value,
         return engine_unsupported(e, "vmm", key, "%.40s", name);
     if (streq(name, "aio") && !streq(value, "io_uring") && !streq(value, "threads"))
         return engine_unsupported(e, "vmm", key, "aio=%.32s; it is io_uring or threads", value);
+    if (streq(name, "cache") && !streq(value, "none") && !streq(value, "writeback"))
+        return engine_unsupported(e, "vmm", key, "cache=%.32s; it is none or writeback", value);
     if (streq(name, "discard") && !streq(value, "on") && !streq(value, "ignore"))
         return err_set(e, -EINVAL, "param.invalid", "%s: discard=%.32s", key, value);
     if (streq(name, "serial") && strlen(value) > 20)

@@ -131,8 +131,9 @@ static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err
         return engine_unsupported(e, "vmm", d->key, "a qcow2 image; disks are raw");
     if (d->fd < 0 || d->is_cdrom)
         return engine_unsupported(e, "vmm", d->key, "a CD-ROM drive");
-    const char *aio = propstr_get(&p, "aio"), *discard = propstr_get(&p, "discard"),
+    const char *aio = propstr_get(&p, "aio"), *discard = propstr_get(&p, "discard"), *cache = propstr_get(&p, "cache"),
                *queues = propstr_get(&p, "queues");
+    bool is_direct = d->direct_fd > 0 && !(cache && streq(cache, "writeback"));
     buf_printf(&b->text, "disk fd=%d,id=%s,discard=%s,engine=%s", b->next_fd, d->key,
                discard && streq(discard, "on") ? "on" : "off", aio && streq(aio, "threads") ? "threads" : "uring");
     if (d->is_read_only)
@@ -141,9 +142,14 @@ static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err
         buf_printf(&b->text, ",queues=%s", queues);
     if (d->serial[0])
         buf_printf(&b->text, ",serial=%s", d->serial);
+    if (is_direct)
+        buf_printf(&b->text, ",direct-fd=%d", b->next_fd + 1);
+    else
+        buf_append_str(&b->text, ",cached=on");
     add_limits(&b->text, &p);
     buf_append_char(&b->text, '\n');
-    return add_fd(b, d->fd, b->next_fd++, e);
+    r = add_fd(b, d->fd, b->next_fd++, e);
+    return r < 0 || !is_direct ? r : add_fd(b, d->direct_fd, b->next_fd++, e);
 }
 
 static int add_net(struct vmm_build *b, const struct engine_net *n, struct err *e)

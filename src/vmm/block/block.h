@@ -24,6 +24,7 @@ struct block_request {
 
 struct block_image {
     int fd;
+    int direct_fd; /* the same past the host's cache, for what is aligned to 4 KiB; -1: all goes through the cache */
     bool is_read_only, is_device; /* a block device */
     _Atomic uint64_t size_bytes;
     uint32_t sector_bytes;
@@ -32,6 +33,8 @@ struct block_image {
 /* Takes the descriptor over. -EINVAL "disk.kind" for what is neither a file nor a block device. */
 MUST_CHECK int block_image_open(struct block_image *image, int fd, bool is_read_only, struct err *e);
 void block_image_close(struct block_image *image);
+/* Where this request goes now. */
+int block_image_fd(const struct block_image *image, const struct block_request *r);
 /* Looks at the size again (it was resized by the host): 1 if it changed. */
 MUST_CHECK int block_image_refresh(struct block_image *image, struct err *e);
 

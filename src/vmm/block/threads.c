@@ -23,11 +23,12 @@ struct thread_queue {
     unsigned n_threads;
 };
 
-static int transfer(int fd, struct block_request *r)
+static int transfer(const struct block_image *image, struct block_request *r)
 {
     int result;
 
     for (;;) {
+        int fd = block_image_fd(image, r);
         ssize_t n = r->op == BLOCK_READ ? preadv(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved))
                                         : pwritev(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved));
 
@@ -44,8 +45,10 @@ static int change_range(int fd, int mode, const struct block_request *r)
     return 0;
 }
 
-static int perform(int fd, struct block_request *r)
+static int perform(const struct block_image *image, struct block_request *r)
 {
+    int fd = image->fd;
+
     switch (r->op) {
     case BLOCK_FLUSH:
         return fdatasync(fd) < 0 ? -errno : 0;
@@ -56,7 +59,7 @@ static int perform(int fd, struct block_request *r)
     case BLOCK_READ:
     case BLOCK_WRITE:
     default:
-        return transfer(fd, r);
+        return transfer(image, r);
     }
 }
 
@@ -78,7 +81,7 @@ static void thread_main(void *arg)
         if (!t->first)
             t->last = &t->first;
         pthread_mutex_unlock(&t->lock);
-        int result = perform(t->base.image->fd, r);
+        int result = perform(t->base.image, r);
         pthread_mutex_lock(&t->lock);
         r->moved = (uint64_t)(int64_t)result; /* its part is over: now it carries the result */
         r->next = t->done;

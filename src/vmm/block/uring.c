@@ -29,7 +29,7 @@ static void uring_submit(struct block_queue *q, struct block_request *r)
 {
     struct io_uring_sqe *sqe = next_entry((struct uring_queue *)q);
     uint64_t at = r->offset + r->moved;
-    int fd = q->image->fd;
+    int fd = block_image_fd(q->image, r);
 
     switch (r->op) {
     case BLOCK_READ:

@@ -541,7 +541,7 @@ static int make_queue(struct disk *d, unsigned index, enum block_engine engine, 
 }
 
 struct disk_options {
-    bool is_read_only, has_discard;
+    bool is_read_only, has_discard, is_cached;
     uint64_t n_queues;
     enum block_engine engine;
     const char *serial;
@@ -549,8 +549,8 @@ struct disk_options {
 
 static int read_options(const struct propstr *p, struct disk_options *o, struct err *e)
 {
-    static const char *const keys[] = {"raw",    "fd",      "readonly",      "serial", "queues",
-                                       "engine", "discard", DISK_LIMIT_KEYS, NULL};
+    static const char *const keys[] = {"raw",     "fd",        "readonly", "serial",        "queues", "engine",
+                                       "discard", "direct-fd", "cached",   DISK_LIMIT_KEYS, NULL};
     const char *engine = propstr_get(p, "engine");
     int r = device_check_keys(p, keys, e);
 
@@ -558,6 +558,8 @@ static int read_options(const struct propstr *p, struct disk_options *o, struct 
         r = propstr_get_bool(p, "readonly", false, &o->is_read_only, e);
     if (r == 0)
         r = propstr_get_bool(p, "discard", true, &o->has_discard, e);
+    if (r == 0)
+        r = propstr_get_bool(p, "cached", false, &o->is_cached, e);
     if (r == 0)
         r = propstr_get_u64(p, "queues", 1, &o->n_queues, e);
     if (r < 0)
@@ -573,13 +575,30 @@ static int read_options(const struct propstr *p, struct disk_options *o, struct 
     return 0;
 }
 
+/* The same file once more, with the same rights, past the host's cache. Not every file system can; another user's file
+ * may not be opened again: then whoever gave it gives this one, too. */
+static int open_direct(const struct propstr *p, int fd, int *ret_fd, struct err *e)
+{
+    const char *number = propstr_get(p, "direct-fd");
+    char path[32];
+    uint64_t n;
+
+    if (number && (str_to_u64(number, &n) < 0 || n > 65535 || fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0))
+        return err_set(e, -EBADF, "option.fd", "there is no open descriptor '%s'", number);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    *ret_fd = number ? (int)n : open(path, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_DIRECT | O_CLOEXEC | O_NOCTTY);
+    return 0;
+}
+
 static int open_image(const struct propstr *p, const struct disk_options *o, struct disk *d, struct err *e)
 {
     int fd, r = device_open(p, "raw", o->is_read_only ? O_RDONLY : O_RDWR, &fd, e);
 
     if (r == 0 && fd < 0)
         r = err_set(e, -EINVAL, "option.value", "a disk needs raw=FILE or fd=N");
-    return r < 0 ? r : block_image_open(&d->image, fd, o->is_read_only, e);
+    if (r == 0)
+        r = block_image_open(&d->image, fd, o->is_read_only, e);
+    return r < 0 || o->is_cached ? r : open_direct(p, fd, &d->image.direct_fd, e);
 }
 
 static int disk_new(struct virtio_host *h, const struct propstr *p, struct virtio **ret_virtio, struct err *e)
@@ -595,7 +614,7 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
     if (!d)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     d->host = h;
-    d->image.fd = -1;
+    d->image.fd = d->image.direct_fd = -1;
     d->n_queues = (unsigned)o.n_queues;
     disk_limits_init(&d->limits);
     if (o.serial)
@@ -626,7 +645,8 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
 
 const struct device_type device_disk = {
     .option = "disk",
-    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off][,LIMIT=N]",
+    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off][,cached=on][,"
+             "LIMIT=N]",
     .help = "a disk: a file or block device; LIMIT: bps, iops, also with _rd, _wr, then _max, _max_length",
     .new = disk_new,
     .default_key = "raw"};

@@ -624,6 +624,33 @@ static void test_configuration(void **state)
     assert_int_equal(harness_read(&f->h, 0x20fc, 8), 0);
 }
 
+/* Past the cache goes what the host can take that way, and nothing else. */
+static void test_where_it_goes(void **state)
+{
+    struct block_image image = {.fd = 7, .direct_fd = 8};
+    char *bytes = (char *)0x10000;
+    struct iovec two[] = {{bytes, 4096}, {bytes + 8192, 8192}}, one = {bytes, 4096};
+    struct block_request r = {.op = BLOCK_READ, .offset = 12288, .length = 12288, .iov = two, .n_iov = 2};
+
+    (void)state;
+    assert_int_equal(block_image_fd(&image, &r), 8);
+    r.op = BLOCK_WRITE;
+    assert_int_equal(block_image_fd(&image, &r), 8);
+    r.op = BLOCK_FLUSH;
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    r.op = BLOCK_WRITE;
+    two[1].iov_base = bytes + 8704;
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    two[1] = (struct iovec){bytes + 8192, 512};
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    r = (struct block_request){.op = BLOCK_READ, .offset = 512, .length = 4096, .iov = &one, .n_iov = 1};
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    r.moved = 3584; /* the rest of a short transfer */
+    assert_int_equal(block_image_fd(&image, &r), 8);
+    image.direct_fd = -1;
+    assert_int_equal(block_image_fd(&image, &r), 7);
+}
+
 static void test_refresh(void **state)
 {
     struct block_image image;
@@ -666,6 +693,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_greedy_driver, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configuration, setup, teardown),
         cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_where_it_goes),
     };
     int n_failed;
 
