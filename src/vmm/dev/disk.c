@@ -12,14 +12,14 @@
 #include "vmm/dev/disk_limit.h"
 #include "vmm/dev/table.h"
 
-#define QUEUES_MAX         16u
-#define QUEUE_SIZE         128u
-#define SEGMENTS_MAX       126u       /* pieces of data in a request: the queue's size without header and status */
-#define DISCARD_MAX        (1u << 22) /* sectors */
-#define RANGES_MAX         16u
-#define ID_BYTES           20u
-#define REQUESTS_A_TURN    64u
-#define UNTRIED_AFTER_MISS 64u
+#define QUEUES_MAX      16u
+#define QUEUE_SIZE      128u
+#define SEGMENTS_MAX    126u       /* pieces of data in a request: the queue's size without header and status */
+#define DISCARD_MAX     (1u << 22) /* sectors */
+#define RANGES_MAX      16u
+#define ID_BYTES        20u
+#define REQUESTS_A_TURN 64u
+#define QUIET_FROM      4u
 
 struct request {
     struct block_request block;
@@ -48,8 +48,7 @@ struct disk_queue {
     pthread_mutex_t lock; /* this thread's work against stop */
     pthread_cond_t idle;
     bool is_running;
-    unsigned n_taken;   /* requests that are not finished */
-    unsigned n_untried; /* see is_done_at_once */
+    unsigned n_taken; /* requests that are not finished */
     struct request *requests, *free;
 };
 
@@ -315,33 +314,24 @@ static int step(struct disk_queue *q, struct virtq *vq)
     return r;
 }
 
-/* True if all that was taken is done: the host's cache had it. Where it has not, the call that tries is one too many,
- * so after a miss it is not tried for a while. */
-static bool is_done_at_once(struct disk_queue *q)
-{
-    if (q->n_taken && q->n_untried == 0) {
-        block_queue_rush(q->io);
-        q->n_untried = q->n_taken ? UNTRIED_AFTER_MISS : 0;
-    } else if (q->n_taken) {
-        q->n_untried--;
-    }
-    return q->n_taken == 0;
-}
-
-/* The driver rings no bell while we look again by ourselves, and hears once of all that was done at once: either costs
- * the guest an exit. */
+/* The driver rings no bell while we look again by ourselves: that costs the guest an exit. With several requests on
+ * their way the next of them to be done wakes us soon enough. It hears of what is done when its new requests are on
+ * their way, and so of what was done at once or meanwhile in one go: an interrupt is an exit, too. */
 static void work(struct disk_queue *q)
 {
     struct virtio *v = q->disk->virtio;
     struct virtq *vq = virtio_queue(v, q->index);
-    unsigned n = 0;
+    unsigned n = 0, before;
     int r;
 
     virtq_notify_disable(vq);
-    do
-        for (r = 1; n < REQUESTS_A_TURN && q->free && r > 0; n++)
+    do {
+        before = n;
+        for (r = 1; n < REQUESTS_A_TURN && q->free && r > 0; n += r > 0)
             r = step(q, vq);
-    while (r == 0 && ((is_done_at_once(q) && virtq_waiting(vq)) || virtq_notify_enable(vq)));
+        if (n > before)
+            block_queue_rush(q->io);
+    } while (r == 0 && (n > before || (q->n_taken < QUIET_FROM && virtq_notify_enable(vq))));
     if (r < 0 && r != -EBUSY)
         virtio_fail(v);
     virtio_signal(v, q->index);
