@@ -19,12 +19,14 @@ struct block_request {
     /* On the queue's thread, from block_queue_poll: 0 or -errno. The request may be reused then. */
     void (*done)(struct block_request *q, int result);
     uint64_t moved; /* of READ and WRITE, private */
+    bool is_retried;
     struct block_request *next;
 };
 
 struct block_image {
     int fd;
     int direct_fd; /* the same past the host's cache, for what is aligned to 4 KiB; -1: all goes through the cache */
+    _Atomic bool is_cached;       /* direct_fd was of no use */
     bool is_read_only, is_device; /* a block device */
     _Atomic uint64_t size_bytes;
     uint32_t sector_bytes;
@@ -35,6 +37,9 @@ MUST_CHECK int block_image_open(struct block_image *image, int fd, bool is_read_
 void block_image_close(struct block_image *image);
 /* Where this request goes now. */
 int block_image_fd(const struct block_image *image, const struct block_request *r);
+/* True, once for each request, if `result` says that what lies below the file takes nothing past the cache, which some
+ * file systems notice only then: it is to be tried again. */
+bool block_image_is_retried(struct block_image *image, struct block_request *r, int result);
 /* Looks at the size again (it was resized by the host): 1 if it changed. */
 MUST_CHECK int block_image_refresh(struct block_image *image, struct err *e);
 

@@ -58,11 +58,19 @@ int block_image_fd(const struct block_image *image, const struct block_request *
 {
     uint64_t all = r->offset + r->moved;
 
-    if (image->direct_fd < 0 || (r->op != BLOCK_READ && r->op != BLOCK_WRITE))
+    if (image->direct_fd < 0 || image->is_cached || (r->op != BLOCK_READ && r->op != BLOCK_WRITE))
         return image->fd;
     for (unsigned i = 0; i < r->n_iov; i++)
         all |= (uintptr_t)r->iov[i].iov_base | r->iov[i].iov_len;
     return all % DIRECT_BYTES ? image->fd : image->direct_fd;
+}
+
+bool block_image_is_retried(struct block_image *image, struct block_request *r, int result)
+{
+    if (result != -EINVAL || image->direct_fd < 0 || r->is_retried || (r->op != BLOCK_READ && r->op != BLOCK_WRITE))
+        return false;
+    image->is_cached = r->is_retried = true;
+    return true;
 }
 
 int block_image_refresh(struct block_image *image, struct err *e)

@@ -27,6 +27,7 @@ int block_queue_watch(struct block_queue *q, struct loop_source *s)
 void block_queue_submit(struct block_queue *q, struct block_request *r)
 {
     r->moved = 0;
+    r->is_retried = false;
     q->ops->submit(q, r);
 }
 

@@ -23,7 +23,7 @@ struct thread_queue {
     unsigned n_threads;
 };
 
-static int transfer(const struct block_image *image, struct block_request *r)
+static int transfer(struct block_image *image, struct block_request *r)
 {
     int result;
 
@@ -32,7 +32,9 @@ static int transfer(const struct block_image *image, struct block_request *r)
         ssize_t n = r->op == BLOCK_READ ? preadv(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved))
                                         : pwritev(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved));
 
-        if (block_request_advance(r, n < 0 ? -errno : (int)n, &result))
+        int moved = n < 0 ? -errno : (int)n;
+
+        if (!block_image_is_retried(image, r, moved) && block_request_advance(r, moved, &result))
             return result;
     }
 }
@@ -45,7 +47,7 @@ static int change_range(int fd, int mode, const struct block_request *r)
     return 0;
 }
 
-static int perform(const struct block_image *image, struct block_request *r)
+static int perform(struct block_image *image, struct block_request *r)
 {
     int fd = image->fd;
 

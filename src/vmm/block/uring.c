@@ -86,7 +86,7 @@ static void on_completion(struct uring_queue *u, uint64_t data, int moved, bool 
             u->base.loop->is_ending = true;
         else if (!is_armed) /* the kernel gives a poll up when completions overflow */
             (void)uring_watch(&u->base, s);
-    } else if (block_request_advance(r, moved, &result)) {
+    } else if (!block_image_is_retried(u->base.image, r, moved) && block_request_advance(r, moved, &result)) {
         r->done(r, result);
     } else {
         uring_submit(&u->base, r);
