@@ -52,7 +52,7 @@ class FakeOuter:
         pass
 
 
-def run_jobs(**script):
+def run_jobs(retry_late=False, **script):
     """What came of jobs that end so; (statuses by name, counts, machines booted, retries)."""
     FakeOuter.script, FakeOuter.boots, FakeOuter.states = {n: list(s) for n, s in script.items()}, 0, []
     with tempfile.TemporaryDirectory() as work:
@@ -69,7 +69,7 @@ def run_jobs(**script):
         assert all(j.limit == 7 and j.set == "short" for j in jobs)
         report = run.Report(False)
         run.Outer = FakeOuter
-        options = argparse.Namespace(folder=None, cold=False)
+        options = argparse.Namespace(folder=None, cold=False, retry_late=retry_late)
         runner = run.Run({"outer": "/nowhere/outer"}, f"{work}/share", f"{work}/logs", options)
         with contextlib.redirect_stdout(io.StringIO()):
             runner.run(jobs, report)
@@ -103,7 +103,13 @@ def a_late_job_is_tried_again_only_if_the_machine_stood_still():
 
 
 @test
+def a_late_job_is_tried_again_once_if_that_is_asked_for():
+    assert run_jobs(True, a=[75, 0], b=[124, 124]) == ({"a": 0, "b": 124}, "1 passed, 1 failed", 3, 2)
+
+
+@test
 def a_wrong_result_is_never_tried_again():
+    assert run_jobs(True, a=[1, 0]) == ({"a": 1}, "0 passed, 1 failed", 1, 0)
     assert run_jobs(a=[(1, 30), 0], b=[(77, 30)]) == ({"a": 1, "b": 77}, "0 passed, 1 failed, 1 skipped", 1, 0)
 
 

@@ -501,6 +501,7 @@ static void on_rx_bell(void *context, uint32_t events)
     struct net_queue *q = context;
 
     (void)events;
+    loop_drain(q->rx_bell.fd);
     if (q->index && net_control_index(q->net) == 2 * q->index)
         net_control_work(q->net);
     else
@@ -512,6 +513,7 @@ static void on_tx_bell(void *context, uint32_t events)
     struct net_queue *q = context;
 
     (void)events;
+    loop_drain(q->tx_bell.fd);
     work(q, false, true);
 }
 
@@ -520,6 +522,7 @@ static void on_timer(void *context, uint32_t events)
     struct net_queue *q = context;
 
     (void)events;
+    loop_drain(q->timer.fd);
     q->timer_ns = 0;
     work(q, true, true);
 }
@@ -575,10 +578,9 @@ int net_queue_start(struct net_queue *q, struct err *e)
     q->bounce = malloc(NET_HEADER + NET_FRAME_MAX + 1);
     if (!q->bounce)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    /* Edges, but for the tap: a doorbell wakes once for each ring, and reading it away would be a call for nothing. */
-    if ((r = add_source(q, &q->timer, timer, EPOLLIN | EPOLLET, on_timer)) < 0 ||
-        (r = add_source(q, &q->rx_bell, virtio_doorbell(v, 2 * q->index), EPOLLIN | EPOLLET, on_rx_bell)) < 0 ||
-        (r = add_source(q, &q->tx_bell, virtio_doorbell(v, 2 * q->index + 1), EPOLLIN | EPOLLET, on_tx_bell)) < 0 ||
+    if ((r = add_source(q, &q->timer, timer, EPOLLIN, on_timer)) < 0 ||
+        (r = add_source(q, &q->rx_bell, virtio_doorbell(v, 2 * q->index), EPOLLIN, on_rx_bell)) < 0 ||
+        (r = add_source(q, &q->tx_bell, virtio_doorbell(v, 2 * q->index + 1), EPOLLIN, on_tx_bell)) < 0 ||
         (r = add_source(q, &q->tap, q->fd, 0, on_tap)) < 0)
         return err_errno(e, -r, "watch a network device");
     snprintf(name, sizeof(name), "net%u.%u", virtio_slot(v), q->index);

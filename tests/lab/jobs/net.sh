@@ -1,6 +1,6 @@
 # A guest of holm-vmm on taps: ping and 64 MiB of TCP each way with checksums; several streams with two queues; a cable that is
 # out; a tap that is removed under the guest.
-# limit: 600
+# limit: 400
 # set: short
 # needs: holm-vmm
 . /share/jobs/lib.sh
