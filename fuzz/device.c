@@ -1,131 +1,39 @@
-/* A virtio device of dev/table.c behind its registers: the input is a program of a driver. Which device it is says the
- * name of the program (fuzz-disk, fuzz-rng, …): a new kind is one row in src/vmm/meson.build and, if it needs options,
- * one in `kinds`. The device lives on between inputs and is reset as a driver does it: after whatever an input did, a
- * reset and a good start must work. */
+/* A virtio device of dev/table.c behind its registers: the input is a program of a driver, and of who holds the machine
+ * (save and load, verbs). Which device it is says the name of the program (fuzz-disk, fuzz-rng, …): a new kind is one
+ * row in src/vmm/meson.build and rows of `variants` in device_end.c; the last byte of the input says which variant it
+ * is for. A device lives on between inputs and is reset as a driver does it: after whatever an input did, a reset and a
+ * good start must work, and what was saved must load. */
+#include <linux/virtio_vsock.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include "vmm/harness.h"
+#include "device_end.h"
+#include "vmm/dev/vsock_priv.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define DISK_BYTES (64u << 10)
+#define ECAM      0xe0000000ull
+#define BAR       0xc0000000ull
+#define WINDOW_AT 0x88u /* the capability that reaches into the BAR, in configuration space */
+#define STATE_MAX (64u << 10)
 
-static struct harness harness;
-static int disk_fd = -1;
-
-static void disk_options(char *text, size_t size)
-{
-    disk_fd = memfd_create("disk", MFD_CLOEXEC);
-    if (disk_fd < 0 || ftruncate(disk_fd, DISK_BYTES) < 0)
-        abort();
-    snprintf(text, size, "fd=%d,queues=2,serial=fuzz", disk_fd);
-}
-
-/* What is at the other end of the device: takes what comes, says what the input says. -1: there is nothing. */
-static int peer_fd = -1, listener_fd = -1;
-
-static void pair_options(char *text, size_t size, int type)
-{
-    int pair[2];
-
-    if (socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
-        abort();
-    peer_fd = pair[1];
-    snprintf(text, size, "fd=%d", pair[0]);
-}
-
-static void net_options(char *text, size_t size)
-{
-    pair_options(text, size, SOCK_SEQPACKET);
-}
-
-static void console_options(char *text, size_t size)
-{
-    pair_options(text, size, SOCK_STREAM);
-}
-
-static void vsock_options(char *text, size_t size)
-{
-    struct sockaddr_un any = {.sun_family = AF_UNIX}; /* the kernel chooses a name that is no file */
-
-    listener_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener_fd < 0 || bind(listener_fd, (struct sockaddr *)&any, sizeof(any.sun_family)) < 0 ||
-        listen(listener_fd, 16) < 0)
-        abort();
-    snprintf(text, size, "cid=3,fd=%d", dup(listener_fd));
-}
-
-static const struct {
-    const char *kind;
-    void (*options)(char *text, size_t size);
-} kinds[] = {{"disk", disk_options}, {"net", net_options}, {"vconsole", console_options}, {"vsock", vsock_options}};
-
-/* vsock's peer is a new connection each time the last one is gone. */
-static void peer_connect(void)
-{
-    struct sockaddr_un name;
-    socklen_t n = sizeof(name);
-
-    if (listener_fd < 0 || peer_fd >= 0 || getsockname(listener_fd, (struct sockaddr *)&name, &n) < 0)
-        return;
-    peer_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (peer_fd >= 0 && connect(peer_fd, (struct sockaddr *)&name, n) < 0) {
-        close(peer_fd);
-        peer_fd = -1;
-    }
-}
-
-static void peer_drain(void)
-{
-    char bytes[4096];
-
-    for (unsigned i = 0; peer_fd >= 0 && i < 100; i++) {
-        ssize_t n = recv(peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-        if (n > 0)
-            continue;
-        if (n == 0 && listener_fd >= 0) {
-            close(peer_fd);
-            peer_fd = -1;
-        }
-        return;
-    }
-}
+static struct end ends[END_VARIANTS];
+static unsigned n_ends;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     const char *name = strrchr((*argv)[0], '/');
-    struct err e = ERR_INIT;
-    char text[256] = "";
 
     (void)argc;
+    signal(SIGPIPE, SIG_IGN); /* as holm-vmm does */
     name = (name ? name + 1 : (*argv)[0]) + strlen("fuzz-");
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-        if (streq(name, kinds[i].kind))
-            kinds[i].options(text, sizeof(text));
-    if (harness_init(&harness, name, text, &e) < 0) {
-        fprintf(stderr, "%s: %s\n", name, e.text);
-        abort();
-    }
+    n_ends = end_variants(name);
+    for (unsigned i = 0; i < n_ends; i++)
+        end_init(&ends[i], name, i);
     return 0;
-}
-
-struct program {
-    const uint8_t *at, *end;
-};
-
-static uint64_t take(struct program *p, unsigned n)
-{
-    uint64_t v = 0;
-
-    for (; n && p->at < p->end; n--)
-        v = v << 8 | *p->at++;
-    return v;
 }
 
 /* Until the device's threads have taken their doorbells, or for a while. */
@@ -167,7 +75,7 @@ static void start(struct harness *h, uint64_t features)
 static void add_chain(struct harness *h, struct program *p)
 {
     struct harness_piece pieces[8];
-    unsigned queue = (unsigned)take(p, 1) % VIRTIO_QUEUES_MAX, n = 1 + (unsigned)take(p, 1) % ARRAY_SIZE(pieces);
+    unsigned queue = (unsigned)take(p, 1) % VIRTIO_QUEUES_MAX, n = 1 + (unsigned)take(p, 1) % ARRAY_SIZE(pieces), k;
     uint64_t shape = take(p, 1);
 
     if (!h->queues[queue].size)
@@ -177,41 +85,171 @@ static void add_chain(struct harness *h, struct program *p)
         pieces[i].length = (uint32_t)(take(p, 1) % 4 ? take(p, 1) : take(p, 3));
         pieces[i].is_in = shape >> i & 1;
     }
-    /* The first 32 bytes of the first piece. */
-    for (unsigned i = 0, k = (unsigned)take(p, 1) % 33; i < k; i++)
+    k = (unsigned)take(p, 1);
+    for (unsigned i = 0; i < (k <= 32 ? k : k % 49); i++)
         ((uint8_t *)harness_at(h, pieces[0].gpa))[i] = (uint8_t)take(p, 1);
     harness_add(h, queue, pieces, n);
 }
 
-/* Bytes to the device from its other end: those of the input, or a line that vsock knows. */
-static void peer_say(struct harness *h, struct program *p)
-{
-    char bytes[256];
-    unsigned n = (unsigned)take(p, 1) % 200, zeroes = (unsigned)take(p, 1) % 32;
-    int length;
+/* --- Devices with ports: an answer to what was heard last ------------------------------------------------------------
+ */
 
-    peer_connect();
-    if (peer_fd < 0)
-        return;
-    memset(bytes, 0, sizeof(bytes));
-    for (unsigned i = zeroes < n ? zeroes : 0; i < n; i++)
-        bytes[i] = (char)take(p, 1);
-    length = (int)n;
-    if (listener_fd >= 0 && zeroes < 4)
-        length = snprintf(bytes, sizeof(bytes), "%s %u\n", zeroes < 2 ? "CONNECT" : "LISTEN", n);
-    (void)send(peer_fd, bytes, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    harness_turn(h);
-}
+static struct virtio_vsock_hdr heard;
 
-static void step(struct harness *h, struct program *p)
+static void answer(struct harness *h, struct program *p)
 {
-    static const unsigned sizes[] = {1, 2, 4, 8};
-    uint64_t at, ecam = 0xe0000000 + ((uint64_t)virtio_slot(h->device) << 15);
-    unsigned size, queue;
+    static const uint64_t at = HARNESS_MEMORY_GPA + 0x300000;
+    struct virtio_vsock_hdr said = {.src_cid = 3, .dst_cid = VSOCK_HOST_CID};
+    const struct harness_queue *q = &h->queues[0];
     uint32_t written;
     uint16_t head;
 
-    switch (take(p, 1) % 15) {
+    if (!q->size || !h->queues[1].size)
+        return;
+    while (harness_take(h, 0, &head, &written)) {
+        uint64_t gpa = *(uint64_t *)harness_at(h, q->desc_gpa + 16u * (head % q->size));
+
+        if (written >= sizeof(heard) && gpa >= HARNESS_MEMORY_GPA &&
+            gpa - HARNESS_MEMORY_GPA < HARNESS_MEMORY_BYTES - sizeof(heard))
+            memcpy(&heard, harness_at(h, gpa), sizeof(heard));
+    }
+    said.src_port = heard.dst_port;
+    said.dst_port = heard.src_port ? heard.src_port : (uint32_t)take(p, 1);
+    said.type = VIRTIO_VSOCK_TYPE_STREAM;
+    said.op = (uint16_t)(take(p, 1) % 9);
+    said.flags = (uint32_t)take(p, 1) % 4;
+    said.len = (uint32_t)take(p, 1) << take(p, 1) % 10;
+    said.buf_alloc = (uint32_t)take(p, 1) << 8;
+    memcpy(harness_at(h, at), &said, sizeof(said));
+    harness_add(h, 1, &(struct harness_piece){.gpa = at, .length = (uint32_t)sizeof(said) + said.len}, 1);
+    harness_kick(h, 1);
+    harness_turn(h);
+}
+
+/* A second of its clock. */
+static void tick(struct harness *h)
+{
+    struct vsock *d = virtio_device(h->device);
+
+    pthread_mutex_lock(&d->lock);
+    vsock_catch_up(d);
+    (void)vsock_links_tick(d);
+    vsock_work(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* --- Who holds the machine -------------------------------------------------------------------------------------------
+ */
+
+/* What it wrote about itself it must take; with one byte changed it may refuse. */
+static void save_and_load(struct harness *h, bool is_changed, struct program *p)
+{
+    struct state_reader reader;
+    struct err e = ERR_INIT;
+    struct buf b;
+
+    buf_init(&b, STATE_MAX);
+    virtio_save(h->device, &b);
+    if (b.is_failed)
+        abort();
+    if (is_changed)
+        b.data[take(p, 2) % b.len] ^= (char)take(p, 1);
+    reader = (struct state_reader){.at = (uint8_t *)b.data, .end = (uint8_t *)b.data + b.len};
+    if ((virtio_load(h->device, &reader, &e) < 0 || state_reader_end(&reader, "a device", &e) < 0) && !is_changed) {
+        fprintf(stderr, "%s\n", e.text);
+        abort();
+    }
+    buf_done(&b);
+}
+
+static void tell_nobody(void *arg, const char *name, uint64_t value)
+{
+    (void)arg;
+    (void)value;
+    if (!name)
+        abort();
+}
+
+static void verb(struct harness *h, struct program *p)
+{
+    const struct virtio_ops *ops = virtio_ops_of(h->device);
+    void *device = virtio_device(h->device);
+    uint64_t value = take(p, 3);
+    struct err e = ERR_INIT;
+    int r = 0;
+
+    if (ops->counters)
+        ops->counters(device, tell_nobody, NULL);
+    if (ops->balloon_stats)
+        ops->balloon_stats(device, tell_nobody, NULL);
+    if (ops->resize && value < 1u << 20)
+        r = ops->resize(device, value, &e);
+    if (ops->balloon)
+        r = ops->balloon(device, value, &e);
+    if (ops->link)
+        r = ops->link(device, value & 1, &e);
+    if (r < 0 && !e.code[0])
+        abort();
+    harness_turn(h);
+}
+
+static void hold(struct end *d, unsigned which, struct program *p)
+{
+    struct harness *h = &d->harness;
+    uint64_t ecam = ECAM + ((uint64_t)virtio_slot(h->device) << 15), at;
+
+    switch (which) {
+    case 0:
+        at = take(p, 1);
+        (void)bus_read(&h->mmio, ecam + at, 1u << take(p, 1) % 3);
+        break;
+    case 1:
+    case 2:
+        save_and_load(h, which == 2, p);
+        break;
+    case 3:
+    case 4:
+        verb(h, p);
+        break;
+    case 5: /* a register through the window */
+        bus_write(&h->mmio, ecam + WINDOW_AT + 8, 4, take(p, 2));
+        bus_write(&h->mmio, ecam + WINDOW_AT + 12, 4, 1u << take(p, 1) % 3);
+        bus_write(&h->mmio, ecam + WINDOW_AT + 16, 4, take(p, 4));
+        (void)bus_read(&h->mmio, ecam + WINDOW_AT + 16, 4);
+        break;
+    case 6: /* the BAR from outside, MSI-X too */
+        at = take(p, 2);
+        at = BAR + virtio_slot(h->device) * 0x8000ull + (at & 0x8000 ? 0x6000 + at % 0x60 : at);
+        bus_write(&h->mmio, at, 1u << take(p, 1) % 4, take(p, 4));
+        (void)bus_read(&h->mmio, at, 1u << take(p, 1) % 4);
+        break;
+    case 7: /* MSI-X on, off, masked */
+        bus_write(&h->mmio, ecam + 0x42, 2, take(p, 2));
+        break;
+    default:
+        if (!streq(d->kind, "vsock"))
+            break;
+        if (which % 8 == 1)
+            tick(h);
+        else
+            answer(h, p);
+        break;
+    }
+}
+
+/* --- The driver ------------------------------------------------------------------------------------------------------
+ */
+
+static void step(struct end *d, struct program *p)
+{
+    static const unsigned sizes[] = {1, 2, 4, 8};
+    struct harness *h = &d->harness;
+    unsigned size, queue, what = (unsigned)take(p, 1);
+    uint64_t at;
+    uint32_t written;
+    uint16_t head;
+
+    switch (what % 15) {
     case 0: /* any register */
         at = take(p, 2);
         harness_write(h, at % 0x6000, sizes[take(p, 1) % 4], take(p, 8));
@@ -250,40 +288,41 @@ static void step(struct harness *h, struct program *p)
     case 10:
         reset(h);
         break;
-    case 11: /* configuration space of PCI and, through it, the window into the registers */
+    case 11: /* configuration space of PCI */
         at = take(p, 1);
-        bus_write(&h->mmio, ecam + at, sizes[take(p, 1) % 3], take(p, 4));
+        bus_write(&h->mmio, ECAM + ((uint64_t)virtio_slot(h->device) << 15) + at, sizes[take(p, 1) % 3], take(p, 4));
         break;
     case 13:
-        peer_say(h, p);
+        end_say(d, p);
+        harness_turn(h);
         break;
     case 14:
-        peer_drain();
+        end_hear(d, what / 15);
         harness_turn(h);
         break;
     default:
-        at = take(p, 1);
-        (void)bus_read(&h->mmio, ecam + at, sizes[take(p, 1) % 3]);
+        hold(d, what / 15, p);
         break;
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct program p = {data, data + n};
+    struct end *d = &ends[n ? data[n - 1] % n_ends : 0];
+    struct program p = {data, data + (n ? n - 1 : 0)};
 
-    if (disk_fd >= 0 && ftruncate(disk_fd, DISK_BYTES) < 0)
-        abort();
-    start(&harness, UINT64_MAX);
+    heard = (struct virtio_vsock_hdr){0};
+    end_begin(d);
+    start(&d->harness, UINT64_MAX);
     for (unsigned i = 0; p.at < p.end && i < 200; i++)
-        step(&harness, &p);
-    settle(&harness);
-    peer_drain();
-    if (listener_fd >= 0 && peer_fd >= 0) {
-        close(peer_fd);
-        peer_fd = -1;
+        step(d, &p);
+    if (d->is_spent || (n && data[n - 1] >= 0xf8)) { /* it ends in the middle of its work */
+        end_remake(d);
+        return 0;
     }
-    start(&harness, UINT64_MAX);
-    pci_bus_reset(harness.pci);
+    settle(&d->harness);
+    end_finish(d);
+    start(&d->harness, UINT64_MAX);
+    pci_bus_reset(d->harness.pci);
     return 0;
 }

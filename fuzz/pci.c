@@ -1,5 +1,6 @@
 /* Configuration space, BARs and MSI-X of a bus with three devices: the input is a program of accesses by a guest. After
  * a reset every device answers at its first place again, wherever the guest had put them. */
+#include "program.h"
 #include "vmm/harness.h"
 
 #define ECAM    0xe0000000ull
@@ -22,26 +23,16 @@ static void set_up(void)
     for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
         if (type->new (&harness.host, &options, &others[i], &e) < 0)
             abort();
-}
-
-struct program {
-    const uint8_t *at, *end;
-};
-
-static uint64_t take(struct program *p, unsigned n)
-{
-    uint64_t v = 0;
-
-    for (; n && p->at < p->end; n--)
-        v = v << 8 | *p->at++;
-    return v;
+    /* Somebody counts the interrupts of one vector; there is no such thing of one that is not there. */
+    if (virtio_test_interrupt_fd(others[1], 0) < 0 || virtio_test_interrupt_fd(others[1], 7) >= 0)
+        abort();
 }
 
 static void step(struct program *p)
 {
     struct bus *b = &harness.mmio;
     unsigned what = (unsigned)take(p, 1), slot = what >> 3 & 7, size = (unsigned)take(p, 1);
-    uint64_t at;
+    uint64_t at, value;
 
     size = size % 16 ? 1u << size % 4 : size >> 4;
     switch (what & 7) {
@@ -63,7 +54,9 @@ static void step(struct program *p)
         bus_write(b, ECAM + ((uint64_t)slot << 15) + 0x10, 4, at);
         break;
     case 4: /* MSI-X tables wherever they are */
-        at = WINDOW + slot * 0x8000ull + 0x6000 + take(p, 2) % 0x2000;
+        at = WINDOW + slot * 0x8000ull + 0x6000;
+        value = take(p, 2);
+        at += value & 0x8000 ? value % 0x28 : value % 0x2000;
         bus_write(b, at, size, take(p, 8));
         break;
     case 5:
@@ -74,6 +67,11 @@ static void step(struct program *p)
         bus_write(b, ECAM + ((uint64_t)slot << 15) + 0x42, 2, take(p, 2));
         break;
     default:
+        if (slot == 6) { /* a driver that wants to be interrupted */
+            harness.next_gpa = HARNESS_MEMORY_GPA;
+            (void)harness_start(&harness, UINT64_MAX, 1, 16);
+            harness_write(&harness, 0x10, 2, size & 1);
+        }
         virtio_fail(slot & 1 ? harness.device : others[0]);
         virtio_config_changed(others[1]);
         break;
@@ -100,5 +98,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     for (unsigned i = 0; p.at < p.end && i < 500; i++)
         step(&p);
+    if (n && data[n - 1] == 0xff) { /* all is gone, wherever it was put; the next input makes it anew */
+        virtio_free(others[0]);
+        virtio_free(others[1]);
+        harness_done(&harness);
+        harness.device = NULL;
+    }
     return 0;
 }

@@ -1,25 +1,13 @@
 /* A split queue alone: the input is a program of a driver that writes anything anywhere and of a device that takes,
  * returns and gives back. Whatever comes out of virtq_pop must lie in memory and within the bounds the header states.
  */
+#include "program.h"
 #include "vmm/virtq.h"
 
 #define GPA   0x10000ull
 #define BYTES 0x8000u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-struct program {
-    const uint8_t *at, *end;
-};
-
-static uint64_t take(struct program *p, unsigned n)
-{
-    uint64_t v = 0;
-
-    for (; n && p->at < p->end; n--)
-        v = v << 8 | *p->at++;
-    return v;
-}
 
 static void check(const struct virtq *q, const uint8_t *ram, const struct virtq_chain *c)
 {

@@ -1,18 +1,23 @@
-/* Lines of a peer on the control connection of holm-vmm, against a machine of plain numbers with one device: whatever
- * comes, answers are JSON of the documented shape, bounded, and the machine is in a state that a verb can lead to. */
+/* Lines of a peer on the control connection of holm-vmm, against a machine of plain numbers with a few devices:
+ * whatever comes, answers are JSON of the documented shape, bounded, and the machine is in a state that a verb can lead
+ * to. */
 #include <jansson.h>
 #include <signal.h>
 #include <sys/socket.h>
 
+#include "device_end.h"
 #include "vmm/control.h"
-#include "vmm/harness.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 struct machine {
     enum machine_state state;
-    struct virtio *device;
+    struct control *control;
 };
+
+/* One of each kind that verbs are for. */
+static const char *const kinds[] = {"rng", "disk", "net", "balloon"};
+static struct end ends[ARRAY_SIZE(kinds)];
 
 static enum machine_state state_of(const struct machine *m)
 {
@@ -21,12 +26,14 @@ static enum machine_state state_of(const struct machine *m)
 static void pause_it(struct machine *m)
 {
     m->state = MACHINE_PAUSED;
+    control_state_event(m->control, NULL);
 }
 static int resume_it(struct machine *m, struct err *e)
 {
     if (m->state == MACHINE_ENDED)
         return err_set(e, -EINVAL, "machine.ended", "the machine has ended");
     m->state = MACHINE_RUNNING;
+    control_state_event(m->control, "asked");
     return 0;
 }
 static int reset_it(struct machine *m, struct err *e)
@@ -35,6 +42,7 @@ static int reset_it(struct machine *m, struct err *e)
 }
 static void press_it(struct machine *m)
 {
+    control_event(m->control, "pressed");
 }
 static void end_it(struct machine *m)
 {
@@ -46,8 +54,12 @@ static uint64_t exits_of(const struct machine *m)
 }
 static struct virtio *device_of(const struct machine *m, unsigned index, const char **ret_id)
 {
-    *ret_id = "rng0";
-    return index == 0 ? m->device : NULL;
+    static const char *const ids[] = {"rng0", "disk0", "net0", "balloon0"};
+
+    if (index >= ARRAY_SIZE(ids))
+        return NULL;
+    *ret_id = ids[index];
+    return ends[index].harness.device;
 }
 
 static const struct control_ops ops = {.state = state_of,
@@ -72,6 +84,10 @@ static void check_answers(int fd)
         const json_t *error = json_object_get(j, "error");
         bool is_answer = json_object_get(j, "id") != NULL;
 
+        if (json_is_string(json_object_get(j, "event"))) {
+            json_decref(j);
+            continue;
+        }
         if (!is_answer || !json_object_get(j, "ok") == !error ||
             (error && !json_is_string(json_object_get(error, "code"))))
             abort();
@@ -81,22 +97,20 @@ static void check_answers(int fd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static struct harness harness;
-    static bool is_ready;
     struct machine m = {.state = MACHINE_RUNNING};
     struct control *c;
     struct err e = ERR_INIT;
     int pair[2];
 
-    if (!is_ready && harness_init(&harness, "rng", "", &e) < 0)
-        abort();
-    is_ready = true;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds) && !ends[i].kind; i++)
+        end_init(&ends[i], kinds[i], 0);
     signal(SIGPIPE, SIG_IGN);
-    m.device = harness.device;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return 0;
-    if (control_new(&harness.loop, pair[1], &ops, &m, &c, &e) < 0)
+    if (control_new(&ends[0].harness.loop, pair[1], &ops, &m, &c, &e) < 0)
         abort();
+    m.control = c;
+    end_begin(&ends[1]);
     while (n) {
         ssize_t part = send(pair[0], data, n < 3000 ? n : 3000, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -104,13 +118,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             data += part;
             n -= (size_t)part;
         }
-        harness_turn(&harness);
+        harness_turn(&ends[0].harness);
         check_answers(pair[0]);
         if (part <= 0)
             break;
     }
+    close(pair[0]); /* it hears that the peer is gone, or is freed with what it had to say */
+    if (m.state != MACHINE_PAUSED)
+        harness_turn(&ends[0].harness);
     control_free(c);
-    close(pair[0]);
     close(pair[1]);
     return 0;
 }

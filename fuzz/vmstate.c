@@ -1,27 +1,13 @@
 /* Saved state of devices: the input is a record as a file or a peer could hold it. What is accepted is written out and
  * read again as the same; a device that took a record, or refused it, works after a reset. */
-#include <sys/mman.h>
-
-#include "vmm/harness.h"
+#include "device_end.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 #define STATE_MAX (1u << 20)
 
-static struct harness devices[2];
-
-static void set_up(void)
-{
-    int fd = memfd_create("disk", MFD_CLOEXEC);
-    struct err e = ERR_INIT;
-    char text[64];
-
-    if (fd < 0 || ftruncate(fd, 65536) < 0)
-        abort();
-    snprintf(text, sizeof(text), "fd=%d,queues=2", fd);
-    if (harness_init(&devices[0], "rng", "", &e) < 0 || harness_init(&devices[1], "disk", text, &e) < 0)
-        abort();
-}
+static const char *const kinds[] = {"rng", "disk", "balloon", "net", "vconsole", "vsock"};
+static struct end devices[ARRAY_SIZE(kinds)];
 
 /* Rings inside of memory, so that some of the records describe a device at work. */
 static void round_trip(struct harness *h, const uint8_t *data, size_t n)
@@ -60,8 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n < 1)
         return 0;
-    if (!devices[0].device)
-        set_up();
-    round_trip(&devices[data[0] & 1], data + 1, n - 1);
+    for (size_t i = 0; i < ARRAY_SIZE(kinds) && !devices[i].kind; i++)
+        end_init(&devices[i], kinds[i], 0);
+    round_trip(&devices[data[0] % ARRAY_SIZE(kinds)].harness, data + 1, n - 1);
     return 0;
 }

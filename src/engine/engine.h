@@ -21,7 +21,8 @@ enum engine_cap {
     ENGINE_CAP_AGENT = 1 << 9,
     ENGINE_CAP_GRAPHICS = 1 << 10,
     ENGINE_CAP_SNAPSHOT = 1 << 11,
-    ENGINE_CAP_CLONE = 1 << 12, /* of a guest, running or not */
+    ENGINE_CAP_CLONE = 1 << 12,  /* of a guest, running or not */
+    ENGINE_CAP_DIRECT = 1 << 13, /* takes raw disks a second time: engine_disk.direct_fd */
 };
 
 /* What was found on this host, once at the start of the daemon. */
@@ -59,7 +60,8 @@ struct engine_disk {
     enum engine_disk_bus bus;
     unsigned index;
     bool is_cdrom, is_read_only, is_qcow2;
-    int fd; /* open; -1 for an empty cdrom drive */
+    int fd;        /* open; -1 for an empty cdrom drive */
+    int direct_fd; /* the same file past the host's cache; 0: the file system cannot, or the engine did not ask */
     uint64_t size_bytes;
     const char *options; /* the property string, verbatim */
     char serial[61];
@@ -148,6 +150,7 @@ enum engine_live {
     ENGINE_UNPLUG, /* the device of the key goes */
     ENGINE_MEDIUM, /* the drive of the key gets the medium of vm->disks[0], or none (fd -1) */
     ENGINE_LINK,   /* the cable of interface vm->nets[0]: is_link_down */
+    ENGINE_LIMIT,  /* the drive of the key gets the limits in vm->disks[0].options */
     ENGINE_RESIZE, /* the disk of the key has size_bytes */
     ENGINE_COUNT,  /* tells what engine->count reads: of "vcpus" or "memory" */
     ENGINE_GROW,   /* one more CPU or module of memory; size_bytes: how many CPUs or MiB there are now */

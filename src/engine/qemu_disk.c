@@ -4,35 +4,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#include "engine/limits.h"
 #include "engine/qemu_priv.h"
-
-/* Limits of one drive: our key, QEMU's name in ThrottleLimits, bytes per unit of the value. */
-static const struct limit {
-    const char *key, *name;
-    unsigned scale;
-} limits[] = {
-    {"bps", "bps-total", 1},
-    {"bps_rd", "bps-read", 1},
-    {"bps_wr", "bps-write", 1},
-    {"mbps", "bps-total", 1 << 20},
-    {"mbps_rd", "bps-read", 1 << 20},
-    {"mbps_wr", "bps-write", 1 << 20},
-    {"mbps_max", "bps-total-max", 1 << 20},
-    {"mbps_rd_max", "bps-read-max", 1 << 20},
-    {"mbps_wr_max", "bps-write-max", 1 << 20},
-    {"bps_max_length", "bps-total-max-length", 1},
-    {"bps_rd_max_length", "bps-read-max-length", 1},
-    {"bps_wr_max_length", "bps-write-max-length", 1},
-    {"iops", "iops-total", 1},
-    {"iops_rd", "iops-read", 1},
-    {"iops_wr", "iops-write", 1},
-    {"iops_max", "iops-total-max", 1},
-    {"iops_rd_max", "iops-read-max", 1},
-    {"iops_wr_max", "iops-write-max", 1},
-    {"iops_max_length", "iops-total-max-length", 1},
-    {"iops_rd_max_length", "iops-read-max-length", 1},
-    {"iops_wr_max_length", "iops-write-max-length", 1},
-};
 
 /* Keys that are acted on here, or that say something to other parts of Holm only. */
 static const char *const known_keys[] = {"file",   "volume",        "size",   "format", "media",    "cache", "aio",
@@ -52,42 +25,12 @@ static const struct cache_mode {
     {"unsafe", false, true, false}, {"directsync", true, false, true},
 };
 
-static const struct limit *limit_find(const char *key)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-        if (streq(limits[i].key, key))
-            return &limits[i];
-    return NULL;
-}
-
 static bool is_one_of(const char *s, const char *const *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (streq(s, list[i]))
             return true;
     return false;
-}
-
-/* "1.5" with a scale of a mebibyte; more than three decimals are cut off. */
-static int parse_limit(const char *s, unsigned scale, uint64_t *ret)
-{
-    char whole[24];
-    uint64_t n, thousandths = 0, weight = 100;
-    size_t len = strcspn(s, ".");
-
-    if (len == 0 || len >= sizeof(whole))
-        return -EINVAL;
-    memcpy(whole, s, len);
-    whole[len] = 0;
-    if (str_to_u64(whole, &n) < 0 || n > UINT32_MAX)
-        return -EINVAL;
-    for (const char *p = s[len] ? s + len + 1 : ""; *p; p++, weight /= 10) {
-        if (*p < '0' || *p > '9')
-            return -EINVAL;
-        thousandths += (uint64_t)(*p - '0') * weight;
-    }
-    *ret = n * scale + thousandths * scale / 1000;
-    return 0;
 }
 
 static bool is_bus_key(const char *drive, const char *key)
@@ -135,41 +78,18 @@ static int check_values(const char *key, const struct propstr *p, struct err *e)
     return 0;
 }
 
-/* A burst is more than a limit: QEMU wants the limit, too. */
-static int check_burst(const char *key, const struct propstr *p, const char *burst, struct err *e)
-{
-    static const char *const ends[] = {"_max_length", "_max"};
-    char name[32];
-
-    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
-        if (!str_ends(burst, ends[i]))
-            continue;
-        snprintf(name, sizeof(name), "%.*s", (int)(strlen(burst) - strlen(ends[i])), burst);
-        char mega[40];
-        snprintf(mega, sizeof(mega), "m%s", name);
-        if (propstr_get(p, name) || propstr_get(p, mega) || (name[0] == 'm' && propstr_get(p, name + 1)))
-            return 0;
-        return err_set(e, -EINVAL, "param.invalid", "%s: %s without %s", key, burst, name);
-    }
-    return 0;
-}
-
 int qemu_check_disk(const char *key, const char *value, struct err *e)
 {
     struct propstr p;
-    uint64_t number;
     bool is_ro = false;
     int r = propstr_parse(value, "file", &p, e);
 
     if (r < 0)
         return err_wrap(e, r, "%s", key);
     for (size_t i = 0; i < p.n; i++) {
-        const struct limit *limit = limit_find(p.items[i].key);
-        if (limit && parse_limit(p.items[i].value, limit->scale, &number) < 0)
-            return err_set(e, -EINVAL, "param.invalid", "%s: %s=%.32s", key, p.items[i].key, p.items[i].value);
-        if (limit && check_burst(key, &p, p.items[i].key, e) < 0)
+        if (limit_check(key, &p, &p.items[i], e) < 0)
             return e->num;
-        if (!limit && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)) &&
+        if (!limit_find(p.items[i].key) && !is_one_of(p.items[i].key, known_keys, ARRAY_SIZE(known_keys)) &&
             !is_bus_key(key, p.items[i].key))
             return engine_unsupported(e, "qemu", key, "%s", p.items[i].key);
     }
@@ -303,7 +223,7 @@ static void add_throttle(struct qemu_build *q, const struct engine_disk *d, cons
     for (size_t i = 0; i < p->n; i++) {
         const struct limit *limit = limit_find(p->items[i].key);
         uint64_t value;
-        if (limit && parse_limit(p->items[i].value, limit->scale, &value) == 0)
+        if (limit && limit_parse(limit, p->items[i].value, &value) == 0)
             jw_kv_u64(&group.w, limit->name, value);
     }
     jw_object_end(&group.w);

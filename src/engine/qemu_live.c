@@ -354,6 +354,8 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_LINK:
         step(s, '+', "set_link", "{\"name\":\"%s\",\"up\":%s}", key, vm->nets[0].is_link_down ? "false" : "true");
         return 0;
+    case ENGINE_LIMIT:
+        return err_set(e, -EOPNOTSUPP, "engine.live", "%s: the engine qemu changes limits at the next start", key);
     case ENGINE_RESIZE:
         step(s, '+', "block_resize", "{\"node-name\":\"%s\",\"size\":%llu}", key, (unsigned long long)size_bytes);
         return 0;

@@ -103,7 +103,10 @@ void engine_disk_done(struct engine_disk *d)
     free(d->below);
     if (d->fd >= 0)
         close(d->fd);
+    if (d->direct_fd > 0)
+        close(d->direct_fd);
     d->below = NULL;
     d->n_below = 0;
     d->fd = -1;
+    d->direct_fd = 0;
 }

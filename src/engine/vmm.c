@@ -24,7 +24,7 @@ const struct engine engine_vmm = {
     .name = "vmm",
     .driver = "vmm",
     .caps = ENGINE_CAP_PAUSE | ENGINE_CAP_RESET | ENGINE_CAP_SHUTDOWN | ENGINE_CAP_SERIAL_CONSOLE |
-            ENGINE_CAP_DIRECT_KERNEL | ENGINE_CAP_TAP,
+            ENGINE_CAP_DIRECT_KERNEL | ENGINE_CAP_TAP | ENGINE_CAP_DIRECT,
     .check_host = check_host,
     .resolve = resolve,
     .check_config = vmm_check_config,

@@ -1,6 +1,7 @@
 /* What the engine vmm refuses before anything is made. Every key of a configuration has a row: a key without one is of
  * another engine. Rows without a check need nothing of the machine, or are done by others (limits, order of starts).
  * Pure. */
+#include "engine/limits.h"
 #include "engine/vmm_priv.h"
 
 /* ---- drives ---- */
@@ -12,8 +13,8 @@ static const char *const disk_keys[] = {"file",  "volume", "size",     "format",
 /* Values that say what is so anyway. */
 static const struct {
     const char *key, *value;
-} disk_values[] = {{"cache", "writeback"}, {"rerror", "report"}, {"werror", "report"}, {"detect_zeroes", "0"},
-                   {"snapshot", "0"},      {"ssd", "0"},         {"format", "raw"},    {"media", "disk"}};
+} disk_values[] = {{"rerror", "report"}, {"werror", "report"}, {"detect_zeroes", "0"}, {"snapshot", "0"},
+                   {"ssd", "0"},         {"format", "raw"},    {"media", "disk"}};
 
 static bool is_one_of(const char *s, const char *const *list, size_t n)
 {
@@ -30,15 +31,40 @@ static int check_disk_item(const char *key, const char *name, const char *value,
             return streq(disk_values[i].value, value)
                        ? 0
                        : engine_unsupported(e, "vmm", key, "%s=%.32s, only %s", name, value, disk_values[i].value);
-    if (!is_one_of(name, disk_keys, ARRAY_SIZE(disk_keys)))
+    if (!is_one_of(name, disk_keys, ARRAY_SIZE(disk_keys)) && !limit_find(name))
         return engine_unsupported(e, "vmm", key, "%.40s", name);
     if (streq(name, "aio") && !streq(value, "io_uring") && !streq(value, "threads"))
         return engine_unsupported(e, "vmm", key, "aio=%.32s; it is io_uring or threads", value);
+    if (streq(name, "cache") && !streq(value, "none") && !streq(value, "writeback"))
+        return engine_unsupported(e, "vmm", key, "cache=%.32s; it is none or writeback", value);
     if (streq(name, "discard") && !streq(value, "on") && !streq(value, "ignore"))
         return err_set(e, -EINVAL, "param.invalid", "%s: discard=%.32s", key, value);
     if (streq(name, "serial") && strlen(value) > 20)
         return engine_unsupported(e, "vmm", key, "a serial number of more than 20 bytes");
     return 0;
+}
+
+/* What holm-vmm would refuse at the start. */
+static int check_limits(const char *key, const struct propstr *p, struct err *e)
+{
+    static const char *const names[] = {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"};
+    int r = 0;
+
+    for (size_t i = 0; i < p->n && r == 0; i++)
+        r = limit_check(key, p, &p->items[i], e);
+    for (size_t i = 0; i < ARRAY_SIZE(names) && r == 0; i++) {
+        struct vmm_limit l = vmm_limit(p, names[i]);
+
+        if (l.is_twice)
+            return err_set(e, -EINVAL, "param.invalid", "%s: %s and m%s", key, names[i], names[i]);
+        if (l.rate > VMM_RATE_MAX || l.max > VMM_RATE_MAX || l.seconds > VMM_BURST_SECONDS_MAX)
+            return engine_unsupported(e, "vmm", key, "%s: more than 2^50 a second, or bursts of more than %u seconds",
+                                      names[i], VMM_BURST_SECONDS_MAX);
+        if ((l.max && l.max < l.rate) || (l.seconds && !l.max))
+            return err_set(e, -EINVAL, "param.invalid", "%s: a burst of %s is more than the limit, and has a rate", key,
+                           names[i]);
+    }
+    return r;
 }
 
 static int check_disk(const char *key, const char *value, struct err *e)
@@ -53,6 +79,9 @@ static int check_disk(const char *key, const char *value, struct err *e)
     for (size_t i = 0; i < p.n; i++)
         if ((r = check_disk_item(key, p.items[i].key, p.items[i].value, e)) < 0)
             return r;
+    r = check_limits(key, &p, e);
+    if (r < 0)
+        return r;
     const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
     if (file && str_ends(file, ".qcow2"))
         return engine_unsupported(e, "vmm", key, "a qcow2 image; disks are raw");

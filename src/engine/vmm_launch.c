@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <sys/mman.h>
 
+#include "engine/limits.h"
 #include "engine/vmm_priv.h"
 #include "proto/frame.h"
 
@@ -80,6 +81,45 @@ static int add_kernel(struct vmm_build *b, struct err *e)
     return r;
 }
 
+static uint64_t limit_value(const struct propstr *p, const char *prefix, const char *name, const char *suffix)
+{
+    char key[32];
+    uint64_t value = 0;
+
+    snprintf(key, sizeof(key), "%s%s%s", prefix, name, suffix);
+    const struct limit *limit = limit_find(key);
+    const char *text = propstr_get(p, key);
+    return limit && text && limit_parse(limit, text, &value) == 0 ? value : 0;
+}
+
+struct vmm_limit vmm_limit(const struct propstr *p, const char *name)
+{
+    uint64_t small = limit_value(p, "", name, ""), mega = limit_value(p, "m", name, "");
+    uint64_t max = limit_value(p, "", name, "_max"), mega_max = limit_value(p, "m", name, "_max");
+
+    return (struct vmm_limit){.rate = small + mega,
+                              .max = max + mega_max,
+                              .seconds = limit_value(p, "", name, "_max_length"),
+                              .is_twice = small && mega};
+}
+
+/* As options of holm-vmm and in its verb, each with a comma before it. */
+static void add_limits(struct buf *b, const struct propstr *p)
+{
+    static const char *const names[] = {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct vmm_limit l = vmm_limit(p, names[i]);
+
+        if (l.rate)
+            buf_printf(b, ",%s=%" PRIu64, names[i], l.rate);
+        if (l.rate && l.max)
+            buf_printf(b, ",%s_max=%" PRIu64, names[i], l.max);
+        if (l.rate && l.max && l.seconds)
+            buf_printf(b, ",%s_max_length=%" PRIu64, names[i], l.seconds);
+    }
+}
+
 static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err *e)
 {
     struct propstr p;
@@ -91,8 +131,9 @@ static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err
         return engine_unsupported(e, "vmm", d->key, "a qcow2 image; disks are raw");
     if (d->fd < 0 || d->is_cdrom)
         return engine_unsupported(e, "vmm", d->key, "a CD-ROM drive");
-    const char *aio = propstr_get(&p, "aio"), *discard = propstr_get(&p, "discard"),
+    const char *aio = propstr_get(&p, "aio"), *discard = propstr_get(&p, "discard"), *cache = propstr_get(&p, "cache"),
                *queues = propstr_get(&p, "queues");
+    bool is_direct = d->direct_fd > 0 && !(cache && streq(cache, "writeback"));
     buf_printf(&b->text, "disk fd=%d,id=%s,discard=%s,engine=%s", b->next_fd, d->key,
                discard && streq(discard, "on") ? "on" : "off", aio && streq(aio, "threads") ? "threads" : "uring");
     if (d->is_read_only)
@@ -101,8 +142,14 @@ static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err
         buf_printf(&b->text, ",queues=%s", queues);
     if (d->serial[0])
         buf_printf(&b->text, ",serial=%s", d->serial);
+    if (is_direct)
+        buf_printf(&b->text, ",direct-fd=%d", b->next_fd + 1);
+    else
+        buf_append_str(&b->text, ",cached=on");
+    add_limits(&b->text, &p);
     buf_append_char(&b->text, '\n');
-    return add_fd(b, d->fd, b->next_fd++, e);
+    r = add_fd(b, d->fd, b->next_fd++, e);
+    return r < 0 || !is_direct ? r : add_fd(b, d->direct_fd, b->next_fd++, e);
 }
 
 static int add_net(struct vmm_build *b, const struct engine_net *n, struct err *e)
@@ -217,9 +264,19 @@ int vmm_launch(const struct engine_host *h, const struct engine_vm *vm, struct e
 int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
              struct engine_script *ret, struct err *e)
 {
-    char text[160];
+    autobuf struct buf limits;
+    char text[1024];
+    struct propstr p;
 
+    buf_init(&limits, sizeof(text) / 2);
     switch (what) {
+    case ENGINE_LIMIT:
+        if (propstr_parse(vm->disks[0].options, "file", &p, e) < 0)
+            return e->num;
+        add_limits(&limits, &p);
+        snprintf(text, sizeof(text), "+disk-limit {\"device\":\"%s\",\"limits\":\"%.*s\"}", key,
+                 limits.len ? (int)limits.len - 1 : 0, limits.len ? limits.data + 1 : "");
+        break;
     case ENGINE_RESIZE:
         snprintf(text, sizeof(text), "+disk-resize {\"device\":\"%s\",\"bytes\":%" PRIu64 "}", key, size_bytes);
         break;
@@ -237,7 +294,7 @@ int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key,
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: the engine vmm changes this at the next start", key);
     }
     *ret = (struct engine_script){0};
-    buf_init(&ret->fields, 1024);
+    buf_init(&ret->fields, 2048);
     field_str(&ret->fields, FIELD_ARG, text);
     return 0;
 }

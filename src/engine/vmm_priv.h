@@ -14,9 +14,19 @@ extern const struct engine engine_vmm;
 #define VMM_CPUS_MAX        64u
 #define VMM_CMDLINE_MAX     4095u
 
+#define VMM_RATE_MAX          (1ull << 50)
+#define VMM_BURST_SECONDS_MAX 3600u
+
 /* Descriptors of holm-vmm; the monitor's own (below 10) are not named here. */
 enum { VMM_FD_CONTROL = 10, VMM_FD_SERIAL = 11, VMM_FD_CONFIG = 19, VMM_FD_FIRST = 20 };
 
+/* vmm_launch.c: a limit of a drive as holm-vmm has it; name: "bps", "iops_rd". Values that are no numbers count as 0.
+ */
+struct vmm_limit {
+    uint64_t rate, max, seconds;
+    bool is_twice; /* in bytes and in megabytes */
+};
+struct vmm_limit vmm_limit(const struct propstr *p, const char *name);
 /* vmm_check.c */
 MUST_CHECK int vmm_check_config(const struct engine_host *h, const struct config_item *config, size_t n, struct err *e);
 /* vmm_launch.c */

@@ -96,13 +96,20 @@ static void test_order_of_a_full_guest(void **state)
     static const struct config_item config[] = {
         {"serial0", "socket"}, {"rng0", "source=/dev/urandom"}, {"reboot", "0"}, {"engine", "vmm"}};
     struct engine_disk disks[] = {
-        {.key = "virtio0", .bus = DISK_VIRTIO, .fd = 7, .options = "local:1/a.raw,discard=on", .serial = "abc"},
+        {.key = "virtio0",
+         .bus = DISK_VIRTIO,
+         .fd = 7,
+         .direct_fd = 30,
+         .options = "local:1/a.raw,discard=on",
+         .serial = "abc"},
         {.key = "scsi1",
          .bus = DISK_SCSI,
          .index = 1,
          .fd = 8,
+         .direct_fd = 31,
          .is_read_only = true,
-         .options = "local:1/b.raw,ro=1,aio=threads,queues=4"}};
+         .options =
+             "local:1/b.raw,ro=1,cache=writeback,aio=threads,queues=4,mbps=1.5,mbps_max=2,bps_max_length=3,iops_wr=7"}};
     struct engine_net nets[] = {{.key = "net0",
                                  .model = "virtio",
                                  .mac = "BC:24:11:00:00:01",
@@ -130,15 +137,17 @@ static void test_order_of_a_full_guest(void **state)
     assert_string_equal(options_of(&l),
                         "cpus 1\nmemory 256M,hugepages=2M\ncontrol fd=10\npaused on\nreboot off\nconsole fd=11\n"
                         "kernel fd=20\ninitrd fd=21\ncmdline console=ttyS0 a,b\n"
-                        "disk fd=22,id=virtio0,discard=on,engine=uring,serial=abc\n"
-                        "disk fd=23,id=scsi1,discard=off,engine=threads,readonly=on,queues=4\n"
-                        "net fds=24:25,id=net0,mac=BC:24:11:00:00:01,queues=2,mtu=1400,link_down=on\n"
-                        "net fd=26,id=net1,mac=BC:24:11:00:00:02\n"
+                        "disk fd=22,id=virtio0,discard=on,engine=uring,serial=abc,direct-fd=23\n"
+                        "disk fd=24,id=scsi1,discard=off,engine=threads,readonly=on,queues=4,cached=on,"
+                        "bps=1572864,bps_max=2097152,bps_max_length=3,iops_wr=7\n"
+                        "net fds=25:26,id=net0,mac=BC:24:11:00:00:01,queues=2,mtu=1400,link_down=on\n"
+                        "net fd=27,id=net1,mac=BC:24:11:00:00:02\n"
                         "balloon on,id=balloon0\nrng host,id=rng0\n");
     assert_fields(&l.payload, FIELD_CHANNEL, "control=10\nserial0=11\n");
-    assert_fields(&l.payload, FIELD_FD_TARGET, "20 21 22 23 24 25 26 19 ");
+    assert_fields(&l.payload, FIELD_FD_TARGET, "20 21 22 23 24 25 26 27 19 ");
     assert_fields(&l.payload, FIELD_VERB, "");
-    assert_int_equal(l.fds[6], 13);
+    assert_int_equal(l.fds[3], 30);
+    assert_int_equal(l.fds[7], 13);
     engine_launch_done(&l);
 }
 
@@ -202,6 +211,7 @@ static void test_accepted(void **state)
         {"vcpus", "1"},
         {"vga", "serial0"},
         {"virtio15", "local:100/c.raw,serial=abc,ro=1,cache=writeback"},
+        {"virtio14", "local:100/d.raw,mbps_rd=1.5,mbps_rd_max=2,bps_rd_max_length=3,iops=100,bps_wr=4096"},
         {"vmgenid", "3dd75e8d-a91a-47ee-8fd4-3cd2b2b7d0c1"},
     };
     struct err e = ERR_INIT;
@@ -252,10 +262,9 @@ static void test_refused(void **state)
         {"tdf", "1"},
         {"tpmstate0", "local:1,version=v2.0"},
         {"vga", "std"},
-        {"virtio0", "local:100/a.raw,cache=none"},
+        {"virtio0", "local:100/a.raw,cache=unsafe"},
         {"virtio0", "local:100/a.raw,aio=native"},
-        {"virtio0", "local:100/a.raw,mbps_rd=1"},
-        {"virtio0", "local:100/a.raw,iops=1"},
+        {"virtio0", "local:100/a.raw,iops_rd=9,iops_rd_max=10,iops_rd_max_length=3601"},
         {"virtio0", "local:100/a.raw,detect_zeroes=1"},
         {"virtio0", "local:100/a.raw,werror=stop"},
         {"virtio0", "local:100/a.iso,media=cdrom"},
@@ -332,21 +341,37 @@ static void test_auto(void **state)
 
 static void test_live(void **state)
 {
+    static const struct {
+        const char *options, *verb;
+    } limits[] = {
+        {"local:1/a,mbps=2,iops_rd=5,iops_rd_max=9",
+         "+disk-limit {\"device\":\"virtio0\",\"limits\":\"bps=2097152,iops_rd=5,iops_rd_max=9\"}\n"},
+        {"local:1/a,discard=on", "+disk-limit {\"device\":\"virtio0\",\"limits\":\"\"}\n"},
+    };
     struct engine_net net = {.key = "net0", .is_link_down = true};
+    struct engine_disk disk = {.key = "virtio0"};
     struct engine_vm vm = small_vm();
     struct engine_script s;
     struct err e = ERR_INIT;
 
     vm.nets = &net;
     vm.n_nets = 1;
+    vm.disks = &disk;
+    vm.n_disks = 1;
     assert_int_equal(engine_vmm.live(&vm, ENGINE_RESIZE, "virtio0", 2ull << 40, &s, &e), 0);
     assert_fields(&s.fields, FIELD_ARG, "+disk-resize {\"device\":\"virtio0\",\"bytes\":2199023255552}\n");
     buf_done(&s.fields);
     assert_int_equal(engine_vmm.live(&vm, ENGINE_LINK, "net0", 0, &s, &e), 0);
     assert_fields(&s.fields, FIELD_ARG, "+net-link {\"device\":\"net0\",\"up\":false}\n");
     buf_done(&s.fields);
+    for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
+        disk.options = limits[i].options;
+        assert_int_equal(engine_vmm.live(&vm, ENGINE_LIMIT, "virtio0", 0, &s, &e), 0);
+        assert_fields(&s.fields, FIELD_ARG, limits[i].verb);
+        buf_done(&s.fields);
+    }
     for (enum engine_live what = ENGINE_PLUG; what <= ENGINE_PROBE; what++)
-        if (what != ENGINE_RESIZE && what != ENGINE_LINK)
+        if (what != ENGINE_RESIZE && what != ENGINE_LINK && what != ENGINE_LIMIT)
             assert_int_equal(engine_vmm.live(&vm, what, "virtio0", 0, &s, &e), -EOPNOTSUPP);
     assert_string_equal(e.code, "engine.live");
 }

@@ -30,6 +30,7 @@ struct guest_mgr {
     bool is_counting; /* a job of counters.c is under way */
     uint32_t net_round;
     /* reconcile */
+    struct list_node adoptions; /* struct adopt of reconcile.c */
     size_t n_reconciling;
     bool is_reconciling;
     void (*reconciled)(void *arg);
@@ -155,5 +156,8 @@ void guest_uid_mark(struct guest_mgr *m, uint32_t slot, bool is_used);
 uint32_t guest_uid(const struct guest_mgr *m, uint32_t slot);
 
 /* reconcile.c */
+/* An adopted guest has told its status: nothing of it is unknown any more. */
+void guest_adopted(struct guest_mgr *m, uint32_t vmid);
+void guest_adoptions_free(struct guest_mgr *m);           /* the daemon ends */
 void guest_cleanup(struct guest_mgr *m, struct guest *g); /* after the monitor's end */
 #endif

@@ -87,6 +87,21 @@ static bool is_shared(const char *value)
     return guest_drive_volume(value, &v) && v.content != STORAGE_CONTENT_images;
 }
 
+/* A second descriptor of its own: whether it goes past the cache belongs to whoever shares it. */
+static int open_direct(struct launch *l, const char *file, bool is_read_only, int *ret_fd, struct err *e)
+{
+    struct volume_attachment a;
+    int r = attach_volume(storages(l), file, is_read_only, &a, e);
+
+    if (r < 0)
+        return r;
+    if (fcntl(a.fd, F_SETFL, O_DIRECT) == 0)
+        *ret_fd = a.fd;
+    else
+        close(a.fd);
+    return 0;
+}
+
 static int add_disk(struct launch *l, const struct config_item *it, struct err *e)
 {
     struct engine_disk d = {.fd = -1, .options = it->value};
@@ -112,6 +127,12 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
         r = attach_disk(storages(l), &l->job->chains, file, d.is_read_only, &d, e);
         if (r < 0)
             return err_wrap(e, r, "%s", it->key);
+        if (l->job->engine && (l->job->engine->caps & ENGINE_CAP_DIRECT) && !d.is_qcow2)
+            r = open_direct(l, file, d.is_read_only, &d.direct_fd, e);
+        if (r < 0) {
+            engine_disk_done(&d);
+            return err_wrap(e, r, "%s", it->key);
+        }
     }
     l->disks[l->n_disks++] = d;
     return 0;

@@ -8,6 +8,7 @@
 #include "base/fp.h"
 #include "base/log.h"
 #include "base/propstr.h"
+#include "engine/limits.h"
 #include "guest/guest_priv.h"
 #include "guest/netif.h"
 #include "task/pool.h"
@@ -15,7 +16,17 @@
 #define LOCK_WAIT_MS 10000u
 
 /* CABLE: the host's side of an interface, and whether it is plugged in. */
-enum live_plan { LIVE_NONE, LIVE_ADD, LIVE_REMOVE, LIVE_REPLACE, LIVE_CABLE, LIVE_MEDIUM, LIVE_COUNT, LIVE_SAME };
+enum live_plan {
+    LIVE_NONE,
+    LIVE_ADD,
+    LIVE_REMOVE,
+    LIVE_REPLACE,
+    LIVE_CABLE,
+    LIVE_MEDIUM,
+    LIVE_LIMIT,
+    LIVE_COUNT,
+    LIVE_SAME
+};
 
 struct live {
     struct guest_mgr *m;
@@ -123,6 +134,8 @@ static enum live_plan plan_of(const struct guest *g, const struct config_item *i
         return LIVE_NONE;
     if (old && !is_gone && guest_drive_is_cdrom(old) && guest_drive_is_cdrom(it->value))
         return LIVE_MEDIUM;
+    if (old && !is_gone && limit_is_all_that_differs(old, it->value))
+        return LIVE_LIMIT; /* as with cables: the guest's device stays */
     if (!is_hotplugged(g, ENGINE_HOTPLUG_DISK) || (!str_starts(key, "virtio") && !str_starts(key, "scsi")))
         return LIVE_NONE;
     if (is_gone)
@@ -376,6 +389,8 @@ static enum engine_live change_of(const struct live *l)
         return ENGINE_LINK;
     case LIVE_MEDIUM:
         return ENGINE_MEDIUM;
+    case LIVE_LIMIT:
+        return ENGINE_LIMIT;
     case LIVE_COUNT:
         return l->wanted > l->before ? ENGINE_GROW : ENGINE_SHRINK;
     case LIVE_ADD:
@@ -525,6 +540,7 @@ static void run_key(struct live *l)
     l->uid_slot = g->monitor ? g->monitor->uid_slot : 0;
     l->device = (struct launch_device){.disk = {.fd = -1}, .usb = {.fd = -1}};
     l->err = (struct err)ERR_INIT;
+    l->device.disk.options = item(l)->value; /* of a device that is there */
     chains_done(&l->chains);
     if (chains_of(l->m, g, &(struct config){.items = (struct config_item *)(uintptr_t)item(l), .n = 1}, &l->chains,
                   &l->err) < 0)
@@ -533,7 +549,8 @@ static void run_key(struct live *l)
         begin_count(l, g);
     else if (l->is_settling)
         probe(l);
-    else if (streq(key_of(l), "tablet") || (change_of(l) == ENGINE_UNPLUG && (!is_net(l) || l->plan == LIVE_REMOVE)))
+    else if (l->plan == LIVE_LIMIT || streq(key_of(l), "tablet") ||
+             (change_of(l) == ENGINE_UNPLUG && (!is_net(l) || l->plan == LIVE_REMOVE)))
         run_script(l, change_of(l));
     else if (pool_submit(l->m->env.pool, open_device, opened, l, &l->err) < 0)
         on_script(l, l->err.num, "", 0, false, &l->err);

@@ -440,6 +440,7 @@ int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct er
     m->text_dirfd = m->run_dirfd = -EBADF;
     m->is_reconciling = true; /* until guest_mgr_reconcile is done */
     list_init(&m->waiters);
+    list_init(&m->adoptions);
     m->uid_slots = calloc(1, GUEST_SLOTS / 8);
     m->sampler = event_new(env->base, -1, EV_PERSIST, guest_sampler_tick, m);
     int r = m->uid_slots && m->sampler && event_add(m->sampler, &period) == 0
@@ -468,6 +469,7 @@ void guest_mgr_free(struct guest_mgr *m)
     cpu_models_free(m->cpu_models);
     pool_free(m->text_queue);
     rundir_leave_cgroup_base(m);
+    guest_adoptions_free(m);
     for (size_t i = 0; i < m->n; i++) {
         monitor_free(m->guests[i]->monitor);
         guest_free(m->guests[i]);

@@ -144,6 +144,7 @@ static void on_frame(struct link_event *le, struct link_frame *f, void *arg)
     } else if (f->type == FRAME_GUEST_STATUS && g) {
         take_state(mon, g, f);
         guest_state_changed(mon->mgr, g, "status", "");
+        guest_adopted(mon->mgr, mon->vmid);
         if (!mon->is_child && !mon->is_settled && (g->state == GUEST_RUNNING || g->state == GUEST_PAUSED)) {
             mon->is_settled = true;
             guest_live_settle(mon->mgr, g->vmid);

@@ -16,6 +16,7 @@
 #define CLEAR_TIMEOUT_MS 5000u
 #define ADOPT_TIMEOUT_MS 10000u
 #define ADOPT_RETRY_MS   20u
+#define ADOPT_STATUS_MS  2000u /* an adopted guest says how it is, or is served without that */
 
 struct cleanup {
     struct guest_mgr *mgr;
@@ -26,9 +27,11 @@ struct cleanup {
 };
 
 struct adopt {
+    struct list_node node; /* of mgr->adoptions */
     struct guest_mgr *mgr;
     uint32_t vmid;
     uint64_t deadline_ms;
+    bool is_attached; /* its status is waited for */
     struct event *timer;
 };
 
@@ -85,6 +88,7 @@ static void cleared(void *ctx)
     free(TAKE_PTR(g->blockstats));
     config_done(&g->running);
     guest_state_changed(m, g, "cleaned", text);
+    guest_adopted(m, vmid);  /* it ended before it said anything */
     g = guest_find(m, vmid); /* a waiter may have dropped or started it */
     if (g && g->is_dropped && g->state == GUEST_STOPPED)
         guest_drop(m, g);
@@ -125,6 +129,7 @@ static void adopt_done(struct adopt *a)
 {
     struct guest_mgr *m = a->mgr;
 
+    list_remove(&a->node);
     event_free(a->timer);
     free(a);
     if (--m->n_reconciling == 0 && m->is_reconciling) {
@@ -159,12 +164,34 @@ static int try_adopt(struct adopt *a, struct guest *g)
     return 1;
 }
 
+void guest_adoptions_free(struct guest_mgr *m)
+{
+    LIST_FOREACH_SAFE(a, &m->adoptions, struct adopt, node)
+    {
+        event_free(a->timer);
+        free(a);
+    }
+}
+
+void guest_adopted(struct guest_mgr *m, uint32_t vmid)
+{
+    LIST_FOREACH_SAFE(a, &m->adoptions, struct adopt, node)
+    if (a->vmid == vmid && a->is_attached)
+        adopt_done(a);
+}
+
 static void adopt_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct adopt *a = arg;
     struct guest *g = guest_find(a->mgr, a->vmid);
-    int r = g ? try_adopt(a, g) : -ESRCH;
+    int r = a->is_attached ? 1 : g ? try_adopt(a, g) : -ESRCH;
 
+    if (r == 1 && !a->is_attached) {
+        struct timeval tv = {.tv_sec = ADOPT_STATUS_MS / 1000};
+        a->is_attached = true;
+        evtimer_add(a->timer, &tv);
+        return;
+    }
     if (r == 0 && clock_boot_ms() < a->deadline_ms) {
         struct timeval tv = {.tv_usec = ADOPT_RETRY_MS * 1000};
         evtimer_add(a->timer, &tv);
@@ -201,6 +228,7 @@ static void adopt_start(struct guest_mgr *m, uint32_t vmid)
     a->mgr = m;
     a->vmid = vmid;
     a->deadline_ms = clock_boot_ms() + ADOPT_TIMEOUT_MS;
+    list_add_tail(&m->adoptions, &a->node);
     m->n_reconciling++;
     adopt_tick(-1, 0, a);
 }

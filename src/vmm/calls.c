@@ -57,7 +57,8 @@ static const struct call table[] = {
     KVM(KVM_IRQFD, MAIN | VCPU, "an interrupt line is connected to its eventfd, or not any more"),
     KVM(KVM_IOEVENTFD, MAIN | VCPU, "a doorbell moves with the BAR of its device"),
     KVM(KVM_SET_GSI_ROUTING, VCPU, "the message that a line sends"),
-    /* Reset and the end: no vCPU runs then. */
+    /* Resume, reset and the end: no vCPU runs then. */
+    KVM(KVM_KVMCLOCK_CTRL, MAIN, "resume: the guest learns that it was paused"),
     KVM(KVM_SET_IRQCHIP, MAIN, "reset"),
     KVM(KVM_GET_SREGS, MAIN, "reset: the first instruction"),
     KVM(KVM_SET_SREGS, MAIN, "reset"),
@@ -70,7 +71,7 @@ static const struct call table[] = {
     KVM(KVM_SET_VCPU_EVENTS, MAIN, "reset"),
     KVM(KVM_SET_MP_STATE, MAIN, "reset"),
     /* Disks. */
-    ROW(io_uring_enter, MAIN | VCPU | DISK, "requests to the ring of a disk; stopping the disk waits for them"),
+    ROW(io_uring_enter, DISK, "requests to the ring of a disk, and waiting for whatever comes"),
     ROW(preadv, BLOCK, "reads of a disk without a ring"),
     ROW(pwritev, BLOCK, "writes of a disk without a ring"),
     ROW(fdatasync, BLOCK, "flush"),
@@ -84,8 +85,8 @@ static const struct call table[] = {
     ROW_IF(ioctl, VCPU | MAIN, "what the driver lets the tap leave to it", IS(1, TUNSETOFFLOAD)),
     ROW_IF(ioctl, VCPU | MAIN, "how many pairs of queues the driver uses", IS(1, TUNSETQUEUE)),
     ROW_IF(getsockopt, NET, "is the other side gone?", IS(1, SOL_SOCKET), IS(2, SO_ERROR)),
-    ROW(timerfd_settime, NET | MAIN, "limits of the rate; the balloon's and the sockets' clocks"),
-    ROW(clock_gettime, NET | MAIN, "the same, where the kernel gives no page to read the time from"),
+    ROW(timerfd_settime, NET | DISK | MAIN, "limits of the rate; the balloon's and the sockets' clocks"),
+    ROW(clock_gettime, NET | DISK | MAIN, "the same, where the kernel gives no page to read the time from"),
     /* Connections between guest and host, on a socket that was given to us. */
     ROW(accept4, MAIN, "a program of the host that wants to talk to the guest"),
     ROW(recvfrom, MAIN, "which port it wants"),
@@ -126,7 +127,7 @@ static const struct call table[] = {
     ROW(munmap, ALL & ~MAIN, "AddressSanitizer: its heap"),
     ROW_IF(madvise, ALL, "AddressSanitizer: its heap", IS(2, MADV_NOHUGEPAGE)),
     ROW_IF(madvise, ALL, "AddressSanitizer: its heap", IS(2, MADV_DONTDUMP)),
-    ROW(clock_gettime, ALL & ~(MAIN | NET), "AddressSanitizer: its heap"),
+    ROW(clock_gettime, ALL & ~(MAIN | NET | DISK), "AddressSanitizer: its heap"),
     /* The report of undefined behaviour looks for its own name first; refused, it is printed without. */
     REFUSED(readlink, EACCES, "UndefinedBehaviorSanitizer: the program's name"),
     REFUSED(open, EACCES, "UndefinedBehaviorSanitizer: the program's arguments and environment"),

@@ -82,42 +82,39 @@ static void send_line(struct control *c, struct buf *line)
     update_events(c);
 }
 
-void control_event(struct control *c, const char *name)
-{
-    autobuf struct buf line;
-    struct jw w;
-
-    buf_init(&line, CONTROL_LINE_MAX);
-    if (!c)
-        return;
-    jw_init(&w, &line);
-    jw_object(&w);
-    jw_kv_str(&w, "event", name);
-    jw_object_end(&w);
-    send_line(c, &line);
-}
-
 static const char *state_name(enum machine_state state)
 {
     return state == MACHINE_RUNNING ? "running" : state == MACHINE_PAUSED ? "paused" : "ended";
 }
 
-void control_state_event(struct control *c, const char *reason)
+/* state, reason: NULL, if it has none. */
+static void send_event(struct control *c, const char *name, const char *state, const char *reason)
 {
     autobuf struct buf line;
     struct jw w;
 
     buf_init(&line, CONTROL_LINE_MAX);
-    if (!c)
-        return;
     jw_init(&w, &line);
     jw_object(&w);
-    jw_kv_str(&w, "event", "state");
-    jw_kv_str(&w, "state", state_name(c->ops->state(c->machine)));
+    jw_kv_str(&w, "event", name);
+    if (state)
+        jw_kv_str(&w, "state", state);
     if (reason)
         jw_kv_str(&w, "reason", reason);
     jw_object_end(&w);
     send_line(c, &line);
+}
+
+void control_event(struct control *c, const char *name)
+{
+    if (c)
+        send_event(c, name, NULL, NULL);
+}
+
+void control_state_event(struct control *c, const char *reason)
+{
+    if (c)
+        send_event(c, "state", state_name(c->ops->state(c->machine)), reason);
 }
 
 /* --- Verbs ----------------------------------------------------------------------------------------------------------
@@ -236,6 +233,20 @@ static int do_disk_resize(struct control *c, const json_t *args, struct jw *w, s
     return virtio_ops_of(v)->resize(virtio_device(v), bytes, e);
 }
 
+static int do_disk_limit(struct control *c, const json_t *args, struct jw *w, struct err *e)
+{
+    struct virtio *v = find_device(c, args, e);
+    struct propstr p;
+
+    if (!v)
+        return e->num;
+    if (!virtio_ops_of(v)->limit)
+        return unsupported(e, virtio_ops_of(v)->name, "devices have no limits");
+    if (propstr_parse(json_string_value(json_object_get(args, "limits")), NULL, &p, e) < 0)
+        return e->num;
+    return virtio_ops_of(v)->limit(virtio_device(v), &p, e);
+}
+
 static int do_net_link(struct control *c, const json_t *args, struct jw *w, struct err *e)
 {
     struct virtio *v = find_device(c, args, e);
@@ -299,6 +310,7 @@ static const struct verb {
     {"end", do_end},
     {"stats", do_stats},
     {"disk-resize", do_disk_resize, {{"device", JSON_STRING}, {"bytes", JSON_INTEGER}}},
+    {"disk-limit", do_disk_limit, {{"device", JSON_STRING}, {"limits", JSON_STRING}}},
     {"net-link", do_net_link, {{"device", JSON_STRING}, {"up", JSON_TRUE}}},
     {"balloon", do_balloon, {{"bytes", JSON_INTEGER}}},
     {"balloon-stats", do_balloon_stats},

@@ -227,6 +227,10 @@ static void test_refusals(void **state)
         {"{\"id\":1,\"verb\":[[[[[[1]]]]]]}", "null", "control.malformed"},
         {"{\"id\":1,\"verb\":\"pause\",\"now\":true}", "1", "control.argument"},
         {"{\"id\":1,\"verb\":\"disk-resize\",\"device\":\"virtio0\"}", "1", "control.argument"},
+        {"{\"id\":1,\"verb\":\"disk-limit\",\"device\":\"virtio0\",\"limits\":\"iops=x\"}", "1", "param.format"},
+        {"{\"id\":1,\"verb\":\"disk-limit\",\"device\":\"virtio0\",\"limits\":\"=\"}", "1", "param.format"},
+        {"{\"id\":1,\"verb\":\"disk-limit\",\"device\":\"virtio0\",\"limits\":\"iops_max=1\"}", "1", "option.value"},
+        {"{\"id\":1,\"verb\":\"disk-limit\",\"device\":\"virtio0\",\"limits\":\"raw=/x\"}", "1", "option.value"},
         {"{\"id\":1,\"verb\":\"disk-resize\",\"device\":\"virtio0\",\"bytes\":-1}", "1", "control.argument"},
         {"{\"id\":1,\"verb\":\"disk-resize\",\"device\":\"virtio9\",\"bytes\":1}", "1", "control.device"},
         {"{\"id\":1,\"verb\":\"disk-resize\",\"device\":\"virtio0\",\"bytes\":4096}", "1", "disk.size"},
@@ -265,6 +269,9 @@ static void test_stats_and_resize(void **state)
     now = lseek(f->disk_fd, 0, SEEK_END);
     assert_int_equal(now, 2 << 20);
     assert_int_equal(harness_read(&f->harness, 0x2000, 4), 4096);
+    expect(f, "{\"id\":5,\"verb\":\"disk-limit\",\"device\":\"virtio0\",\"limits\":\"iops=5,iops_max=9\"}\n",
+           "{\"id\":5,\"ok\":{}}\n");
+    expect(f, "{\"id\":6,\"verb\":\"disk-limit\",\"device\":\"virtio0\",\"limits\":\"\"}\n", "{\"id\":6,\"ok\":{}}\n");
     /* Again, and what grew by another hand. */
     expect(f, "{\"id\":3,\"verb\":\"disk-resize\",\"device\":\"virtio0\",\"bytes\":2097152}\n",
            "{\"id\":3,\"ok\":{}}\n");

@@ -159,7 +159,7 @@ int jail_enter(const struct jail_options *o, struct jail_report *ret_report, str
 
     *ret_report = (struct jail_report){0};
     r = close_strangers(&highest, e);
-    if (r == 0 && !o->keeps_stdio)
+    if (r == 0)
         r = replace_stdio(e);
     if (r == 0)
         r = leave_host(is_root, ret_report, e);

@@ -14,16 +14,16 @@ struct jail_options {
     uid_t uid; /* whom root becomes; others stay who they are */
     gid_t gid;
     unsigned n_descriptors; /* that may yet be opened: interrupt lines, connections */
-    bool keeps_stdio;       /* standard input and output are the guest's console */
 };
 
 struct jail_report {
     char note[96]; /* what the host did not let us do; "" if nothing */
 };
 
-/* Once, with one thread. Descriptors that were inherited and that no option named (they lack FD_CLOEXEC) are closed.
- * Root must succeed in everything. Another user has what the host lets him: without user namespaces for everybody he
- * keeps the namespaces and the root he was started in, which the report says. */
+/* Once, with one thread. Descriptors that were inherited and that no option named (they lack FD_CLOEXEC) are closed;
+ * standard input and output become /dev/null. Root must succeed in everything. Another user has what the host lets him:
+ * without user namespaces for everybody he keeps the namespaces and the root he was started in, which the report says.
+ */
 MUST_CHECK int jail_enter(const struct jail_options *o, struct jail_report *ret_report, struct err *e);
 
 #endif

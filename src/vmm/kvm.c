@@ -34,11 +34,30 @@ static int check_host(struct kvm *k, struct err *e)
     return 0;
 }
 
-/* A VM with the interrupt controllers of the kernel. The order is the kernel's: controllers before the first vCPU. */
-static int make_vm(struct kvm *k, struct err *e)
+static int map_memory(struct kvm *k, const struct memory *m, struct err *e)
+{
+    for (unsigned i = 0; i < m->n_regions; i++) {
+        struct kvm_userspace_memory_region slot = {
+            .slot = i,
+            .guest_phys_addr = m->regions[i].gpa,
+            .memory_size = m->regions[i].size_bytes,
+            .userspace_addr = (uintptr_t)m->regions[i].host,
+        };
+        int r = kvm_vm_ioctl(k, KVM_SET_USER_MEMORY_REGION, &slot, "KVM_SET_USER_MEMORY_REGION", e);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A VM with memory and the interrupt controllers of the kernel. The order is the kernel's: controllers before the first
+ * vCPU, and memory before them: what comes after them waits for others to let go of the bus they sit on, which takes
+ * milliseconds. */
+static int make_vm(struct kvm *k, const struct memory *m, struct err *e)
 {
     uint64_t identity_map = 0xfeffc000;
-    int map_bytes;
+    int map_bytes, r;
 
     do
         k->vm_fd = ioctl(k->fd, KVM_CREATE_VM, 0);
@@ -54,6 +73,9 @@ static int make_vm(struct kvm *k, struct err *e)
         return err_errno(e, errno, "KVM_SET_IDENTITY_MAP_ADDR");
     if (ioctl(k->vm_fd, KVM_SET_TSS_ADDR, 0xfeffd000ul) < 0)
         return err_errno(e, errno, "KVM_SET_TSS_ADDR");
+    r = map_memory(k, m, e);
+    if (r < 0)
+        return r;
     if (ioctl(k->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
         return err_errno(e, errno, "KVM_CREATE_IRQCHIP");
     return 0;
@@ -70,7 +92,7 @@ static int push_routes(struct kvm *k)
     return ioctl(k->vm_fd, KVM_SET_GSI_ROUTING, &table) < 0 ? -errno : 0;
 }
 
-int kvm_init(struct kvm *k, int dev_fd, struct err *e)
+int kvm_init(struct kvm *k, int dev_fd, const struct memory *m, struct err *e)
 {
     int r;
 
@@ -78,7 +100,7 @@ int kvm_init(struct kvm *k, int dev_fd, struct err *e)
     pthread_mutex_init(&k->routes_lock, NULL);
     r = check_host(k, e);
     if (r == 0)
-        r = make_vm(k, e);
+        r = make_vm(k, m, e);
     for (unsigned pin = 0; pin < FIRST_MESSAGE_GSI; pin++) {
         k->are_gsis_taken[pin] = true;
         k->routes[k->n_routes++] = (struct kvm_irq_routing_entry){
@@ -105,23 +127,6 @@ void kvm_done(struct kvm *k)
         close(k->fd);
     k->fd = k->vm_fd = -1;
     pthread_mutex_destroy(&k->routes_lock);
-}
-
-int kvm_memory_map(struct kvm *k, const struct memory *m, struct err *e)
-{
-    for (unsigned i = 0; i < m->n_regions; i++) {
-        struct kvm_userspace_memory_region slot = {
-            .slot = i,
-            .guest_phys_addr = m->regions[i].gpa,
-            .memory_size = m->regions[i].size_bytes,
-            .userspace_addr = (uintptr_t)m->regions[i].host,
-        };
-        int r = kvm_vm_ioctl(k, KVM_SET_USER_MEMORY_REGION, &slot, "KVM_SET_USER_MEMORY_REGION", e);
-
-        if (r < 0)
-            return r;
-    }
-    return 0;
 }
 
 int kvm_vm_ioctl(struct kvm *k, unsigned long request, void *arg, const char *name, struct err *e)

@@ -9,7 +9,7 @@
 
 #include "vmm/memory.h"
 
-#define KVM_GSI_MAX 512u
+#define KVM_GSI_MAX 640u /* pins, and vectors of the largest machine */
 
 struct kvm {
     int fd, vm_fd;
@@ -21,10 +21,9 @@ struct kvm {
     bool are_gsis_taken[KVM_GSI_MAX];
 };
 
-/* dev_fd: /dev/kvm, opened by the caller and owned from here on. */
-MUST_CHECK int kvm_init(struct kvm *k, int dev_fd, struct err *e);
+/* dev_fd: /dev/kvm, opened by the caller and owned from here on. The VM gets this memory: it must live as long. */
+MUST_CHECK int kvm_init(struct kvm *k, int dev_fd, const struct memory *m, struct err *e);
 void kvm_done(struct kvm *k);
-MUST_CHECK int kvm_memory_map(struct kvm *k, const struct memory *m, struct err *e);
 /* ioctl on the VM; the error names it. */
 MUST_CHECK int kvm_vm_ioctl(struct kvm *k, unsigned long request, void *arg, const char *name, struct err *e);
 

@@ -1,7 +1,9 @@
 /* An event loop over epoll; see loop.h. */
 #include "vmm/loop.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 #define EVENTS_MAX 16
 
@@ -73,7 +75,7 @@ void loop_run(struct loop *l)
 
     l->is_ending = false;
     while (!l->is_ending) {
-        int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
+        int n = l->wait ? l->wait(l->waiter, events) : epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
 
         for (int i = 0; i < n; i++) {
             struct loop_source *s = events[i].data.ptr;
@@ -100,6 +102,25 @@ int loop_start(struct loop *l, const char *name, struct err *e)
 void loop_stop(struct loop *l)
 {
     loop_wake(l->stop.fd);
+}
+
+int loop_own_stdio(int fd)
+{
+    int flags = O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (fd == STDIN_FILENO ? O_RDONLY : O_WRONLY), own = -1;
+    char path[32];
+    struct stat about = {0};
+
+    if (fstat(fd, &about) == 0 && (S_ISCHR(about.st_mode) || S_ISFIFO(about.st_mode))) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        own = open(path, flags);
+    }
+    if (own >= 0)
+        return own;
+    /* Another user's, or a file, whose place in it is shared, or a socket. */
+    own = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (own >= 0 && !S_ISREG(about.st_mode))
+        (void)fcntl(own, F_SETFL, fcntl(own, F_GETFL) | O_NONBLOCK);
+    return own;
 }
 
 void loop_drain(int event_fd)

@@ -20,6 +20,9 @@ struct loop {
     int epoll_fd;
     struct loop_source stop;
     bool is_ending;
+    /* Instead of epoll_wait, if somebody else waits (block/uring.c): how many events are in ret_events. */
+    int (*wait)(void *waiter, struct epoll_event *ret_events);
+    void *waiter;
     struct thread thread;
 };
 
@@ -36,6 +39,10 @@ void loop_run(struct loop *l);
 MUST_CHECK int loop_start(struct loop *l, const char *name, struct err *e);
 void loop_stop(struct loop *l); /* from any thread */
 
+/* A descriptor of our own for a program's standard input or output that does not block, or -1 and errno. Terminals and
+ * pipes are opened again, because whether one blocks belongs to all who share it, and the shell is one of them. Before
+ * the jail. */
+MUST_CHECK int loop_own_stdio(int fd);
 /* An eventfd's number is of no interest: reads it away. */
 void loop_drain(int event_fd);
 /* Adds one to an eventfd. Async-signal-safe. */

@@ -17,7 +17,7 @@
 #include "vmm/x86/layout.h"
 #include "vmm/x86/power.h"
 
-/* Of the console and of control, at a time: for the limit of descriptors. */
+/* Spare ones, beside those of devices: for the limit of descriptors. */
 #define CONNECTIONS_MAX 64u
 
 enum told { TOLD_OFF = 1, TOLD_RESET = 2, TOLD_PANIC = 4, TOLD_FAILED = 8 };
@@ -40,12 +40,13 @@ struct machine {
     struct serial *serial;
     struct power power;
     int serial_irq, events_irq; /* eventfds of their lines */
+    int console_fds[2];         /* in, out */
     struct loop_source wake;
     _Atomic unsigned told;
     pthread_mutex_t failure_lock;
     struct err failure; /* under failure_lock: why a vCPU could not go on */
     enum machine_state state;
-    bool is_kvm_up, is_vcpus_up, is_loop_up, has_panicked;
+    bool is_kvm_up, is_vcpus_up, is_loop_up, was_on, has_panicked;
     struct jail_report jail;
 };
 
@@ -111,7 +112,7 @@ static int open_kvm(struct machine *m, struct err *e)
         err_hint(e, "the host needs hardware virtualization, and this user the right to use it");
         return e->num;
     }
-    r = kvm_init(&m->kvm, fd, e);
+    r = kvm_init(&m->kvm, fd, &m->memory, e);
     m->is_kvm_up = r == 0;
     return r;
 }
@@ -141,24 +142,26 @@ static int make_line(struct machine *m, unsigned gsi, int *ret_fd, struct err *e
 static int make_serial(struct machine *m, struct err *e)
 {
     const char *console = m->options->console;
-    int in = -1, out = -1, r;
+    int *in = &m->console_fds[0], *out = &m->console_fds[1], r;
     uint64_t n;
 
     if (streq(console, "none"))
         return 0;
     if (streq(console, "stdio")) {
-        in = STDIN_FILENO;
-        out = STDOUT_FILENO;
+        *in = loop_own_stdio(STDIN_FILENO);
+        *out = loop_own_stdio(STDOUT_FILENO);
+        if (*in < 0 || *out < 0)
+            return err_errno(e, errno, "--console");
     } else if (str_to_u64(console + 3, &n) < 0 || n > 65535 || fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0) {
         return err_set(e, -EBADF, "option.fd", "--console: there is no open descriptor '%s'", console + 3);
     } else {
-        in = out = (int)n;
+        *in = *out = (int)n;
+        if (fcntl(*out, F_SETFL, fcntl(*out, F_GETFL) | O_NONBLOCK) < 0)
+            return err_errno(e, errno, "--console");
     }
-    if (fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK) < 0)
-        return err_errno(e, errno, "--console");
     r = make_line(m, LAYOUT_GSI_SERIAL, &m->serial_irq, e);
     if (r == 0)
-        r = serial_new(&m->loop, in, out, m->serial_irq, &m->serial, e);
+        r = serial_new(&m->loop, *in, *out, m->serial_irq, &m->serial, e);
     if (r < 0)
         return r;
     r = bus_add(&m->pio, LAYOUT_PORT_SERIAL, 8, &serial_ops, m->serial);
@@ -266,14 +269,13 @@ int machine_new(const struct options *o, struct machine **ret_machine, struct er
     threads_hold(); /* until the jail is around us */
     m->options = o;
     m->end_reason = "order";
-    m->wake.fd = m->serial_irq = m->events_irq = -1;
+    m->wake.fd = m->serial_irq = m->events_irq = m->console_fds[0] = m->console_fds[1] = -1;
     pthread_mutex_init(&m->failure_lock, NULL);
     bus_init(&m->mmio);
     bus_init(&m->pio);
-    if ((r = open_kvm(m, e)) < 0 || (r = memory_init(&m->memory, o->memory_bytes, LAYOUT_HOLE, o->page_bytes, e)) < 0 ||
-        (r = kvm_memory_map(&m->kvm, &m->memory, e)) < 0 || (r = make_cpus(m, e)) < 0 ||
-        (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 || (r = make_devices(m, e)) < 0 ||
-        (r = make_control(m, e)) < 0) {
+    if ((r = memory_init(&m->memory, o->memory_bytes, LAYOUT_HOLE, o->page_bytes, e)) < 0 || (r = open_kvm(m, e)) < 0 ||
+        (r = make_cpus(m, e)) < 0 || (r = make_platform(m, e)) < 0 || (r = make_serial(m, e)) < 0 ||
+        (r = make_devices(m, e)) < 0 || (r = make_control(m, e)) < 0) {
         machine_free(m);
         return r;
     }
@@ -307,6 +309,9 @@ void machine_free(struct machine *m)
     close_fd(m->wake.fd);
     close_fd(m->serial_irq);
     close_fd(m->events_irq);
+    close_fd(m->console_fds[0]);
+    if (m->console_fds[1] != m->console_fds[0])
+        close_fd(m->console_fds[1]);
     bus_done(&m->mmio);
     bus_done(&m->pio);
     pthread_mutex_destroy(&m->failure_lock);
@@ -334,8 +339,10 @@ static int power_on(struct machine *m, struct err *e)
     pci_bus_reset(m->pci);
     if (m->serial)
         serial_reset(m->serial);
-    /* Only now: what devices had on its way has arrived. */
-    memory_clear(&m->memory);
+    /* Only now: what devices had on its way has arrived. KVM looks at every page of it: not when all are new. */
+    if (m->was_on)
+        memory_clear(&m->memory);
+    m->was_on = true;
     r = boot_load(&m->memory, &source, &entry, e);
     if (r == 0)
         r = acpi_write(&m->memory, &acpi, e);
@@ -422,28 +429,20 @@ const char *machine_jail_note(const struct machine *m)
     return m->jail.note;
 }
 
-static bool uses_stdio(const struct options *o)
-{
-    bool found = streq(o->console, "stdio");
-
-    for (unsigned i = 0; i < o->n_devices; i++)
-        found |= strstr(o->devices[i].text, "stdio") != NULL;
-    return found;
-}
-
-/* Gives up what is not needed any more and starts all threads, each with its filter; ours is the last. */
+/* Gives up what is not needed any more and starts all threads, each with its filter. */
 static int lock_up(struct machine *m, struct err *e)
 {
+    unsigned n_connections = CONNECTIONS_MAX;
+
+    for (unsigned i = 0; i < m->n_devices; i++)
+        n_connections += virtio_ops_of(m->devices[i])->n_connections;
     const struct jail_options jail = {.uid = m->options->jail_uid,
                                       .gid = m->options->jail_gid,
-                                      .n_descriptors = pci_bus_vectors(m->pci) + CONNECTIONS_MAX,
-                                      .keeps_stdio = uses_stdio(m->options)};
+                                      .n_descriptors = pci_bus_vectors(m->pci) + n_connections};
     bool is_jailed = m->options->has_jail;
     int r = is_jailed ? jail_enter(&jail, &m->jail, e) : 0;
 
-    if (r == 0)
-        r = threads_release(is_jailed, e);
-    return r < 0 || !is_jailed ? r : calls_load(CALLS_MAIN, e);
+    return r < 0 ? r : threads_release(is_jailed, e);
 }
 
 int machine_run(struct machine *m, struct err *e)

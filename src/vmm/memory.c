@@ -11,11 +11,12 @@
 #define HUGE_BYTES (2ull << 20)
 
 /* Address space where guest and host addresses agree below 2 MiB: then the kernel can back both with huge pages, and
- * tables of nested pages are filled a huge page at a time. */
-static void *map_aligned(uint64_t size_bytes, int flags)
+ * tables of nested pages are filled a huge page at a time. Not the first one, of which a guest uses little: tables and
+ * what is left of a PC. */
+static void *map_aligned(uint64_t gpa, uint64_t size_bytes, int flags)
 {
     uint8_t *space = mmap(NULL, size_bytes + HUGE_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0), *host;
-    size_t before;
+    size_t before, small = gpa == 0 && size_bytes > HUGE_BYTES ? HUGE_BYTES : 0;
 
     if (space == MAP_FAILED)
         return MAP_FAILED;
@@ -24,7 +25,7 @@ static void *map_aligned(uint64_t size_bytes, int flags)
     if (before)
         munmap(space, before);
     munmap(host + size_bytes, HUGE_BYTES - before);
-    (void)madvise(host, size_bytes, MADV_HUGEPAGE);
+    (void)madvise(host + small, size_bytes - small, MADV_HUGEPAGE);
     return host;
 }
 
@@ -39,8 +40,8 @@ static int region_map(struct memory *m, uint64_t gpa, uint64_t size_bytes, struc
         flags &= ~MAP_NORESERVE;
         flags |= MAP_HUGETLB | (m->page_bytes == 1ull << 30 ? MAP_HUGE_1GB : MAP_HUGE_2MB);
     }
-    host =
-        m->page_bytes ? mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0) : map_aligned(size_bytes, flags);
+    host = m->page_bytes ? mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0)
+                         : map_aligned(gpa, size_bytes, flags);
     if (host == MAP_FAILED && m->page_bytes)
         return err_set(e, -ENOMEM, "memory.hugepages",
                        "the host has not %" PRIu64 " free huge pages of %" PRIu64 " MiB", size_bytes / m->page_bytes,

@@ -19,7 +19,7 @@ struct options {
     unsigned n_cpus;
     uint64_t memory_bytes, page_bytes;
     char *console;     /* "stdio", "fd=N", "none": the serial port */
-    int control_fd;    /* listening or connected socket for verbs; -1 */
+    int control_fd;    /* connected socket for verbs; -1 */
     bool is_paused;    /* made, but not begun */
     bool is_rebooting; /* a guest that resets goes on; else the machine ends */
     bool has_jail;

@@ -436,6 +436,8 @@ static void function_reset(struct pci_function *f)
         if (v->event_fd >= 0)
             loop_drain(v->event_fd);
     }
+    if (f->mapped_at == bar_address(f))
+        return;
     /* Off the bus for now: its place may still be another's, which is not yet reset. */
     put16(f->config + COMMAND, 0);
     (void)sync_bar(f);

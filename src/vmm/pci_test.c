@@ -186,6 +186,25 @@ static void test_reset_after_exchange(void **state)
     assert_int_equal(bus_read(&f->h.mmio, WINDOW + 3 * 0x8000 + 0x123, 1), 0x123); /* the bare one */
 }
 
+/* Moving doorbells makes the host's kernel wait for all of its processors: not when everything is where it belongs. */
+static void test_reset_moves_only_what_moved(void **state)
+{
+    struct fixture *f = *state;
+
+    f->n_moves = 0;
+    pci_bus_reset(f->h.pci);
+    assert_int_equal(f->n_moves, 0);
+    set_config(f, 3, BAR, 4, 0xd0000000);
+    f->n_moves = 0;
+    pci_bus_reset(f->h.pci);
+    assert_int_equal(f->n_moves, 2); /* from there, to where it belongs */
+    assert_int_equal(f->moved_to, WINDOW + 3 * 0x8000);
+    set_config(f, 3, COMMAND, 2, 0);
+    assert_int_equal(f->moved_to, 0);
+    pci_bus_reset(f->h.pci);
+    assert_int_equal(f->moved_to, WINDOW + 3 * 0x8000);
+}
+
 static unsigned raised(int fd)
 {
     uint64_t n = 0;
@@ -330,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bar_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bar_over_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_after_exchange, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reset_moves_only_what_moved, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vectors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mask_while_raised, setup, teardown),

@@ -96,6 +96,8 @@ int threads_release(bool are_filtered, struct err *e)
         if (r == 0)
             r = start(t, e);
     }
+    if (r == 0 && are_filtered)
+        r = calls_load(CALLS_MAIN, e);
     pthread_mutex_lock(&threads.lock);
     while (threads.n_starting)
         pthread_cond_wait(&threads.changed, &threads.lock);

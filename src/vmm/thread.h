@@ -28,7 +28,8 @@ void thread_join(struct thread *t);
 
 /* Main thread only, no other running: thread_start only takes note from here on … */
 void threads_hold(void);
-/* … until here: starts them all, filtered or not, and returns when every one has its filter. */
+/* … until here: starts them all, filtered or not, loads our own filter, the main thread's, meanwhile, and returns when
+ * every one has its. */
 MUST_CHECK int threads_release(bool are_filtered, struct err *e);
 
 #endif

@@ -183,10 +183,12 @@ static void vcpu_main(void *arg)
         if (r == 0) {
             atomic_fetch_add_explicit(&v->n_exits, 1, memory_order_relaxed);
             handle_exit(v);
+        } else if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST)) {
+            /* Whatever went wrong: a machine that KVM gave up must still be paused and ended. */
+            if (!may_run(v))
+                return;
         } else if (errno != EINTR && errno != EAGAIN) {
             failed(v, "KVM_RUN", (uint64_t)errno);
-        } else if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST) && !may_run(v)) {
-            return;
         }
     }
 }
@@ -240,6 +242,9 @@ void vcpu_set_pause(struct vcpu_set *s)
 void vcpu_set_resume(struct vcpu_set *s)
 {
     pthread_mutex_lock(&s->lock);
+    /* Its watchdogs are not to bark for the time it was away. A guest without KVM's clock: EINVAL. */
+    for (unsigned i = 0; i < s->n_vcpus; i++)
+        (void)ioctl(s->vcpus[i].fd, KVM_KVMCLOCK_CTRL, 0);
     s->is_paused = false;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);

@@ -580,10 +580,12 @@ static int load_all(struct virtio *v, struct state_reader *r)
     v->isr = state_get_u8(r);
     v->generation = state_get_u8(r);
     v->config_vector = state_get_u16(r);
-    if (state_get_u16(r) != v->n_queues || (v->accepted & ~v->offered))
+    if (state_get_u16(r) != v->n_queues)
         r->is_failed = true;
-    /* A driver could not have come this far. */
-    if ((status & STATUS_DRIVER_OK) && !((status & STATUS_FEATURES_OK) && (v->accepted & VIRTIO_VERSION_1)))
+    /* A driver could not have come this far; what it only asked for says nothing yet. */
+    if ((status & STATUS_FEATURES_OK) && ((v->accepted & ~v->offered) || !(v->accepted & VIRTIO_VERSION_1)))
+        r->is_failed = true;
+    if ((status & STATUS_DRIVER_OK) && !(status & STATUS_FEATURES_OK))
         r->is_failed = true;
     for (unsigned i = 0; i < v->n_queues && !r->is_failed; i++)
         load_queue(v, &v->queues[i], r);

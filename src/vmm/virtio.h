@@ -28,6 +28,7 @@ struct virtio_ops {
     /* It works on the main loop only, and its stop forgets what it knew of the driver: saving, which happens on the
      * same thread, does not stop it. */
     bool is_on_main;
+    unsigned n_connections; /* descriptors that it may open while the machine runs */
     /* Its configuration space, little-endian; short or outside reads give zeroes. config_write NULL: read-only. */
     size_t (*config)(void *device, uint8_t *bytes, size_t cap);
     void (*config_write)(void *device, size_t offset, const uint8_t *bytes, size_t n);
@@ -38,8 +39,9 @@ struct virtio_ops {
     void (*load)(void *device, struct state_reader *r);
     void (*free)(void *device);
     /* Verbs of the control connection (control.c), on the main thread; they return at once. NULL: it has no such. */
-    void (*counters)(void *device, virtio_tell_fn tell, void *arg);      /* "stats": since the start */
-    int (*resize)(void *device, uint64_t bytes, struct err *e);          /* "disk-resize": make it larger */
+    void (*counters)(void *device, virtio_tell_fn tell, void *arg);          /* "stats": since the start */
+    int (*resize)(void *device, uint64_t bytes, struct err *e);              /* "disk-resize": make it larger */
+    int (*limit)(void *device, const struct propstr *limits, struct err *e); /* "disk-limit": instead of what was */
     int (*balloon)(void *device, uint64_t target_bytes, struct err *e);  /* "balloon": RAM the guest shall have left */
     void (*balloon_stats)(void *device, virtio_tell_fn tell, void *arg); /* "balloon-stats": what the guest told last */
     int (*link)(void *device, bool is_up, struct err *e);                /* "net-link": the cable */

@@ -411,6 +411,27 @@ static void test_save_and_load(void **state)
     buf_done(&second);
 }
 
+/* A driver may ask for what is not offered; it is refused at FEATURES_OK, and saved in between it goes on as it was. */
+static void test_save_before_features_ok(void **state)
+{
+    struct harness *h = *state;
+    struct buf b;
+
+    buf_init(&b, 4096);
+    put(h, STATUS, 1, 3);
+    accept_features(h, UINT64_MAX);
+    save(h, &b);
+    assert_int_equal(load(h, b.data, b.len), 0);
+    assert_int_equal(get(h, STATUS, 1), 3);
+    put(h, STATUS, 1, 0x0b);
+    assert_int_equal(get(h, STATUS, 1), 3);
+    b.data[1 + 8 + 4 + 4 + 2] = 0x0b; /* the status: no driver could have come this far */
+    assert_int_equal(load(h, b.data, b.len), -EBADMSG);
+    memset(b.data + 1, 0, 8); /* nor with a device of the old kind */
+    assert_int_equal(load(h, b.data, b.len), -EBADMSG);
+    buf_done(&b);
+}
+
 static void test_refused_devices(void **state)
 {
     struct harness h;
@@ -444,6 +465,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_2_5_configuration_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_interrupts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_save_and_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_save_before_features_ok, setup, teardown),
         cmocka_unit_test(test_refused_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,7 +72,7 @@ class Wire:
                     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     self.socket = self.context.wrap_socket(raw, session=self.session)
                 self.socket.sendall(request)
-                return self._read()
+                return self._read(is_new)
             except (EOFError, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
                 self.close()
                 if is_last or is_new:  # only a connection that was kept may have gone meanwhile
@@ -84,7 +84,7 @@ class Wire:
             raise EOFError("the connection was closed")
         return got + part
 
-    def _read(self):
+    def _read(self, is_new):
         """(status, reason, content type, body)"""
         got = b""
         while b"\r\n\r\n" not in got:
@@ -94,7 +94,8 @@ class Wire:
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
         while len(body) < int(headers.get("content-length", 0)):
             body = self._more(body)
-        self.session = self.socket.session  # errors end the connection: the next one is cheaper with it
+        if is_new:  # errors end the connection: the next one is cheaper with the session of this one
+            self.session = self.socket.session
         if headers.get("connection", "").lower() == "close":
             self.close()
         _, status, reason = first.split(" ", 2)

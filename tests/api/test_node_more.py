@@ -424,7 +424,7 @@ def nobody_is_dropped_by_a_new_certificate(node):
     wait_for(lambda: fronts(node) == 2, 20, "only the new fronts")
 
 
-@test(limit=60)
+@test(limit=120)
 def an_open_connection_keeps_its_front(node):
     raw = socket.create_connection(("127.0.0.1", node.port))
     tls = ssl._create_unverified_context().wrap_socket(raw)
@@ -434,7 +434,7 @@ def an_open_connection_keeps_its_front(node):
     tls.sendall(b"\r\n")
     assert tls.recv(12) == b"HTTP/1.1 401"
     tls.close()
-    wait_for(lambda: fronts(node) == 2, 20, "only the new ones")
+    wait_for(lambda: fronts(node) == 2, 60, "only the new ones")
 
 
 # ---- all guests ----

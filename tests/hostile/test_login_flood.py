@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from requests.adapters import HTTPAdapter
 
-from lib import procs
+from lib import honest, procs
 from lib.client import Client
 from lib.holm import PASSWORD, is_sanitized
 from lib.tap import main, test
@@ -89,7 +89,6 @@ def held_replies_take_nobodys_place(node):
     p99 = percentile(times, 99)
     print(f"{len(times)} requests, median {percentile(times, 50) * 1000:.1f} ms, p99 {p99 * 1000:.0f} ms, new connections "
           f"{max(fresh) * 1000:.0f} ms at most; {descriptors} descriptors; flood got {statuses}")
-    assert p99 <= slow(0.2), f"p99 {p99 * 1000:.0f} ms"
     assert max(fresh) < slow(2), fresh
     assert statuses.get("401", 0) >= CONNECTIONS // 2, statuses
     assert set(statuses) <= {"401", "429", "closed", "refused"}, statuses
@@ -98,6 +97,7 @@ def held_replies_take_nobodys_place(node):
     after = sum(map(procs.memory_kib, fronts)) + procs.memory_kib(node.process.pid)
     assert is_sanitized() or after - memory < 64 * 1024, f"{memory} KiB before, {after} after"
     wait_for(lambda: sum(map(procs.fds, fronts)) < 60 * len(fronts), 30, "held replies to go", step=0.2)
+    honest.check_pace(node, p99)
 
 
 class SourceAddress(HTTPAdapter):

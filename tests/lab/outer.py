@@ -7,6 +7,7 @@
 The agent's line is QEMU's standard input and output. The machine ends with its Outer, and with the process that made it.
 """
 import ctypes
+import glob
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ CMDLINE = ("console=ttyS0 panic=-1 reboot=t quiet mitigations=off tsc=reliable n
            "random.trust_cpu=1")
 # On a busy machine; a healthy agent speaks every two seconds.
 BOOT_LIMIT, SILENCE_LIMIT, RESUME_LIMIT = 180, 90, 60
+STOOD_STILL = 20  # silent for so long, it is looked at, and nothing in it was in time
 OVERTIME = 60  # beyond a job's limit, at which the agent ends it
 SHARES = 2
 VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
@@ -45,6 +47,8 @@ class Outer:
         self.parts, self.folder, self.tsc_khz = parts, folder, tsc_khz
         self.children, self.shares, self.buffer = [], 0, b""
         self.qemu = self.qmp = None
+        self.longest_silence = 0  # seconds between two lines of the agent, since the last job began
+        self.began, self.is_up = time.monotonic(), False
         os.makedirs(folder, exist_ok=True)
 
     def argv(self):
@@ -81,6 +85,7 @@ class Outer:
             self.expect("ready", BOOT_LIMIT)
             if state:
                 self.save(state)
+        self.is_up = True
         self.ask(f"time {time.time():.3f}")
         return self
 
@@ -151,24 +156,55 @@ class Outer:
 
     def read_line(self, limit):
         """The agent's next line, or Hung after so many seconds."""
-        deadline = time.monotonic() + limit
+        began = time.monotonic()
+        is_looked_at = limit <= STOOD_STILL or not self.is_up
         with selectors.DefaultSelector() as selector:
             selector.register(self.qemu.stdout, selectors.EVENT_READ)
             while b"\n" not in self.buffer:
-                if not selector.select(max(0, deadline - time.monotonic())):
-                    raise Hung(f"silent for {limit} s")
+                wait = began + (limit if is_looked_at else STOOD_STILL) - time.monotonic()
+                if not selector.select(max(0, wait)):
+                    if is_looked_at:
+                        raise Hung(f"silent for {limit} s")
+                    self.look()
+                    is_looked_at = True
+                    continue
                 data = self.qemu.stdout.read(4096)
                 if not data:
                     raise Hung(f"QEMU ended with {self.qemu.wait(30)}")
                 self.buffer += data
+        self.longest_silence = max(self.longest_silence, time.monotonic() - began)
         line, self.buffer = self.buffer.split(b"\n", 1)
         return line.decode(errors="replace").strip().split()
+
+    def look(self):
+        """Writes to silence.log what a silent machine does: the registers and the time of QEMU's threads, twice. Between
+        them a byte on the agent's line, whose interrupt gets a processor on that has lost the one of its timer."""
+        with open(self.folder + "/silence.log", "a", encoding="utf-8") as log:
+            for n in range(2):
+                log.write(f"--- {time.strftime('%H:%M:%S')} of {time.monotonic() - self.began:.0f} s\n{self.threads()}")
+                try:
+                    log.write(self.command("human-monitor-command", **{"command-line": "info registers -a"}))
+                except Hung as error:
+                    log.write(f"QEMU does not answer: {error}\n")
+                if n == 0:
+                    self.say("")
+                    time.sleep(2)
+
+    def threads(self):
+        """The name, state and times of QEMU's threads, one a line."""
+        text = ""
+        for path in sorted(glob.glob(f"/proc/{self.qemu.pid}/task/*/stat")):
+            with open(path, encoding="ascii", errors="replace") as f:
+                name, _, rest = f.read().partition(") ")
+                words = rest.split()
+                text += f"{name}) {words[0]} user {words[11]} system {words[12]}\n"
+        return text
 
     def expect(self, verb, limit):
         """Reads until a line begins with the verb; the rest of it."""
         deadline = time.monotonic() + limit
         while True:
-            words = self.read_line(SILENCE_LIMIT)
+            words = self.read_line(SILENCE_LIMIT if self.is_up else limit)  # it says nothing while it boots
             if words and words[0] == verb:
                 return words[1:]
             if time.monotonic() > deadline:
@@ -182,14 +218,20 @@ class Outer:
     # --- what is given to it ---
 
     def command(self, execute, **arguments):
-        """A command of QMP; what it returns."""
+        """A command of QMP; what it returns. A QEMU that is gone or does not answer is a hang."""
+        try:
+            return self.exchange(execute, arguments)
+        except (OSError, ValueError) as error:
+            raise Hung(f"{execute}: {error}") from error
+
+    def exchange(self, execute, arguments):
         if not self.qmp:
-            self.qmp = socket.socket(socket.AF_UNIX)
-            self.qmp.settimeout(60)
-            self.qmp.connect(self.folder + "/qmp")
-            self.qmp_file = self.qmp.makefile("rw", encoding="utf-8")
+            line = socket.socket(socket.AF_UNIX)
+            line.settimeout(60)
+            line.connect(self.folder + "/qmp")
+            self.qmp, self.qmp_file = line, line.makefile("rw", encoding="utf-8")
             self.qmp_file.readline()
-            self.command("qmp_capabilities")
+            self.exchange("qmp_capabilities", {})
         self.qmp_file.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
         self.qmp_file.flush()
         while True:
@@ -222,6 +264,7 @@ class Outer:
 
     def job(self, name, limit, command):
         """Runs a job; (exit status, seconds). Hung when the machine stops or goes far beyond the job's limit."""
+        self.longest_silence = 0
         self.say(f"run {name} {limit} {command}")
         _, status, seconds = self.expect("done", limit + OVERTIME)
         return int(status), int(seconds)

@@ -77,7 +77,7 @@ class Client:
         in_query = method in ("GET", "DELETE")
         response = self.http.request(method, self.url(path), params=params if in_query else None,
                                      data=None if in_query else params, json=body_json, headers=headers, files=files,
-                                     timeout=30)
+                                     timeout=60)
         if "Content-Length" in response.headers and len(response.content) < int(response.headers["Content-Length"]) and \
                 "Content-Encoding" not in response.headers:
             raise requests.ConnectionError("the reply was cut off")

@@ -92,7 +92,7 @@ class Node:
             self.create_user("admin@pve", "Administrator")
         return self
 
-    def wait_ready(self, timeout=20):
+    def wait_ready(self, timeout=60):
         def is_ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"holmd ended with {self.process.returncode}: {self.log_tail(15)}")
@@ -106,7 +106,7 @@ class Node:
     def is_dead(self):
         return self.process is None or self.process.poll() is not None
 
-    def wait_dead(self, timeout=20):
+    def wait_dead(self, timeout=60):
         wait_for(self.is_dead, timeout, "holmd to end")
         return self.process.returncode
 

@@ -80,6 +80,12 @@ class Machine:
         text = self.sh(f"holm --root /var/lib/holm api {method} {path} {pairs} -o json")
         return json.loads(text) if text else None
 
+    def task(self, method, path, *data):
+        """A call that begins a task, which must end well."""
+        where = f"/nodes/{NODE}/tasks/{self.api(method, path, *data)}/status"
+        done = wait_for(lambda: s if (s := self.api("GET", where))["status"] == "stopped" else None, 60, f"{path} to be done")
+        assert done["exitstatus"] == "OK", done
+
     def api_answers(self):
         return "version" in self.sh("holm --root /var/lib/holm api GET /version -o json", is_checked=False)
 

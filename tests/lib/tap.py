@@ -10,6 +10,7 @@ runner is to be understood in a minute.
 import argparse
 import inspect
 import os
+import resource
 import signal
 import sys
 import time
@@ -26,7 +27,7 @@ def skip(reason):
     raise Skip(reason)
 
 
-def test(function=None, limit=30):
+def test(function=None, limit=90):
     """Registers a test with a time limit in seconds."""
     def register(f):
         _tests.append((f, limit))
@@ -86,8 +87,14 @@ def _check_replies():
     assert not complaints, f"{len(complaints)} kinds of wrong reply:\n  " + "\n  ".join(sorted(complaints))
 
 
+def _cpu_seconds():
+    """Of this program and of what it waited for."""
+    return sum(r.ru_utime + r.ru_stime for r in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
 def main():
     """Runs the tests whose name contains an argument (all without); exits non-zero on failure."""
+    began = time.monotonic()
     stem = os.path.basename(sys.argv[0]).removesuffix(".py").removeprefix("test_")
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", help="build directory; default $HOLM_BUILD")
@@ -109,5 +116,6 @@ def main():
         _run_one(f"{stem}.daemon_is_clean", shared.node.close, 60, counts)
     if "lib.client" in sys.modules:
         _run_one(f"{stem}.replies_follow_pve", _check_replies, 10, counts)
+    print(f"# {time.monotonic() - began:.1f} s, {_cpu_seconds():.1f} s of CPU")
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped", flush=True)
     sys.exit(1 if counts["FAIL"] else 0)

@@ -77,6 +77,7 @@ def packages_have_what_they_should():
     files = {line.split()[5].removeprefix(".") for line in run(["dpkg-deb", "-c", holm]).splitlines()}
     wanted = {"/usr/sbin/holmd", "/usr/bin/holm", "/usr/libexec/holm/holm-front", "/lib/systemd/system/holmd.service",
               "/etc/default/holm", "/etc/pam.d/holm", "/usr/share/man/man1/holm-vm.1.gz", "/usr/share/man/man8/holmd.8.gz",
+              "/usr/share/man/man8/holm-vmm.8.gz", "/usr/libexec/holm/holm-vmm",
               "/usr/share/bash-completion/completions/holm", "/usr/share/zsh/vendor-completions/_holm"}
     assert wanted <= files, f"missing: {wanted - files}"
     assert not [f for f in files if os.path.basename(f) in ("qm", "pvesh", "pvesm", "pveum")], "it shadows Proxmox VE's tools"
@@ -101,16 +102,16 @@ def installed_upgraded_and_removed_beside_a_guest():
     with Clean() as m:
         m.install(FIRST)
         assert m.sh("id -un holm") == "holm" and m.property("UnitFileState") == "enabled"
-        wait_for(m.api_answers, 15, "the API after the installation")
+        wait_for(m.api_answers, 60, "the API after the installation")
         m.sh("echo '# mine' >>/etc/default/holm")
-        m.api("POST", f"/nodes/{NODE}/qemu", "vmid=100", "memory=64", "scsi0=local:1")
+        m.task("POST", f"/nodes/{NODE}/qemu", "vmid=100", "memory=64", "scsi0=local:1")
         m.sh("qm start 100")
         assert m.guest() == "running"
         guest, daemon = m.qemu(), m.property("MainPID")
         assert guest, "no QEMU runs"
 
         m.install(SECOND)
-        wait_for(m.api_answers, 15, "the API after the upgrade")
+        wait_for(m.api_answers, 60, "the API after the upgrade")
         assert m.sh("dpkg-query -W -f '${Version}' holm") == SECOND
         assert m.property("MainPID") not in ("0", daemon), "the upgrade did not restart the daemon"
         assert m.qemu() == guest and m.guest() == "running", f"QEMU was {guest}, is {m.qemu()}"
@@ -122,7 +123,7 @@ def installed_upgraded_and_removed_beside_a_guest():
         assert m.exists("/etc/default/holm") and m.exists("/var/lib/holm/var/state")
 
         m.install(SECOND)
-        wait_for(m.api_answers, 15, "the API after the second installation")
+        wait_for(m.api_answers, 60, "the API after the second installation")
         assert m.qemu() == guest and m.guest() == "running"
         m.api("POST", f"/nodes/{NODE}/qemu/100/status/stop")
         wait_for(lambda: m.qemu() is None, 15, "QEMU to end")
@@ -130,7 +131,7 @@ def installed_upgraded_and_removed_beside_a_guest():
         m.sh("dpkg --purge holm-compat holm </dev/null", timeout=60)
         assert not m.exists("/etc/default/holm") and m.exists("/var/lib/holm/var/state"), "a purge deleted guests"
         m.install(SECOND)
-        wait_for(m.api_answers, 15, "the API after a purge")
+        wait_for(m.api_answers, 60, "the API after a purge")
         assert m.guest() == "stopped"
         m.sh("touch /var/lib/holm/DELETE-ON-PURGE && dpkg --purge holm-compat holm", timeout=60)
         assert not m.exists("/var/lib/holm")

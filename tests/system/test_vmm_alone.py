@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from lib import bare
-from lib.monitor import (CODE, EXIT_STATUS, RESULT, STATE, TEXT, build_folder, children_of, field, is_alive, ARG, COMMAND,
+from lib.monitor import (CODE, EVENT, EVENT_FRAME, EXIT_STATUS, RESULT, STATE, TEXT, build_folder, children_of, field, is_alive, ARG, COMMAND,
                          VERB, Guest, Terminal)
 from lib.tap import main, test
 from lib.wait import wait_for
@@ -106,6 +106,13 @@ def a_disk_grows_and_counts():
         assert script(g, "+status {\"x\":\"%s\"}" % ("y" * 5000)).text(CODE) == "guest.busy"
         assert script(g, "+status").number(RESULT) == 0
     os.close(disk)
+
+
+@test(limit=60)
+def the_balloon_is_told():
+    with guest("balloon on\n") as g:
+        console(g)
+        assert g.link.command("stats").stats() == {"diskread": "0", "diskwrite": "0", "balloon": str(16 << 20)}
 
 
 @test(limit=60)
@@ -257,8 +264,15 @@ def a_hostile_vmm_ends_the_conversation_only():
         assert g.link.command("kill").number(RESULT) == 0
         g.link.event("exited")
     wrong = 'read -r x <&10; printf \'{"id":77,"ok":{}}\\n{"event":7}\\n{"id":4,"ok":{"devices":[{"kind":"disk","counters":{"read-bytes":-1,"write-bytes":"x"}},7]}}\\n\' >&10\n'
-    with Guest(["/bin/bash", "-c", begin + wrong + ok % (5, '{"actual":"x"}') + "sleep 100"], channels=CHANNELS, driver="vmm") as g:
+    with Guest(["/bin/bash", "-c", begin + wrong + ok % (5, '{"actual-bytes":"x"}') + "sleep 100"], channels=CHANNELS, driver="vmm") as g:
         assert g.link.command("stats").stats() == {"diskread": "0", "diskwrite": "0"}
+    states = 'printf \'{"event":"state","state":"%s"}\\n\' >&10\n'
+    noise = f"read -r x <&10; for i in {{1..300}}; do {states % 'paused'} {states % 'running'} done; for i in {{1..100}}; do {states % 'ended'} done\n"
+    with Guest(["/bin/bash", "-c", begin + noise + 'printf \'{"id":4,"ok":{}}\\n\' >&10\n' + ok % (5, "{}") + "sleep 100"], channels=CHANNELS, driver="vmm") as g:
+        assert g.link.command("stats").number(RESULT) == 0
+        told = [f for f in g.link.frames if f.kind == EVENT_FRAME and f.text(EVENT) in ("paused", "running")]
+        assert len(told) <= 3, len(told)  # nobody asked for more
+        assert len([f for f in g.link.frames if f.kind == EVENT_FRAME and f.text(EVENT) == "shutdown"]) == 1
 
 
 if __name__ == "__main__":

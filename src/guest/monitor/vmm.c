@@ -48,6 +48,8 @@ struct vmm {
     struct loop_timer tick, start_limit;
     uint64_t noisy_window_ms;
     unsigned n_noisy;
+    bool has_ended;
+    unsigned n_states_asked; /* pauses and resumes: holmd hears of no more than it asked for */
 };
 
 static void start_unanswered(struct vmm *v, const struct err *why);
@@ -177,8 +179,8 @@ static void on_balloon(struct vmm *v, struct request *rq, const json_t *answer, 
 {
     uint64_t bytes;
 
-    /* No balloon, or its driver is not loaded: the value is absent. */
-    if (answer && qmp_get_u64(answer, "actual", &bytes))
+    /* Without a balloon the value is absent. */
+    if (answer && qmp_get_u64(answer, "actual-bytes", &bytes))
         request_stat(rq, "balloon", bytes);
     request_finish(v->m, rq, !answer && e->num == -ETIMEDOUT ? e->num : 0, e);
 }
@@ -281,6 +283,7 @@ static void command(struct monitor *m, struct request *rq)
             snprintf(arguments, sizeof(arguments), "{\"device\":\"%s\",\"up\":%s}", rq->arg, row->link);
         if (streq(row->name, "quit"))
             m->is_exit_expected = true;
+        v->n_states_asked += streq(row->name, "pause") || streq(row->name, "resume");
         send_verb(v, row->verb, row->link ? arguments : NULL, row->answer, rq);
         return;
     }
@@ -391,7 +394,10 @@ static void ev_state(struct vmm *v, const json_t *event)
 
     qmp_get_text(event, "state", state, sizeof(state));
     qmp_get_text(event, "reason", reason, sizeof(reason));
+    if (v->has_ended)
+        return; /* it is said once, and nothing follows */
     if (streq(state, "ended")) {
+        v->has_ended = true;
         /* One that failed says why on standard error. */
         if (streq(reason, "failed"))
             return;
@@ -400,8 +406,10 @@ static void ev_state(struct vmm *v, const json_t *event)
         control_event(v->m, "shutdown", reason);
     } else if (streq(state, "running") || streq(state, "paused")) {
         monitor_set_state(v->m, state);
-        if (v->m->is_up)
+        if (v->m->is_up && v->n_states_asked) {
+            v->n_states_asked--;
             control_event(v->m, state, NULL);
+        }
     }
 }
 

@@ -8,6 +8,9 @@
 
 #include "vmm/block/block.h"
 
+/* Whatever the host's disk asks for is less. */
+#define DIRECT_BYTES 4096u
+
 static int measure(const struct block_image *image, uint64_t *ret_bytes, struct err *e)
 {
     struct stat st;
@@ -29,7 +32,7 @@ int block_image_open(struct block_image *image, int fd, bool is_read_only, struc
     uint64_t bytes = 0;
     int r;
 
-    *image = (struct block_image){.fd = fd, .is_read_only = is_read_only, .sector_bytes = 512};
+    *image = (struct block_image){.fd = fd, .direct_fd = -1, .is_read_only = is_read_only, .sector_bytes = 512};
     if (fstat(fd, &st) < 0)
         return err_errno(e, errno, "look at the disk");
     image->is_device = S_ISBLK(st.st_mode);
@@ -46,7 +49,28 @@ void block_image_close(struct block_image *image)
 {
     if (image->fd >= 0)
         close(image->fd);
-    image->fd = -1;
+    if (image->direct_fd >= 0)
+        close(image->direct_fd);
+    image->fd = image->direct_fd = -1;
+}
+
+int block_image_fd(const struct block_image *image, const struct block_request *r)
+{
+    uint64_t all = r->offset + r->moved;
+
+    if (image->direct_fd < 0 || image->is_cached || (r->op != BLOCK_READ && r->op != BLOCK_WRITE))
+        return image->fd;
+    for (unsigned i = 0; i < r->n_iov; i++)
+        all |= (uintptr_t)r->iov[i].iov_base | r->iov[i].iov_len;
+    return all % DIRECT_BYTES ? image->fd : image->direct_fd;
+}
+
+bool block_image_is_retried(struct block_image *image, struct block_request *r, int result)
+{
+    if (result != -EINVAL || image->direct_fd < 0 || r->is_retried || (r->op != BLOCK_READ && r->op != BLOCK_WRITE))
+        return false;
+    image->is_cached = r->is_retried = true;
+    return true;
 }
 
 int block_image_refresh(struct block_image *image, struct err *e)

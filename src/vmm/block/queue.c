@@ -3,55 +3,43 @@
 
 #include "vmm/block/queue_priv.h"
 
-int block_queue_new(struct block_image *image, struct loop *l, unsigned depth, enum block_engine wanted,
-                    struct block_queue **ret_queue, struct err *e)
+int block_queue_new(struct block_image *image, struct loop *l, struct loop_source *woken, unsigned depth,
+                    enum block_engine wanted, struct block_queue **ret_queue, struct err *e)
 {
-    (void)l;
-    if (wanted == BLOCK_URING && block_uring_new(image, depth, ret_queue, e) == 0)
+    const struct block_queue base = {.image = image, .loop = l, .woken = woken};
+
+    if (wanted == BLOCK_URING && block_uring_new(&base, depth, ret_queue, e) == 0)
         return 0;
-    return block_threads_new(image, depth, ret_queue, e);
+    return block_threads_new(&base, ret_queue, e);
 }
 
 void block_queue_free(struct block_queue *q)
 {
-    if (!q)
-        return;
-    block_queue_drain(q);
-    q->ops->free(q);
+    if (q)
+        q->ops->free(q);
 }
 
-enum block_engine block_queue_engine(const struct block_queue *q)
+int block_queue_watch(struct block_queue *q, struct loop_source *s)
 {
-    return q->engine;
+    return q->ops->watch(q, s);
 }
 
 void block_queue_submit(struct block_queue *q, struct block_request *r)
 {
     r->moved = 0;
-    q->n_on_way++;
+    r->is_retried = false;
     q->ops->submit(q, r);
 }
 
-void block_queue_kick(struct block_queue *q)
+void block_queue_rush(struct block_queue *q)
 {
-    q->ops->kick(q);
+    if (q->ops->rush)
+        q->ops->rush(q);
 }
 
-int block_queue_fd(const struct block_queue *q)
+void block_queue_poll(struct block_queue *q)
 {
-    return q->event_fd;
-}
-
-unsigned block_queue_poll(struct block_queue *q)
-{
-    return q->ops->poll(q, false);
-}
-
-void block_queue_drain(struct block_queue *q)
-{
-    q->ops->kick(q);
-    while (q->n_on_way)
-        (void)q->ops->poll(q, true);
+    q->ops->poll(q);
 }
 
 bool block_request_advance(struct block_request *r, int n, int *ret_result)

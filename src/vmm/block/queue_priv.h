@@ -7,22 +7,23 @@
 struct block_queue;
 struct block_engine_ops {
     void (*submit)(struct block_queue *q, struct block_request *r);
-    void (*kick)(struct block_queue *q);
-    unsigned (*poll)(struct block_queue *q, bool is_waiting);
+    int (*watch)(struct block_queue *q, struct loop_source *s);
+    void (*rush)(struct block_queue *q); /* NULL: nothing is ever done at once */
+    void (*poll)(struct block_queue *q);
     void (*free)(struct block_queue *q);
 };
 
 /* First member of each engine's own structure. */
 struct block_queue {
     const struct block_engine_ops *ops;
-    enum block_engine engine;
     struct block_image *image;
-    int event_fd;
-    unsigned n_on_way;
+    struct loop *loop;
+    struct loop_source *woken;
 };
 
-int block_uring_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e);
-int block_threads_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e);
+/* What they are given is in `base`. */
+int block_uring_new(const struct block_queue *base, unsigned depth, struct block_queue **ret_queue, struct err *e);
+int block_threads_new(const struct block_queue *base, struct block_queue **ret_queue, struct err *e);
 
 /* A transfer took n bytes (or -errno). True when the request is over, with its result; else it goes on with the rest.
  */

@@ -13,7 +13,8 @@
 struct thread_queue {
     struct block_queue base;
     pthread_mutex_t lock;
-    pthread_cond_t waiting, finished;
+    pthread_cond_t waiting;
+    struct loop_source finished;
     /* Under lock. */
     struct block_request *first, **last; /* to be done */
     struct block_request *done;
@@ -22,15 +23,18 @@ struct thread_queue {
     unsigned n_threads;
 };
 
-static int transfer(int fd, struct block_request *r)
+static int transfer(struct block_image *image, struct block_request *r)
 {
     int result;
 
     for (;;) {
+        int fd = block_image_fd(image, r);
         ssize_t n = r->op == BLOCK_READ ? preadv(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved))
                                         : pwritev(fd, r->iov, (int)r->n_iov, (off_t)(r->offset + r->moved));
 
-        if (block_request_advance(r, n < 0 ? -errno : (int)n, &result))
+        int moved = n < 0 ? -errno : (int)n;
+
+        if (!block_image_is_retried(image, r, moved) && block_request_advance(r, moved, &result))
             return result;
     }
 }
@@ -43,8 +47,10 @@ static int change_range(int fd, int mode, const struct block_request *r)
     return 0;
 }
 
-static int perform(int fd, struct block_request *r)
+static int perform(struct block_image *image, struct block_request *r)
 {
+    int fd = image->fd;
+
     switch (r->op) {
     case BLOCK_FLUSH:
         return fdatasync(fd) < 0 ? -errno : 0;
@@ -55,7 +61,7 @@ static int perform(int fd, struct block_request *r)
     case BLOCK_READ:
     case BLOCK_WRITE:
     default:
-        return transfer(fd, r);
+        return transfer(image, r);
     }
 }
 
@@ -77,13 +83,12 @@ static void thread_main(void *arg)
         if (!t->first)
             t->last = &t->first;
         pthread_mutex_unlock(&t->lock);
-        int result = perform(t->base.image->fd, r);
+        int result = perform(t->base.image, r);
         pthread_mutex_lock(&t->lock);
         r->moved = (uint64_t)(int64_t)result; /* its part is over: now it carries the result */
         r->next = t->done;
         t->done = r;
-        pthread_cond_signal(&t->finished);
-        loop_wake(t->base.event_fd);
+        loop_wake(t->finished.fd);
     }
     pthread_mutex_unlock(&t->lock);
 }
@@ -100,30 +105,28 @@ static void threads_submit(struct block_queue *q, struct block_request *r)
     pthread_mutex_unlock(&t->lock);
 }
 
-static void threads_kick(struct block_queue *q)
+/* Edges: a doorbell that nobody reads away wakes once for each ring. */
+static int threads_watch(struct block_queue *q, struct loop_source *s)
 {
-    (void)q; /* they began at once */
+    s->events = EPOLLIN | EPOLLET;
+    s->on_ready = q->woken->on_ready;
+    s->context = q->woken->context;
+    return loop_add(q->loop, s);
 }
 
-static unsigned threads_poll(struct block_queue *q, bool is_waiting)
+static void threads_poll(struct block_queue *q)
 {
     struct thread_queue *t = (struct thread_queue *)q;
     struct block_request *done, *next;
-    unsigned n = 0;
 
-    loop_drain(q->event_fd);
     pthread_mutex_lock(&t->lock);
-    while (is_waiting && !t->done)
-        pthread_cond_wait(&t->finished, &t->lock);
     done = t->done;
     t->done = NULL;
     pthread_mutex_unlock(&t->lock);
-    for (; done; done = next, n++) {
+    for (; done; done = next) {
         next = done->next;
-        q->n_on_way--;
         done->done(done, (int)(int64_t)done->moved);
     }
-    return n;
 }
 
 static void threads_free(struct block_queue *q)
@@ -136,16 +139,15 @@ static void threads_free(struct block_queue *q)
     pthread_mutex_unlock(&t->lock);
     for (unsigned i = 0; i < t->n_threads; i++)
         thread_join(&t->threads[i]);
-    if (q->event_fd >= 0)
-        close(q->event_fd);
+    if (t->finished.fd >= 0)
+        close(t->finished.fd);
     pthread_cond_destroy(&t->waiting);
-    pthread_cond_destroy(&t->finished);
     pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
 static const struct block_engine_ops thread_ops = {
-    .submit = threads_submit, .kick = threads_kick, .poll = threads_poll, .free = threads_free};
+    .submit = threads_submit, .watch = threads_watch, .poll = threads_poll, .free = threads_free};
 
 static int start_threads(struct thread_queue *t, struct err *e)
 {
@@ -158,23 +160,21 @@ static int start_threads(struct thread_queue *t, struct err *e)
     return t->n_threads ? 0 : r;
 }
 
-int block_threads_new(struct block_image *image, unsigned depth, struct block_queue **ret_queue, struct err *e)
+int block_threads_new(const struct block_queue *base, struct block_queue **ret_queue, struct err *e)
 {
     struct thread_queue *t = calloc(1, sizeof(*t));
     int r;
 
-    (void)depth;
     if (!t)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    t->base = (struct block_queue){.ops = &thread_ops,
-                                   .engine = BLOCK_THREADS,
-                                   .image = image,
-                                   .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    t->base = *base;
+    t->base.ops = &thread_ops;
+    t->finished.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     t->last = &t->first;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->waiting, NULL);
-    pthread_cond_init(&t->finished, NULL);
-    r = t->base.event_fd < 0 ? err_errno(e, errno, "eventfd") : start_threads(t, e);
+    r = t->finished.fd < 0 ? -errno : threads_watch(&t->base, &t->finished);
+    r = r < 0 ? err_errno(e, -r, "watch requests") : start_threads(t, e);
     if (r < 0) {
         threads_free(&t->base);
         return r;

@@ -7,6 +7,6 @@
 #include "vmm/block/queue_priv.h"
 
 /* A ring that takes requests of a disk and no others, and registers nothing more. -errno. */
-MUST_CHECK int uring_ring_new(struct io_uring *ring, unsigned depth, int event_fd);
+MUST_CHECK int uring_ring_new(struct io_uring *ring, unsigned depth);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +23,7 @@ static int setup(void **state)
 
     f->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     *state = f;
-    return uring_ring_new(&f->ring, 8, f->event_fd);
+    return uring_ring_new(&f->ring, 8);
 }
 
 static int teardown(void **state)
@@ -68,6 +69,25 @@ static void test_disk_requests(void **state)
     fclose(file);
 }
 
+/* A poll that stays armed tells each write, though nobody reads. */
+static void test_doorbell(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t one = 1;
+
+    io_uring_prep_poll_multishot(io_uring_get_sqe(&f->ring), f->event_fd, POLLIN);
+    assert_int_equal(io_uring_submit(&f->ring), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct io_uring_cqe *cqe;
+
+        assert_int_equal(write(f->event_fd, &one, sizeof(one)), sizeof(one));
+        assert_int_equal(io_uring_wait_cqe(&f->ring, &cqe), 0);
+        assert_int_equal(cqe->res, POLLIN);
+        assert_true(cqe->flags & IORING_CQE_F_MORE);
+        io_uring_cqe_seen(&f->ring, cqe);
+    }
+}
+
 /* Each number that a request can have, with arguments that would do no harm. */
 static void test_others_are_refused(void **state)
 {
@@ -76,7 +96,8 @@ static void test_others_are_refused(void **state)
     for (unsigned op = 0; op < 64; op++) {
         struct io_uring_sqe *sqe;
 
-        if (op == IORING_OP_READV || op == IORING_OP_WRITEV || op == IORING_OP_FSYNC || op == IORING_OP_FALLOCATE)
+        if (op == IORING_OP_READV || op == IORING_OP_WRITEV || op == IORING_OP_FSYNC || op == IORING_OP_FALLOCATE ||
+            op == IORING_OP_POLL_ADD)
             continue;
         sqe = io_uring_get_sqe(&f->ring);
         if (!sqe) {
@@ -104,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_disk_requests, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_doorbell, setup, teardown),
         cmocka_unit_test_setup_teardown(test_others_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_registered_later, setup, teardown),
     };

@@ -274,12 +274,11 @@ static int open_ends(struct console *d, const struct propstr *p, struct err *e)
         return r;
     if ((fd >= 0) == (to != NULL) || (to && !streq(to, "stdio")))
         return err_set(e, -EINVAL, "option.value", "a console needs stdio or fd=N");
-    d->in.fd = to ? STDIN_FILENO : fd;
-    d->out.fd = to ? STDOUT_FILENO : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (d->out.fd < 0)
-        return err_errno(e, errno, "use the console's descriptor");
-    if (fcntl(d->in.fd, F_SETFL, fcntl(d->in.fd, F_GETFL) | O_NONBLOCK) < 0 ||
-        fcntl(d->out.fd, F_SETFL, fcntl(d->out.fd, F_GETFL) | O_NONBLOCK) < 0)
+    d->in.fd = to ? loop_own_stdio(STDIN_FILENO) : fd;
+    d->out.fd = to ? loop_own_stdio(STDOUT_FILENO) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (d->in.fd < 0 || d->out.fd < 0 ||
+        (!to && (fcntl(d->in.fd, F_SETFL, fcntl(d->in.fd, F_GETFL) | O_NONBLOCK) < 0 ||
+                 fcntl(d->out.fd, F_SETFL, fcntl(d->out.fd, F_GETFL) | O_NONBLOCK) < 0)))
         return err_errno(e, errno, "use the console's descriptor");
     return 0;
 }

@@ -1,11 +1,15 @@
 /* Block device: virtio 1.2, 5.2. A thread, a queue of the driver and a queue of the image belong together; requests go
  * from the driver's memory to the file and back without a copy, all but their header and status.
- * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads, discard=off. */
+ * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads, discard=off, and the
+ * limits of disk_limit.h: a request over one stays in the driver's queue, with those behind it, until a timer goes off.
+ */
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <stdatomic.h>
+#include <sys/timerfd.h>
 
 #include "vmm/block/block.h"
+#include "vmm/dev/disk_limit.h"
 #include "vmm/dev/table.h"
 
 #define QUEUES_MAX      16u
@@ -15,6 +19,7 @@
 #define RANGES_MAX      16u
 #define ID_BYTES        20u
 #define REQUESTS_A_TURN 64u
+#define QUIET_FROM      4u
 
 struct request {
     struct block_request block;
@@ -38,10 +43,12 @@ struct disk_queue {
     struct disk_counters counters;
     unsigned index;
     struct loop loop;
-    struct loop_source doorbell, completed;
+    struct loop_source doorbell, timer, woken;
     struct block_queue *io;
     pthread_mutex_t lock; /* this thread's work against stop */
+    pthread_cond_t idle;
     bool is_running;
+    unsigned n_taken; /* requests that are not finished */
     struct request *requests, *free;
 };
 
@@ -50,6 +57,7 @@ struct disk {
     struct virtio *virtio;
     struct block_image image;
     bool has_discard; /* what the driver forgets, the file forgets */
+    struct disk_limits limits;
     char serial[ID_BYTES + 1];
     unsigned n_queues;
     bool is_write_through; /* the driver knows no flush: what is done is on the disk (5.2.6.2); latched at start */
@@ -69,6 +77,8 @@ static void finish(struct request *r, uint8_t status)
                r->data_bytes + (r->data_bytes + 1ull == r->chain.in_bytes));
     r->next_free = q->free;
     q->free = r;
+    if (--q->n_taken == 0 && !q->is_running)
+        pthread_cond_broadcast(&q->idle);
 }
 
 static uint8_t status_of(int result)
@@ -257,62 +267,86 @@ static void begin(struct request *r, const struct virtio_blk_outhdr *h)
 /* --- A queue's thread
  * ------------------------------------------------------------------------------------------------- */
 
-/* False when the driver broke the rules: a request without header or status (5.2.6). */
-static bool take(struct disk_queue *q, struct request *r)
+/* 0, or after which time it may come. Flushes and what is refused are free. */
+static uint64_t limit(struct disk *d, const struct virtio_blk_outhdr *h, const struct virtq_chain *c)
+{
+    bool is_in = h->type == VIRTIO_BLK_T_IN, is_out = h->type == VIRTIO_BLK_T_OUT;
+
+    if (!is_in && !is_out && h->type != VIRTIO_BLK_T_DISCARD && h->type != VIRTIO_BLK_T_WRITE_ZEROES)
+        return 0;
+    return disk_limits_take(&d->limits, !is_in, is_in ? c->in_bytes - 1 : is_out ? c->out_bytes - sizeof(*h) : 0);
+}
+
+/* -EPROTO when the driver broke the rules: a request without header or status (5.2.6). -EBUSY: over a limit. */
+static int take(struct disk_queue *q, struct request *r)
 {
     struct virtio_blk_outhdr h;
     const struct iovec *last;
+    uint64_t wait;
 
     if (r->chain.out_bytes < sizeof(h) || r->chain.in_bytes < 1)
-        return false;
+        return -EPROTO;
     (void)virtq_read(&r->chain, 0, &h, sizeof(h));
+    wait = limit(q->disk, &h, &r->chain);
+    if (wait) {
+        throttle_arm(q->timer.fd, wait);
+        return -EBUSY;
+    }
     q->free = r->next_free;
+    q->n_taken++;
     last = &r->chain.iov[r->chain.n_out + r->chain.n_in - 1];
     r->status = (uint8_t *)last->iov_base + last->iov_len - 1;
     r->data_bytes = 0;
     r->n_ranges = r->range = 0;
     begin(r, &h);
-    return true;
+    return 1;
 }
 
+/* 1: one was taken. 0: there is none. -EBUSY: the timer comes first. */
+static int step(struct disk_queue *q, struct virtq *vq)
+{
+    int r = virtq_pop(vq, &q->free->chain);
+
+    if (r > 0)
+        r = take(q, q->free);
+    if (r == -EBUSY)
+        virtq_unpop(vq);
+    return r;
+}
+
+/* The driver rings no bell while we look again by ourselves: that costs the guest an exit. With several requests on
+ * their way the next of them to be done wakes us soon enough. It hears of what is done when its new requests are on
+ * their way, and so of what was done at once or meanwhile in one go: an interrupt is an exit, too. */
 static void work(struct disk_queue *q)
 {
     struct virtio *v = q->disk->virtio;
     struct virtq *vq = virtio_queue(v, q->index);
-    int r = 0;
+    unsigned n = 0, before;
+    int r;
 
-    for (unsigned i = 0; i < REQUESTS_A_TURN && q->free && (r = virtq_pop(vq, &q->free->chain)) > 0; i++)
-        if (!take(q, q->free)) {
-            r = -EPROTO;
-            break;
-        }
-    block_queue_kick(q->io);
-    if (r < 0)
+    virtq_notify_disable(vq);
+    do {
+        before = n;
+        for (r = 1; n < REQUESTS_A_TURN && q->free && r > 0; n += r > 0)
+            r = step(q, vq);
+        if (n > before)
+            block_queue_rush(q->io);
+    } while (r == 0 && (n > before || (q->n_taken < QUIET_FROM && virtq_notify_enable(vq))));
+    if (r < 0 && r != -EBUSY)
         virtio_fail(v);
     virtio_signal(v, q->index);
     if (r > 0 && q->free)
         loop_wake(q->doorbell.fd); /* completions have their turn in between */
 }
 
-static void on_doorbell(void *context, uint32_t events)
-{
-    struct disk_queue *q = context;
-
-    (void)events;
-    loop_drain(q->doorbell.fd);
-    pthread_mutex_lock(&q->lock);
-    if (q->is_running)
-        work(q);
-    pthread_mutex_unlock(&q->lock);
-}
-
-static void on_completed(void *context, uint32_t events)
+/* The doorbell, the timer, completions: what it was does not matter. */
+static void on_woken(void *context, uint32_t events)
 {
     struct disk_queue *q = context;
 
     (void)events;
     pthread_mutex_lock(&q->lock);
-    (void)block_queue_poll(q->io);
+    block_queue_poll(q->io);
     if (q->is_running)
         work(q); /* those that waited for a free request, and the interrupt for those that are done */
     pthread_mutex_unlock(&q->lock);
@@ -336,7 +370,8 @@ static int disk_start(void *device, uint64_t features)
 }
 
 /* What is on its way is waited for: afterwards nothing writes into the guest's memory (a reset driver owns it again).
- */
+ * What waits for a limit is forgotten with the driver; but before the device is written down it is done, as its place
+ * in the queue is. A guest cannot ask for that, so it cannot get around a limit. */
 static void disk_stop(void *device)
 {
     struct disk *d = device;
@@ -344,7 +379,8 @@ static void disk_stop(void *device)
     for (unsigned i = 0; i < d->n_queues; i++) {
         pthread_mutex_lock(&d->queues[i].lock);
         d->queues[i].is_running = false;
-        block_queue_drain(d->queues[i].io);
+        while (d->queues[i].n_taken)
+            pthread_cond_wait(&d->queues[i].idle, &d->queues[i].lock);
         pthread_mutex_unlock(&d->queues[i].lock);
     }
 }
@@ -380,10 +416,14 @@ static void disk_free(void *device)
             continue;
         loop_done(&q->loop);
         block_queue_free(q->io);
+        if (q->timer.fd >= 0)
+            close(q->timer.fd);
+        pthread_cond_destroy(&q->idle);
         pthread_mutex_destroy(&q->lock);
         free(q->requests);
     }
     block_image_close(&d->image);
+    disk_limits_done(&d->limits);
     free(d);
 }
 
@@ -422,6 +462,19 @@ static int disk_resize(void *device, uint64_t bytes, struct err *e)
     return r < 0 ? r : 0;
 }
 
+static int disk_limit(void *device, const struct propstr *limits, struct err *e)
+{
+    static const char *const keys[] = {DISK_LIMIT_KEYS, NULL};
+    struct disk *d = device;
+    int r = device_check_keys(limits, keys, e);
+
+    if (r == 0)
+        r = disk_limits_set(&d->limits, limits, e);
+    for (unsigned i = 0; i < d->n_queues && r == 0; i++)
+        loop_wake(d->queues[i].doorbell.fd); /* those that wait for an older, lower one */
+    return r;
+}
+
 static const struct virtio_ops disk_ops = {.name = "disk",
                                            .id = 2,
                                            .class_code = 0x010000,
@@ -431,6 +484,7 @@ static const struct virtio_ops disk_ops = {.name = "disk",
                                            .stop = disk_stop,
                                            .counters = disk_counters,
                                            .resize = disk_resize,
+                                           .limit = disk_limit,
                                            .free = disk_free};
 
 static int make_requests(struct disk_queue *q)
@@ -458,25 +512,26 @@ static int make_queue(struct disk *d, unsigned index, enum block_engine engine, 
     q->disk = d;
     q->index = index;
     pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->idle, NULL);
+    q->woken = (struct loop_source){.on_ready = on_woken, .context = q};
+    q->doorbell.fd = virtio_doorbell(d->virtio, index);
+    q->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     r = loop_init(&q->loop, e);
     if (r == 0 && make_requests(q) < 0)
         r = err_set(e, -ENOMEM, NULL, "out of memory");
     if (r == 0)
-        r = block_queue_new(&d->image, &q->loop, QUEUE_SIZE, engine, &q->io, e);
+        r = block_queue_new(&d->image, &q->loop, &q->woken, QUEUE_SIZE, engine, &q->io, e);
     if (r < 0)
         return r;
-    q->doorbell = (struct loop_source){
-        .fd = virtio_doorbell(d->virtio, index), .events = EPOLLIN, .on_ready = on_doorbell, .context = q};
-    q->completed =
-        (struct loop_source){.fd = block_queue_fd(q->io), .events = EPOLLIN, .on_ready = on_completed, .context = q};
-    if ((r = loop_add(&q->loop, &q->doorbell)) < 0 || (r = loop_add(&q->loop, &q->completed)) < 0)
+    if ((r = q->timer.fd < 0 ? -errno : block_queue_watch(q->io, &q->timer)) < 0 ||
+        (r = block_queue_watch(q->io, &q->doorbell)) < 0)
         return err_errno(e, -r, "watch a disk");
     snprintf(name, sizeof(name), "disk%u.%u", virtio_slot(d->virtio), index);
     return loop_start(&q->loop, name, e);
 }
 
 struct disk_options {
-    bool is_read_only, has_discard;
+    bool is_read_only, has_discard, is_cached;
     uint64_t n_queues;
     enum block_engine engine;
     const char *serial;
@@ -484,7 +539,8 @@ struct disk_options {
 
 static int read_options(const struct propstr *p, struct disk_options *o, struct err *e)
 {
-    static const char *const keys[] = {"raw", "fd", "readonly", "serial", "queues", "engine", "discard", NULL};
+    static const char *const keys[] = {"raw",     "fd",        "readonly", "serial",        "queues", "engine",
+                                       "discard", "direct-fd", "cached",   DISK_LIMIT_KEYS, NULL};
     const char *engine = propstr_get(p, "engine");
     int r = device_check_keys(p, keys, e);
 
@@ -492,6 +548,8 @@ static int read_options(const struct propstr *p, struct disk_options *o, struct 
         r = propstr_get_bool(p, "readonly", false, &o->is_read_only, e);
     if (r == 0)
         r = propstr_get_bool(p, "discard", true, &o->has_discard, e);
+    if (r == 0)
+        r = propstr_get_bool(p, "cached", false, &o->is_cached, e);
     if (r == 0)
         r = propstr_get_u64(p, "queues", 1, &o->n_queues, e);
     if (r < 0)
@@ -507,13 +565,30 @@ static int read_options(const struct propstr *p, struct disk_options *o, struct 
     return 0;
 }
 
+/* The same file once more, with the same rights, past the host's cache. Not every file system can; another user's file
+ * may not be opened again: then whoever gave it gives this one, too. */
+static int open_direct(const struct propstr *p, int fd, int *ret_fd, struct err *e)
+{
+    const char *number = propstr_get(p, "direct-fd");
+    char path[32];
+    uint64_t n;
+
+    if (number && (str_to_u64(number, &n) < 0 || n > 65535 || fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0))
+        return err_set(e, -EBADF, "option.fd", "there is no open descriptor '%s'", number);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    *ret_fd = number ? (int)n : open(path, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_DIRECT | O_CLOEXEC | O_NOCTTY);
+    return 0;
+}
+
 static int open_image(const struct propstr *p, const struct disk_options *o, struct disk *d, struct err *e)
 {
     int fd, r = device_open(p, "raw", o->is_read_only ? O_RDONLY : O_RDWR, &fd, e);
 
     if (r == 0 && fd < 0)
         r = err_set(e, -EINVAL, "option.value", "a disk needs raw=FILE or fd=N");
-    return r < 0 ? r : block_image_open(&d->image, fd, o->is_read_only, e);
+    if (r == 0)
+        r = block_image_open(&d->image, fd, o->is_read_only, e);
+    return r < 0 || o->is_cached ? r : open_direct(p, fd, &d->image.direct_fd, e);
 }
 
 static int disk_new(struct virtio_host *h, const struct propstr *p, struct virtio **ret_virtio, struct err *e)
@@ -529,11 +604,14 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
     if (!d)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     d->host = h;
-    d->image.fd = -1;
+    d->image.fd = d->image.direct_fd = -1;
     d->n_queues = (unsigned)o.n_queues;
+    disk_limits_init(&d->limits);
     if (o.serial)
         memcpy(d->serial, o.serial, strlen(o.serial));
-    r = open_image(p, &o, d, e);
+    r = disk_limits_set(&d->limits, p, e);
+    if (r == 0)
+        r = open_image(p, &o, d, e);
     if (r < 0) {
         disk_free(d);
         return r;
@@ -557,7 +635,8 @@ static int disk_new(struct virtio_host *h, const struct propstr *p, struct virti
 
 const struct device_type device_disk = {
     .option = "disk",
-    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off]",
-    .help = "a disk: a file or block device",
+    .usage = "raw=FILE|fd=N[,readonly=on][,serial=TEXT][,queues=N][,engine=uring|threads][,discard=off][,cached=on][,"
+             "LIMIT=N]",
+    .help = "a disk: a file or block device; LIMIT: bps, iops, also with _rd, _wr, then _max, _max_length",
     .new = disk_new,
     .default_key = "raw"};

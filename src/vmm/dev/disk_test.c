@@ -624,6 +624,59 @@ static void test_configuration(void **state)
     assert_int_equal(harness_read(&f->h, 0x20fc, 8), 0);
 }
 
+/* A file system may take the second descriptor and refuse what comes through it, as an overlay on one in memory does:
+ * here it is a file that takes numbers. */
+static void test_direct_refused(void **state)
+{
+    struct fixture f = {0};
+    char more[32], byte = 0;
+    uint64_t gpa;
+
+    (void)state;
+    f.fd = make_file();
+    snprintf(more, sizeof(more), ",direct-fd=%d", open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    open_disk(&f, fcntl(f.fd, F_DUPFD_CLOEXEC, 0), more);
+    assert_int_equal(harness_start(&f.h, UINT64_MAX, 1, 64), 0x0f);
+    f.status_gpa = harness_alloc(&f.h, 1);
+    gpa = (harness_alloc(&f.h, 3 * 4096) + 4095) / 4096 * 4096;
+    memset(harness_at(&f.h, gpa), 'x', 4096);
+    assert_int_equal(simple(&f, VIRTIO_BLK_T_OUT, 8, gpa, 4096), 0);
+    assert_int_equal(pread(f.fd, &byte, 1, 8 * 512), 1);
+    assert_int_equal(byte, 'x');
+    memset(harness_at(&f.h, gpa), 0, 4096);
+    assert_int_equal(simple(&f, VIRTIO_BLK_T_IN, 8, gpa, 4096), 0);
+    assert_int_equal(*(char *)harness_at(&f.h, gpa), 'x');
+    harness_done(&f.h);
+    close(f.fd);
+}
+
+/* Past the cache goes what the host can take that way, and nothing else. */
+static void test_where_it_goes(void **state)
+{
+    struct block_image image = {.fd = 7, .direct_fd = 8};
+    char *bytes = (char *)0x10000;
+    struct iovec two[] = {{bytes, 4096}, {bytes + 8192, 8192}}, one = {bytes, 4096};
+    struct block_request r = {.op = BLOCK_READ, .offset = 12288, .length = 12288, .iov = two, .n_iov = 2};
+
+    (void)state;
+    assert_int_equal(block_image_fd(&image, &r), 8);
+    r.op = BLOCK_WRITE;
+    assert_int_equal(block_image_fd(&image, &r), 8);
+    r.op = BLOCK_FLUSH;
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    r.op = BLOCK_WRITE;
+    two[1].iov_base = bytes + 8704;
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    two[1] = (struct iovec){bytes + 8192, 512};
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    r = (struct block_request){.op = BLOCK_READ, .offset = 512, .length = 4096, .iov = &one, .n_iov = 1};
+    assert_int_equal(block_image_fd(&image, &r), 7);
+    r.moved = 3584; /* the rest of a short transfer */
+    assert_int_equal(block_image_fd(&image, &r), 8);
+    image.direct_fd = -1;
+    assert_int_equal(block_image_fd(&image, &r), 7);
+}
+
 static void test_refresh(void **state)
 {
     struct block_image image;
@@ -666,6 +719,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_greedy_driver, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configuration, setup, teardown),
         cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_where_it_goes),
+        cmocka_unit_test(test_direct_refused),
     };
     int n_failed;
 

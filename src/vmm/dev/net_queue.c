@@ -571,14 +571,14 @@ static int add_source(struct net_queue *q, struct loop_source *s, int fd, uint32
 int net_queue_start(struct net_queue *q, struct err *e)
 {
     struct virtio *v = q->net->virtio;
+    int r, timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     char name[16];
-    int r;
 
+    q->timer.fd = timer;
     q->bounce = malloc(NET_HEADER + NET_FRAME_MAX + 1);
     if (!q->bounce)
         return err_set(e, -ENOMEM, NULL, "out of memory");
-    if ((r = add_source(q, &q->timer, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), EPOLLIN, on_timer)) <
-            0 ||
+    if ((r = add_source(q, &q->timer, timer, EPOLLIN, on_timer)) < 0 ||
         (r = add_source(q, &q->rx_bell, virtio_doorbell(v, 2 * q->index), EPOLLIN, on_rx_bell)) < 0 ||
         (r = add_source(q, &q->tx_bell, virtio_doorbell(v, 2 * q->index + 1), EPOLLIN, on_tx_bell)) < 0 ||
         (r = add_source(q, &q->tap, q->fd, 0, on_tap)) < 0)

@@ -4,7 +4,8 @@
  * the copy is used. A packet for no link is answered by RST, as is everything a guest does wrong about one link; a
  * packet that is none breaks the device. Links do not outlive a restore: the guest learns of it by an event, before it
  * hears or is heard again. Options: cid=N (3 and up), socket=PATH (made here, for this user only) or fd=N (listening).
- */
+ * The name of a socket made here stays behind: from within the jail there is no way back to it. The next start with the
+ * same path removes it. */
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -134,8 +135,7 @@ static bool hear(struct vsock *d, const struct virtq_chain *c)
     return true;
 }
 
-/* True if there is more. */
-static bool hear_all(struct vsock *d)
+static void hear_all(struct vsock *d)
 {
     struct virtq *q = virtio_queue(d->virtio, QUEUE_FROM_GUEST);
     struct virtq_chain chain;
@@ -156,7 +156,6 @@ static bool hear_all(struct vsock *d)
         virtio_fail(d->virtio);
     if (i || r < 0)
         virtio_signal(d->virtio, QUEUE_FROM_GUEST);
-    return r > 0;
 }
 
 /* --- To the guest ----------------------------------------------------------------------------------------------------
@@ -173,10 +172,8 @@ static struct vsock_link *next_speaker(struct vsock *d)
     for (unsigned i = 0; i < d->n_slots; i++) {
         unsigned at = (d->turn + i) % d->n_slots;
 
-        if (!can_speak(&d->links[at]))
-            continue;
-        d->turn = at + 1;
-        return &d->links[at];
+        if (can_speak(&d->links[at]))
+            return &d->links[at];
     }
     return NULL;
 }
@@ -253,6 +250,7 @@ static bool speak(struct vsock_link *l, const struct virtq_chain *c)
 {
     uint32_t n;
 
+    l->vsock->turn = (unsigned)(l - l->vsock->links) + 1;
     if (l->tell & TELL_RST) {
         put_of(l, c, VIRTIO_VSOCK_OP_RST, 0, 0);
         vsock_link_free(l);
@@ -338,20 +336,27 @@ static void update_all(struct vsock *d)
             vsock_link_update(&d->links[i]);
 }
 
+/* Could the next turn do something now? If not, a doorbell comes first. */
+static bool has_work(struct vsock *d)
+{
+    if (d->n_refused < VSOCK_REFUSED_MAX && virtq_waiting(virtio_queue(d->virtio, QUEUE_FROM_GUEST)))
+        return true;
+    return (d->n_refused || next_speaker(d)) && virtq_waiting(virtio_queue(d->virtio, QUEUE_TO_GUEST));
+}
+
 void vsock_work(struct vsock *d)
 {
     bool is_on = d->is_running && !virtio_is_failed(d->virtio) && (!d->is_reset_untold || tell_reset(d));
-    bool is_more = is_on && hear_all(d);
 
+    if (is_on)
+        hear_all(d);
     update_all(d);
     if (!is_on)
         return;
     speak_all(d);
     update_all(d);
-    /* What these two left: the others of the loop first. */
-    if (!virtio_is_failed(d->virtio) &&
-        (is_more || ((d->n_refused || next_speaker(d)) && virtq_waiting(virtio_queue(d->virtio, QUEUE_TO_GUEST)))))
-        loop_wake(d->queues[QUEUE_FROM_GUEST].doorbell.fd);
+    if (!virtio_is_failed(d->virtio) && has_work(d))
+        loop_wake(d->queues[QUEUE_FROM_GUEST].doorbell.fd); /* the others of the loop first */
 }
 
 /* --- Events of the loop ----------------------------------------------------------------------------------------------
@@ -523,6 +528,7 @@ static void vsock_free(void *device)
 
 static const struct virtio_ops vsock_ops = {.name = "vsock",
                                             .is_on_main = true,
+                                            .n_connections = VSOCK_LINKS_MAX,
                                             .id = 19,
                                             .class_code = 0x028000,
                                             .queue_size = QUEUE_SIZE,

@@ -7,6 +7,10 @@
 
 #define CPUID_MAX 256u
 
+/* No guests of guests: that code of the host's kernel is not for a guest to reach. */
+#define CPUID_VMX (1u << 5) /* 1, ecx */
+#define CPUID_SVM (1u << 2) /* 0x80000001, ecx */
+
 #define MSR_MISC_ENABLE  0x1a0u
 #define MSR_MTRR_DEFAULT 0x2ffu
 #define MSR_TSC          0x10u
@@ -41,13 +45,13 @@ static uint32_t width_of(uint32_t n)
     return bits;
 }
 
-/* One package, a core for each vCPU, one thread each. */
-static void adapt_entry(struct kvm_cpuid_entry2 *c, uint32_t id, uint32_t n, bool has_deadline)
+void cpu_adapt_cpuid(struct kvm_cpuid_entry2 *c, uint32_t id, uint32_t n, bool has_deadline)
 {
     switch (c->function) {
     case 1:
         c->ebx = (c->ebx & 0x0000ffff) | n << 16 | id << 24;
         c->ecx |= 1u << 31; /* there is a hypervisor */
+        c->ecx &= ~CPUID_VMX;
         if (has_deadline)
             c->ecx |= 1u << 24; /* the local timer needs no calibration */
         c->edx = n > 1 ? c->edx | 1u << 28 : c->edx & ~(1u << 28);
@@ -63,6 +67,12 @@ static void adapt_entry(struct kvm_cpuid_entry2 *c, uint32_t id, uint32_t n, boo
         c->eax = c->index == 0 ? 0 : c->index == 1 ? width_of(n) : 0;
         c->ebx = c->index == 0 ? 1 : c->index == 1 ? n : 0;
         c->ecx = c->index | (c->index == 0 ? 1u << 8 : c->index == 1 ? 2u << 8 : 0);
+        break;
+    case 0x80000001:
+        c->ecx &= ~CPUID_SVM;
+        break;
+    case 0x8000000a: /* of SVM */
+        c->eax = c->ebx = c->ecx = c->edx = 0;
         break;
     case 0x80000008:
         c->ecx = (c->ecx & ~0xf0ffu) | width_of(n) << 12 | (n - 1);
@@ -87,39 +97,42 @@ static int give_cpuid(struct kvm *kvm, const struct vcpu_set *s, struct err *e)
     for (unsigned i = 0; i < s->n_vcpus && r == 0; i++) {
         own = offered;
         for (unsigned j = 0; j < own.head.nent; j++)
-            adapt_entry(&own.entries[j], i, s->n_vcpus, has_deadline);
+            cpu_adapt_cpuid(&own.entries[j], i, s->n_vcpus, has_deadline);
         r = VCPU_IOCTL(s, i, KVM_SET_CPUID2, &own, e);
     }
     return r;
-}
-
-/* The MSRs worth keeping; the kernel's list names more than a processor may have, which KVM_GET_MSRS leaves out. */
-static int list_msrs(struct cpus *c, struct err *e)
-{
-    struct {
-        struct kvm_msr_list head;
-        uint32_t indices[CPU_MSRS_MAX];
-    } list = {.head.nmsrs = CPU_MSRS_MAX};
-
-    if (ioctl(c->kvm->fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
-        return err_errno(e, errno, "KVM_GET_MSR_INDEX_LIST");
-    c->n_msrs = 0;
-    for (uint32_t i = 0; i < list.head.nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = {.head.nmsrs = 1, .entry.index = list.indices[i]};
-
-        if (ioctl(vcpu_fd(c->set, 0), KVM_GET_MSRS, &one) == 1)
-            c->msrs[c->n_msrs++] = list.indices[i];
-    }
-    return 0;
 }
 
 struct msr_table {
     struct kvm_msrs head;
     struct kvm_msr_entry entries[CPU_MSRS_MAX];
 };
+
+/* The MSRs worth keeping. The kernel's list names more than a processor may have: KVM_GET_MSRS stops before such a one,
+ * so one call finds all up to there. */
+static int list_msrs(struct cpus *c, struct err *e)
+{
+    struct {
+        struct kvm_msr_list head;
+        uint32_t indices[CPU_MSRS_MAX];
+    } list = {.head.nmsrs = CPU_MSRS_MAX};
+    struct msr_table msrs;
+
+    if (ioctl(c->kvm->fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
+        return err_errno(e, errno, "KVM_GET_MSR_INDEX_LIST");
+    c->n_msrs = 0;
+    for (uint32_t first = 0; first < list.head.nmsrs; first++) {
+        int n;
+
+        msrs.head = (struct kvm_msrs){.nmsrs = list.head.nmsrs - first};
+        for (uint32_t i = 0; i < msrs.head.nmsrs; i++)
+            msrs.entries[i] = (struct kvm_msr_entry){.index = list.indices[first + i]};
+        n = ioctl(vcpu_fd(c->set, 0), KVM_GET_MSRS, &msrs);
+        for (; n > 0; n--)
+            c->msrs[c->n_msrs++] = list.indices[first++];
+    }
+    return 0;
+}
 
 int cpu_state_get(const struct cpus *c, unsigned i, struct cpu_state *ret_state, struct err *e)
 {

@@ -6,7 +6,7 @@
 #include "vmm/vcpu.h"
 #include "vmm/x86/boot.h"
 
-#define CPU_MSRS_MAX 256u
+#define CPU_MSRS_MAX 512u
 
 /* Everything of a vCPU that the kernel keeps. */
 struct cpu_state {
@@ -32,6 +32,8 @@ struct cpus {
     struct kvm_irqchip fresh_ioapic;
 };
 
+/* One entry of what KVM offers, as vCPU `id` of n has it: one package, a core for each vCPU, one thread each. */
+void cpu_adapt_cpuid(struct kvm_cpuid_entry2 *c, uint32_t id, uint32_t n, bool has_deadline);
 /* Once, after the vCPUs are made. */
 MUST_CHECK int cpus_init(struct cpus *c, struct kvm *kvm, const struct vcpu_set *s, struct err *e);
 void cpus_done(struct cpus *c);

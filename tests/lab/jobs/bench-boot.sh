@@ -26,3 +26,5 @@ median_of() { turns "$1" "$2" | median; }
 [ "$(median_of holm exits)" -lt "$(median_of microvm exits)" ] || fail "more exits than microvm's"
 [ "$(median_of holm ms)" -lt "$(median_of q35 ms)" ] || fail "slower than q35"
 [ "$(median_of holm ms)" -lt "$(median_of microvm ms)" ] || fail "slower than microvm"
+echo "bench lab boot holm own_kib min/med/max $(turns holm own_kib | spread)" # QEMU's memory has other pieces
+[ "$(median_of holm own_kib)" -le 3072 ] || fail "more than 3 MiB beyond the guest's memory"

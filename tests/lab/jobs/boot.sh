@@ -1,6 +1,6 @@
 # An unmodified Debian kernel under holm-vmm: initramfs with one and two vCPUs, bzImage and ELF, ext4 root on virtio-blk
 # with fsck after, reboot, poweroff, memory beyond 3 GiB.
-# limit: 300
+# limit: 600
 # set: short
 # needs: holm-vmm
 . /share/jobs/lib.sh
@@ -29,7 +29,8 @@ holm_vm 1 256M "$LEAN LAB_END=reboot"
 run_until INIT_REACHED $limit -k -n 2 -- "${VM[@]}"
 
 step "4 GiB of memory"
-holm_vm 1 4096M "$LEAN LAB_RUN=\"grep MemTotal /proc/meminfo\""
+holm_vm 1 4096M "$LEAN LAB_RUN=\"grep 'System RAM' /proc/iomem; grep MemTotal /proc/meminfo\""
 run_until MemTotal: $limit -- "${VM[@]}"
+grep -a -q '^100000000-.*System RAM' "$WORK/until.log" || fail "no memory above 4 GiB"
 kib=$(sed -n 's/.*MemTotal: *\([0-9]*\) kB.*/\1/p' "$WORK/until.log")
 [ "$kib" -gt 3800000 ] || fail "the guest sees $kib KiB"

@@ -1,6 +1,6 @@
 # The outer machine has cgroup v2 alone, with the controllers that Holm limits guests by, and they limit.
-# limit: 90
-# set: short
+# limit: 180
+# set: long
 . /share/jobs/lib.sh
 expect "$(stat -f -c %T /sys/fs/cgroup)" cgroup2fs "file system"
 for controller in cpu memory io pids cpuset; do

@@ -1,5 +1,5 @@
 # The console of a guest of holm-vmm takes input: a shell in it answers.
-# limit: 150
+# limit: 300
 # set: short
 # needs: holm-vmm
 . /share/jobs/lib.sh

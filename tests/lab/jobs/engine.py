@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 import requests
 import urllib3
@@ -16,23 +17,33 @@ urllib3.disable_warnings()
 ROOT, LAB, CMDLINE, VMM = sys.argv[1:]
 VMID, PASSWORD = 100, secrets.token_hex(12)
 BOOT_LIMIT = 150
+BEGAN = time.monotonic()
+SLOW, LATE_STATUS = int(os.environ["SLOW"]), 75  # as in lib.sh
 
 
 def step(text):
-    print(f"--- {text}", flush=True)
+    print(f"--- at {time.monotonic() - BEGAN:.0f} s: {text}", flush=True)
 
 
 def holm(*args, **options):
     return subprocess.run(["holm", "--root", ROOT, *args], check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
+def late(what):
+    """What was waited for did not come: not a wrong answer."""
+    traceback.print_stack()
+    print(f"LATE {what}", file=sys.stderr)
+    sys.exit(LATE_STATUS)
+
+
 def wait_until(condition, what, limit=60):
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + limit * SLOW
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"not in time: {what}"
+        if time.monotonic() > deadline:
+            late(what)
         time.sleep(0.2)
 
 
@@ -78,10 +89,11 @@ class Console:
             self.text += data
 
     def wait(self, marker, limit=60, times=1):
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + limit * SLOW
         while self.text.count(marker) < times:
             assert not self.is_over, f"the console ended without {marker!r}: {self.text[-2000:]!r}"
-            assert time.monotonic() < deadline, f"the guest did not say {marker!r}: {self.text[-2000:]!r}"
+            if time.monotonic() > deadline:
+                late(f"the guest's {marker!r}: {self.text[-2000:]!r}")
             time.sleep(0.1)
 
     def type(self, line):

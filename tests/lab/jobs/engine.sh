@@ -1,7 +1,7 @@
 # The engine vmm in the whole platform: holmd, driven by proxmoxer, runs Debian's kernel under holm-vmm: console, counters,
 # a disk that grows, suspend, reset, kill -9 of holmd with adoption, shutdown and reboot by the power button, kill -9 of
 # holm-vmm, what the engine refuses.
-# limit: 500
+# limit: 800
 # set: short
 # needs: holmd, holm-vmm
 . /share/jobs/lib.sh

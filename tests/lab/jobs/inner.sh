@@ -1,6 +1,6 @@
 # The lab's own inner guest does what it is told, under QEMU: a script from a disk, the root disk, writes that last.
 # limit: 180
-# set: short
+# set: long
 . /share/jobs/lib.sh
 
 step "a script on a disk, programs beside the initramfs"

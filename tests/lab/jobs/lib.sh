@@ -7,14 +7,17 @@ set -eu -o pipefail
 LAB=/lab
 ROOT_DISK=/dev/vdb
 WORK=$(mktemp -d /tmp/job.XXXXXX)
-SKIP_STATUS=77
+SKIP_STATUS=77 LATE_STATUS=75
+SLOW=$(cat /share/slow) # every wait is stretched by it
+export SLOW
 # For every inner guest: what takes time and shows nothing is left out.
 LEAN="console=ttyS0 quiet panic=-1 reboot=t mitigations=off tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=1"
 VM_PID='' VM_LOG='' VM_IN=''
 trap 'echo "line $LINENO: $BASH_COMMAND: status $?" >&2' ERR
 
-step() { echo "--- $*"; }
+step() { echo "--- at $SECONDS s: $*"; }
 fail() { echo "FAIL $*" >&2; exit 1; }
+late() { echo "LATE $*" >&2; exit "$LATE_STATUS"; } # what was waited for did not come
 skip() { echo "$*"; exit "$SKIP_STATUS"; }
 expect() { [ "$1" = "$2" ] || fail "${3:-value}: '$1', wanted '$2'"; }
 
@@ -32,10 +35,10 @@ pause() { read -r -t 0.1 -u "$never" || true; }
 
 # wait_for SECONDS COMMAND...: until it succeeds; fails at the limit.
 wait_for() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * SLOW))
     shift
     until "$@"; do
-        [ $SECONDS -le $end ] || fail "not in time: $*"
+        [ $SECONDS -le $end ] || late "$*"
         pause
     done
 }
@@ -58,14 +61,27 @@ count_in() { grep -a -c -- "$1" "$2" || true; }
 
 # vm_wait MARKER SECONDS [TIMES]: until the log holds it.
 vm_wait() {
-    local end=$((SECONDS + $2))
-    until [ "$(count_in "$1" "$VM_LOG")" -ge "${3:-1}" ]; do
-        if [ $SECONDS -gt $end ] || ! vm_is_alive; then
+    local end=$((SECONDS + $2 * SLOW)) is_alive=true
+    while :; do
+        vm_is_alive || is_alive=false # before the last look at what it said
+        [ "$(count_in "$1" "$VM_LOG")" -lt "${3:-1}" ] || return 0
+        if [ $SECONDS -gt $end ] || ! $is_alive; then
             tail -n 20 "$VM_LOG" >&2
-            fail "the guest did not say '$1'$(vm_is_alive || echo ': its hypervisor is gone')"
+            $is_alive || fail "the guest did not say '$1': its hypervisor is gone"
+            vm_look
+            late "the guest did not say '$1'"
         fi
         pause
     done
+}
+
+# vm_look: what the machine does that does not answer: its threads, and what KVM counts in two seconds.
+vm_look() {
+    local counts=/sys/kernel/debug/kvm names="exits halt_exits irq_injections io_exits mmio_exits" name
+    for name in $names; do echo "$name $(cat $counts/*-*/"$name" 2>/dev/null | paste -sd' ')"; done >&2
+    ps -L -o tid,stat,time,wchan:24,comm -p "$VM_PID" --ppid "$VM_PID" >&2 || true
+    sleep 2
+    for name in $names; do echo "$name $(cat $counts/*-*/"$name" 2>/dev/null | paste -sd' ')"; done >&2
 }
 
 # vm_end SECONDS: waits for its end; its exit status is in VM_STATUS.
@@ -84,6 +100,9 @@ vm_stop() {
 
 # kvm_count NAME: a counter of /sys/kernel/debug/kvm over the machines alive, as exits.
 kvm_count() { cat /sys/kernel/debug/kvm/*-*/"$1" 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
+
+# kvm_process: which process holds the machine that runs; a jail may have moved it to a child.
+kvm_process() { grep -l -v -x 0 /sys/kernel/debug/kvm/*-*/exits | sed -E 's|.*/([0-9]+)-[0-9]+/exits|\1|'; }
 
 # count_calls PID: counts the system calls of a process from here on; calls_of PID: how many there were.
 count_calls() {
@@ -150,7 +169,7 @@ run_until() {
         shift
     done
     shift
-    $LAB/until -t "$limit" -l "$WORK/until.log" "${options[@]}" "$marker" "$@" </dev/null || status=$?
+    $LAB/until -t $((limit * SLOW)) -l "$WORK/until.log" "${options[@]}" "$marker" "$@" </dev/null || status=$?
     [ $status = 0 ] || tail -n 30 "$WORK/until.log" >&2
     return $status
 }

@@ -1,7 +1,7 @@
 # What Holm's networks are made of works in the outer machine: tap with several queues, bridge between network namespaces,
 # VLAN filtering, vhost, nftables.
 # limit: 120
-# set: short
+# set: long
 . /share/jobs/lib.sh
 
 step "a bridge that filters VLANs between three namespaces"

@@ -1,7 +1,7 @@
 # The platform itself in the outer machine: holmd as root with its own users, cgroup v2 and KVM; a guest made and started
 # by proxmoxer boots, is stopped and removed.
 # limit: 240
-# set: short
+# set: long
 # needs: holmd
 . /share/jobs/lib.sh
 [ -n "$(find_program holmd)" ] || skip "holmd is not built"

@@ -5,7 +5,8 @@
 // Copies what the program writes to LOG and, when MARKER was there TIMES times, prints one line of KEY=VALUE words:
 // milliseconds since exec, what /sys/kernel/debug/kvm counts for all machines alive at that moment (jobs run one), and
 // memory of the process that holds the machine. Then waits for its end, or ends it (-k). Standard input goes to the
-// program. Exit status: the program's (0 after -k), 124 after the limit, 125 if it ended without the marker.
+// program. Exit status: the program's (0 after -k), 124 after the limit (then two lines of counts show whether it does
+// anything), 125 if it ended without the marker.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +69,32 @@ static long long read_kib(long pid, const char *file, const char *name)
     return value;
 }
 
+// Private memory of a process without the guest's: mappings of 100 MiB and more, and one of 2 MiB that lies right
+// before such a one, where the first huge page of the guest's memory is treated in another way.
+static long long own_kib(long pid)
+{
+    char path[64], line[256];
+    unsigned long first = 0, last = 0, begin, end;
+    long long sum = 0, here = 0, kib;
+    snprintf(path, sizeof(path), "/proc/%ld/smaps", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) {
+            int is_guest = end - begin >= 100ul << 20, is_part = is_guest && last == begin && last - first == 2ul << 20;
+            sum += last - first >= 100ul << 20 || is_part ? 0 : here;
+            here = 0;
+            first = begin;
+            last = end;
+        } else if (sscanf(line, "Private_Clean: %lld", &kib) == 1 || sscanf(line, "Private_Dirty: %lld", &kib) == 1) {
+            here += kib;
+        }
+    }
+    fclose(f);
+    return sum + here;
+}
+
 // Each machine has a folder PID-FD there.
 static void print_counts(void)
 {
@@ -77,11 +104,13 @@ static void print_counts(void)
     for (struct dirent *d = NULL; folder && (d = readdir(folder));) {
         if (!strchr(d->d_name, '-'))
             continue;
-        pid = strtol(d->d_name, NULL, 10);
         for (size_t i = 0; i < N_COUNTERS; i++) {
             char path[512];
             snprintf(path, sizeof(path), KVM_FOLDER "/%s/%s", d->d_name, COUNTERS[i]);
-            sums[i] += read_number(path);
+            long long n = read_number(path);
+            sums[i] += n;
+            if (i == 0 && n > 0) // the agent's machine never runs
+                pid = strtol(d->d_name, NULL, 10);
         }
     }
     if (folder)
@@ -89,8 +118,8 @@ static void print_counts(void)
     for (size_t i = 0; i < N_COUNTERS; i++)
         printf(" %s=%lld", COUNTERS[i], sums[i]);
     if (pid)
-        printf(" rss_kib=%lld pss_kib=%lld threads=%lld", read_kib(pid, "status", "VmRSS"),
-               read_kib(pid, "smaps_rollup", "Pss"), read_kib(pid, "status", "Threads"));
+        printf(" rss_kib=%lld pss_kib=%lld own_kib=%lld threads=%lld", read_kib(pid, "status", "VmRSS"),
+               read_kib(pid, "smaps_rollup", "Pss"), own_kib(pid), read_kib(pid, "status", "Threads"));
 }
 
 static pid_t start(char **argv, int *ret_fd)
@@ -142,6 +171,18 @@ static void search_feed(struct search *s, const char *text, size_t n)
     }
 }
 
+// Whether a machine that does not answer does nothing, or one thing without end.
+static void print_standstill(void)
+{
+    for (int i = 0; i < 2; i++) {
+        sleep(2);
+        printf("late:");
+        print_counts();
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
 static int watch(const struct options *o, pid_t pid, int fd, int log_fd, long long began)
 {
     struct search search = {.marker = o->marker};
@@ -154,6 +195,7 @@ static int watch(const struct options *o, pid_t pid, int fd, int log_fd, long lo
         if (n_ready < 0 && errno == EINTR)
             continue;
         if (n_ready <= 0) {
+            print_standstill();
             kill(-pid, SIGKILL);
             wait_status(pid);
             return 124;
