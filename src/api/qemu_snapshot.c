@@ -101,18 +101,31 @@ struct snap {
     struct guest_mgr *guests;
     uint32_t vmid;
     enum action action;
-    const char *name, *description;
+    struct task *task;
+    char name[SNAPSHOT_NAME_MAX + 1];
+    const char *description; /* of the call: until the plan is made */
     bool is_starting;
     char user[AUTH_PATH_MAX];
     struct task_hold *hold;
+    /* of a running guest */
+    bool is_live, has_copies;
+    struct still *still; /* while images are copied */
+    int r;               /* of the part behind the commit */
+    struct err err;
 };
 
 static void snap_free(struct snap *s)
 {
     struct task_hold *hold = s->hold;
 
+    still_free(s->still);
     free(s);
     task_hold_release(hold); /* last: the next one in line runs inside */
+}
+
+static void on_woken(void *arg, int r, const struct err *e)
+{
+    snap_free(arg);
 }
 
 static void snap_ended(struct task *t, void *arg, int r, const struct err *e)
@@ -123,7 +136,10 @@ static void snap_ended(struct task *t, void *arg, int r, const struct err *e)
 
     if (r == 0 && s->is_starting && guest_start(s->guests, &op, NULL, &why) < 0)
         task_warn(t, "start: %s", why.text);
-    snap_free(s);
+    if (s->still) /* a step has failed */
+        still_end(s->still, on_woken, s);
+    else
+        snap_free(s);
 }
 
 static int plan(struct snap *s, const struct guest *g, struct snap_plan *p, struct err *e)
@@ -137,6 +153,123 @@ static int plan(struct snap *s, const struct guest *g, struct snap_plan *p, stru
         return snap_plan_delete(g, s->name, p, e);
     }
     return -EINVAL;
+}
+
+/* ---- of a running guest: before the first step, behind the commit ---- */
+
+static void on_before(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+
+    task_go_on(s->task, r, e);
+}
+
+static void on_quiet(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+
+    still_pause(s->still, on_before, s);
+}
+
+/* Images that are copied stand still meanwhile. */
+static void live_before(struct task *t, void *arg)
+{
+    struct snap *s = arg;
+    struct err e = ERR_INIT;
+
+    s->task = t;
+    if (!s->has_copies)
+        task_go_on(t, 0, &e);
+    else if (still_new(s->guests, s->vmid, t, &s->still, &e) < 0)
+        task_go_on(t, e.num, &e);
+    else
+        still_quiet(s->still, on_quiet, s);
+}
+
+static void on_awake(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+
+    still_free(TAKE_PTR(s->still));
+    task_go_on(s->task, s->r, &s->err);
+}
+
+static void live_end(struct snap *s)
+{
+    if (s->still)
+        still_end(s->still, on_awake, s);
+    else
+        task_go_on(s->task, s->r, &s->err);
+}
+
+static void on_taken_back(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+
+    if (r < 0)
+        task_warn(s->task, "the snapshot could not be taken back: %s", e->text);
+    live_end(s);
+}
+
+/* The guest still writes to what was to be the snapshot: there is none. */
+static void take_back(struct snap *s)
+{
+    struct snap_plan p = {0};
+    struct err e = ERR_INIT;
+    struct task *t = NULL;
+    struct guest *g;
+    char id[16];
+    int r = guest_get(s->guests, s->vmid, &g, &e);
+
+    if (r == 0)
+        r = snap_plan_untake(g, s->name, &p, &e);
+    if (r == 0) {
+        struct guest_record record = snap_plan_record(&p, g);
+        snprintf(id, sizeof(id), "%u", s->vmid);
+        /* Of no guest's queue: it is a part of the task that runs in it, and we hold the configuration. */
+        struct task_spec spec = {.type = "qmdelsnapshot",
+                                 .id = id,
+                                 .user = s->user,
+                                 .steps = p.steps,
+                                 .direction = PLAN_FORWARD,
+                                 .initial = guest_txn(guest_env(s->guests)->node, g->vmid, g->revision, &record)};
+        r = task_start(guest_env(s->guests)->tasks, &spec, &t, &e);
+    }
+    snap_plan_done(&p);
+    if (r == 0)
+        task_when_ended(t, on_taken_back, s);
+    else
+        on_taken_back(s, r, &e);
+}
+
+static void on_images(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+
+    s->r = r;
+    s->err = *e;
+    if (r < 0 && r != -EPIPE)
+        take_back(s);
+    else
+        live_end(s);
+}
+
+static void live_after(struct task *t, void *arg)
+{
+    struct snap *s = arg;
+
+    guest_images_settle(s->guests, s->vmid, !s->still, on_images, s);
+}
+
+static int check_live(struct snap *s, const struct guest *g, const struct snap_plan *p, struct err *e)
+{
+    if (s->action != TAKE || !guest_is_running(g))
+        return 0;
+    if (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED)
+        return err_set(e, -EBUSY, "guest.busy", "VM %u is starting or stopping", s->vmid);
+    s->is_live = true;
+    s->has_copies = p->has_copies;
+    return p->has_overlays ? guest_images_check(g, e) : 0;
 }
 
 /* A deletion goes on after a crash: its layers are nobody's from its journal entry on. */
@@ -163,6 +296,8 @@ static int start_plan(struct snap *s, const struct guest *g, struct snap_plan *p
                              .direction = s->action == DELETE ? PLAN_FORWARD : PLAN_UNDO,
                              .initial = s->action == DELETE ? txn : NULL,
                              .final = s->action == DELETE ? NULL : txn,
+                             .before = s->is_live ? live_before : NULL,
+                             .after = s->is_live ? live_after : NULL,
                              .ended = snap_ended,
                              .arg = s};
     return task_start(c->api->tasks, &spec, ret, e);
@@ -174,8 +309,8 @@ static int check(struct snap *s, const struct guest *g, struct err *e)
 
     if (lock)
         return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", lock);
-    if (guest_is_running(g) && s->action == ROLL_BACK)
-        return err_set(e, -EBUSY, "guest.running", "VM %u is running: stop it first", s->vmid);
+    if (guest_is_running(g) && s->action == ROLL_BACK && !s->call->is_dry_run)
+        return err_set(e, -EBUSY, "guest.running", "VM %u was started meanwhile", s->vmid);
     return 0;
 }
 
@@ -196,6 +331,8 @@ static void unlocked(void *arg, int r, const struct err *lock_err)
         r = check(s, g, &e);
     if (r == 0)
         r = plan(s, g, &p, &e);
+    if (r == 0)
+        r = check_live(s, g, &p, &e);
     if (r == 0 && c->is_dry_run) {
         struct change as_plan = {.call = c, .steps = p.steps};
         r = change_reply_plan(&as_plan);
@@ -214,7 +351,34 @@ static void unlocked(void *arg, int r, const struct err *lock_err)
         api_finish(c, r, &e);
 }
 
-static int begin(struct api_call *c, const char *node, int64_t vmid, const struct snap *what, struct err *e)
+static void stopped(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+    struct api_call *c = s->call;
+    struct err copy = *e;
+
+    if (r == 0) {
+        task_when_unlocked(c->api->tasks, s->vmid, LOCK_WAIT_MS, unlocked, s);
+        return;
+    }
+    snap_free(s);
+    api_finish(c, r, &copy);
+}
+
+/* As in Proxmox VE: who goes back does not want what the guest would still write. */
+static int stop_first(struct snap *s, struct err *e)
+{
+    struct guest_op op = {.vmid = s->vmid, .user = s->user, .is_forced = true};
+    struct task *t;
+    int r = guest_stop(s->guests, &op, &t, e);
+
+    if (r == 0)
+        task_when_ended(t, stopped, s);
+    return r;
+}
+
+static int begin(struct api_call *c, const char *node, int64_t vmid, const char *name, const struct snap *what,
+                 struct err *e)
 {
     struct guest *g;
     int r = find(c, node, vmid, &g, e);
@@ -224,9 +388,16 @@ static int begin(struct api_call *c, const char *node, int64_t vmid, const struc
         return r < 0 ? r : err_set(e, -ENOMEM, NULL, "out of memory");
     *s = *what;
     s->call = c;
+    snprintf(s->name, sizeof(s->name), "%s", name);
     s->guests = c->api->guests;
     s->vmid = g->vmid;
     snprintf(s->user, sizeof(s->user), "%s", api_user(c));
+    if (s->action == ROLL_BACK && guest_is_running(g) && !c->is_dry_run) {
+        r = stop_first(s, e);
+        if (r < 0)
+            snap_free(s);
+        return r < 0 ? r : API_LATER;
+    }
     task_when_unlocked(c->api->tasks, g->vmid, LOCK_WAIT_MS, unlocked, s);
     return API_LATER;
 }
@@ -237,8 +408,7 @@ int api_qemu_snapshot_take(struct api_call *c, const struct api_qemu_snapshot_ta
 
     if (r < 0)
         return api_param_error(c, e, "snapname", "%s", e->text);
-    return begin(c, a->node, a->vmid,
-                 &(struct snap){.action = TAKE, .name = a->snapname, .description = a->description}, e);
+    return begin(c, a->node, a->vmid, a->snapname, &(struct snap){.action = TAKE, .description = a->description}, e);
 }
 
 int api_qemu_snapshot_rollback(struct api_call *c, const struct api_qemu_snapshot_rollback_args *a, struct err *e)
@@ -249,8 +419,7 @@ int api_qemu_snapshot_rollback(struct api_call *c, const struct api_qemu_snapsho
 
     if (r < 0)
         return r;
-    return begin(c, a->node, a->vmid, &(struct snap){.action = ROLL_BACK, .name = a->snapname, .is_starting = a->start},
-                 e);
+    return begin(c, a->node, a->vmid, a->snapname, &(struct snap){.action = ROLL_BACK, .is_starting = a->start}, e);
 }
 
 int api_qemu_snapshot_delete(struct api_call *c, const struct api_qemu_snapshot_delete_args *a, struct err *e)
@@ -259,7 +428,7 @@ int api_qemu_snapshot_delete(struct api_call *c, const struct api_qemu_snapshot_
     struct guest *g;
     int r = find_snapshot(c, a->node, a->vmid, a->snapname, &g, &s, e);
 
-    return r < 0 ? r : begin(c, a->node, a->vmid, &(struct snap){.action = DELETE, .name = a->snapname}, e);
+    return r < 0 ? r : begin(c, a->node, a->vmid, a->snapname, &(struct snap){.action = DELETE}, e);
 }
 
 /* ---- the text ---- */
@@ -321,8 +490,8 @@ int api_qemu_snapshot_update(struct api_call *c, const struct api_qemu_snapshot_
 
     if (r < 0 || !s)
         return r < 0 ? r : err_set(e, -ENOMEM, NULL, "out of memory");
-    *s = (struct snap){
-        .call = c, .vmid = g->vmid, .name = a->snapname, .description = a->description ? a->description : ""};
+    *s = (struct snap){.call = c, .vmid = g->vmid, .description = a->description ? a->description : ""};
+    snprintf(s->name, sizeof(s->name), "%s", a->snapname);
     task_when_unlocked(c->api->tasks, g->vmid, LOCK_WAIT_MS, update_unlocked, s);
     return API_LATER;
 }

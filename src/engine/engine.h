@@ -68,11 +68,15 @@ struct engine_disk {
     struct engine_below *below; /* the uppermost first; engine_disk_done */
     size_t n_below;
 };
+/* The name of what the image number `i` of the disk (0: its own) stands on: "" for nothing. While the guest runs this,
+ * and not its own name, tells its images apart: it is what a new overlay and a merge leave alone. */
+const char *engine_disk_on(const struct engine_disk *d, size_t i);
 /* Closes all of its descriptors. */
 void engine_disk_done(struct engine_disk *d);
 
-#define ENGINE_QUEUES_MAX 16u
-#define ENGINE_FDS_MAX    480u /* of a guest: every layer of its disks is one */
+#define ENGINE_QUEUES_MAX     16u
+#define ENGINE_FDS_MAX        480u /* of a guest: every layer of its disks is one */
+#define ENGINE_SCRIPT_FDS_MAX 64u
 struct engine_net {
     char key[16]; /* "net0" */
     unsigned index;
@@ -147,7 +151,7 @@ uint32_t engine_hotplug(const struct config_item *config, size_t n);
 /* Changes of a running guest. */
 enum engine_live {
     ENGINE_PLUG,   /* the drive or interface in vm->disks[0] or vm->nets[0] comes */
-    ENGINE_UNPLUG, /* the device of the key goes */
+    ENGINE_UNPLUG, /* the device of the key goes; vm->disks[0]: the names of its images */
     ENGINE_MEDIUM, /* the drive of the key gets the medium of vm->disks[0], or none (fd -1) */
     ENGINE_LINK,   /* the cable of interface vm->nets[0]: is_link_down */
     ENGINE_LIMIT,  /* the drive of the key gets the limits in vm->disks[0].options */
@@ -156,12 +160,17 @@ enum engine_live {
     ENGINE_GROW,   /* one more CPU or module of memory; size_bytes: how many CPUs or MiB there are now */
     ENGINE_SHRINK, /* the last of them goes; vm->memory_mib is what is wanted in the end */
     ENGINE_PROBE,  /* succeeds if the device of the key is there */
+    /* Its images (ADR 6), for engines with has_image */
+    ENGINE_IMAGES,  /* tells what engine->has_image reads */
+    ENGINE_OVERLAY, /* the image in vm->disks[0] is opened, beside what it is to stand on, below[0]: read-only */
+    ENGINE_SWITCH,  /* the overlays of all vm->disks take over, at one moment */
+    ENGINE_LEAVE,   /* the overlay of vm->disks[0], which did not take over, is closed */
 };
 
 /* What the monitor's driver is to do (verb "script"): ARG fields as its page says, and their descriptors. */
 struct engine_script {
     struct buf fields;
-    int fds[2 * ENGINE_QUEUES_MAX]; /* not owned: they stay the attachments' */
+    int fds[ENGINE_SCRIPT_FDS_MAX]; /* not owned: they stay the attachments' */
     size_t n_fds;
 };
 
@@ -192,6 +201,9 @@ struct engine {
                 struct engine_script *ret, struct err *e);
     /* Reads the answer (JSON) to ENGINE_COUNT: CPUs, or MiB. NULL: this engine counts neither. */
     int (*count)(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
+    /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? NULL:
+     * images of a running guest stay as they are. */
+    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
 };
 
 /* Null-terminated table of table.c. */

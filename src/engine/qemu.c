@@ -88,4 +88,5 @@ const struct engine engine_qemu = {
     .launch = qemu_launch,
     .live = qemu_live,
     .count = qemu_count,
+    .has_image = qemu_has_image,
 };

@@ -133,21 +133,22 @@ static void put_cache(struct jw *w, const struct cache_mode *c)
 
 /* One image of a drive: the disk's own or one that it stands on. */
 struct image {
-    const char *key, *layer; /* "scsi0"; "" or the name of the layer */
-    const char *below;       /* node that it stands on; NULL: none */
+    const char *key, *on; /* "scsi0"; engine_disk_on */
+    const char *below;    /* node that it stands on; NULL: none, or not yet */
     uint64_t set;
     bool is_qcow2, is_read_only, is_discard, is_zeroes;
     const char *aio;
     const struct cache_mode *cache;
 };
 
-/* "format-scsi0" is the disk's own image, "scsi0-3" its layer 3. */
+void qemu_image_node(const char *key, const char *on, char dst[QEMU_NODE_MAX])
+{
+    snprintf(dst, QEMU_NODE_MAX, on[0] ? "format-%s-%s" : "format-%s%s", key, on);
+}
+
 static void node_name(const struct image *m, char dst[QEMU_NODE_MAX])
 {
-    if (m->layer[0])
-        snprintf(dst, QEMU_NODE_MAX, "%s-%s", m->key, m->layer);
-    else
-        snprintf(dst, QEMU_NODE_MAX, "format-%s", m->key);
+    qemu_image_node(m->key, m->on, dst);
 }
 
 /* The file node, as the value of "file". */
@@ -155,7 +156,7 @@ static void put_file(struct jw *w, const struct image *m)
 {
     char name[QEMU_NODE_MAX + 8], path[40];
 
-    snprintf(name, sizeof(name), m->layer[0] ? "file-%s-%s" : "file-%s%s", m->key, m->layer);
+    snprintf(name, sizeof(name), m->on[0] ? "file-%s-%s" : "file-%s%s", m->key, m->on);
     snprintf(path, sizeof(path), "/dev/fdset/%" PRIu64, m->set);
     jw_key(w, "file");
     jw_object(w);
@@ -193,17 +194,12 @@ static void put_format(struct jw *w, const struct image *m)
     put_file(w, m);
 }
 
-uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index)
+/* A set for each image, named as its node is: another descriptor can join it later. */
+uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on)
 {
-    return 100 + 64 * (uint64_t)bus + index;
-}
+    uint64_t first = 100 + 64 * (uint64_t)bus + index, number = strtoull(on + strcspn(on, "0123456789"), NULL, 10);
 
-/* A set for each layer, so that another descriptor can join it later. */
-static uint64_t layer_fdset(const struct engine_disk *d, const char *layer)
-{
-    uint64_t number = strtoull(layer + strcspn(layer, "0123456789"), NULL, 10);
-
-    return qemu_fdset(d->bus, d->index) * 10000000 + (str_starts(layer, "base") ? 5000000 : 0) + number;
+    return on[0] ? first * 10000000 + (str_starts(on, "base") ? 5000000 : 0) + number : first;
 }
 
 /* On top of each disk, also without limits: what the device hangs on keeps its name, whatever image lies below. */
@@ -254,6 +250,28 @@ static int add_image(struct qemu_build *q, int fd, const struct image *m, struct
     return 0;
 }
 
+static bool is_set(const char *value)
+{
+    bool v = true;
+
+    return !value || propstr_bool(value, &v) < 0 || v;
+}
+
+static struct image image_of(const struct engine_disk *d, const struct propstr *p)
+{
+    const char *discard = propstr_get(p, "discard");
+
+    return (struct image){.key = d->key,
+                          .on = engine_disk_on(d, 0),
+                          .set = qemu_fdset(d->bus, d->index, engine_disk_on(d, 0)),
+                          .is_qcow2 = d->is_qcow2,
+                          .is_read_only = d->is_read_only,
+                          .is_discard = discard && streq(discard, "on"),
+                          .is_zeroes = is_set(propstr_get(p, "detect_zeroes")),
+                          .aio = propstr_get(p, "aio"),
+                          .cache = cache_of(d, p)};
+}
+
 /* The images that a disk stands on, the lowest first; ret_below: the node of the uppermost. */
 static int add_below(struct qemu_build *q, const struct engine_disk *d, const struct image *top,
                      char ret_below[QEMU_NODE_MAX], struct err *e)
@@ -263,10 +281,11 @@ static int add_below(struct qemu_build *q, const struct engine_disk *d, const st
 
     for (size_t i = d->n_below; r == 0 && i-- > 0;) {
         const struct engine_below *b = &d->below[i];
+        const char *on = engine_disk_on(d, i + 1);
         struct image m = {.key = d->key,
-                          .layer = b->name,
+                          .on = on,
                           .below = below[0] ? below : NULL,
-                          .set = layer_fdset(d, b->name),
+                          .set = qemu_fdset(d->bus, d->index, on),
                           .is_qcow2 = b->is_qcow2,
                           .is_read_only = true,
                           .aio = top->aio,
@@ -282,21 +301,10 @@ static int add_below(struct qemu_build *q, const struct engine_disk *d, const st
 static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p, bool *ret_writethrough,
                      struct err *e)
 {
-    const char *discard = propstr_get(p, "discard"), *zeroes = propstr_get(p, "detect_zeroes");
     char below[QEMU_NODE_MAX] = "";
-    struct image m = {.key = d->key,
-                      .layer = "",
-                      .below = d->n_below ? below : NULL,
-                      .set = qemu_fdset(d->bus, d->index),
-                      .is_qcow2 = d->is_qcow2,
-                      .is_read_only = d->is_read_only,
-                      .is_discard = discard && streq(discard, "on"),
-                      .is_zeroes = true,
-                      .aio = propstr_get(p, "aio"),
-                      .cache = cache_of(d, p)};
+    struct image m = image_of(d, p);
 
-    if (zeroes && propstr_bool(zeroes, &m.is_zeroes) < 0)
-        m.is_zeroes = true;
+    m.below = d->n_below ? below : NULL;
     int r = add_below(q, d, &m, below, e);
     if (r == 0)
         r = add_image(q, d->fd, &m, e);
@@ -304,6 +312,17 @@ static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const st
         add_throttle(q, d, p, &m);
     *ret_writethrough = m.cache->is_writethrough;
     return r;
+}
+
+int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct err *e)
+{
+    struct propstr p;
+    int r = propstr_parse(d->options ? d->options : "", "file", &p, e);
+
+    if (r < 0)
+        return r;
+    struct image m = image_of(d, &p);
+    return add_image(q, d->fd, &m, e);
 }
 
 /* ---- controllers and devices ---- */

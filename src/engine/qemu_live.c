@@ -50,14 +50,25 @@ static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *r
     return false;
 }
 
-/* What a drive leaves behind when its device is gone; each thing may be missing. */
-static void drop_nodes(struct engine_script *s, char kind, const char *key, uint64_t set)
+/* d: its names, as they are while it runs. */
+static void drop_image(struct engine_script *s, char kind, const struct engine_disk *d, size_t i)
 {
-    step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", key);
-    step(s, kind, "blockdev-del", "{\"node-name\":\"format-%s\"}", key);
-    step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", key);
-    step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", key);
-    step(s, kind, "remove-fd", "{\"fdset-id\":%" PRIu64 "}", set);
+    const char *on = engine_disk_on(d, i);
+    char node[QEMU_NODE_MAX];
+
+    qemu_image_node(d->key, on, node);
+    step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", node);
+    step(s, kind, "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
+}
+
+/* What a drive leaves behind when its device is gone; each thing may be missing. */
+static void drop_nodes(struct engine_script *s, char kind, const struct engine_disk *d)
+{
+    step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", d->key);
+    for (size_t i = 0; i <= d->n_below; i++)
+        drop_image(s, kind, d, i);
+    step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", d->key);
+    step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", d->key);
 }
 
 /* One option of a command line as a command. A controller or I/O thread may be there already. */
@@ -93,13 +104,17 @@ static int translate_all(const struct qemu_build *q, struct engine_script *s, bo
         if (has_device || !streq(name, "-device"))
             r = translate(s, name, text, e);
     }
-    for (size_t i = 0; i < q->out->n_fds; i++)
+    if (r == 0 && s->n_fds + q->out->n_fds > ARRAY_SIZE(s->fds))
+        r = err_set(e, -EOPNOTSUPP, "engine.live", "a disk of more than %zu layers comes with the next start",
+                    ARRAY_SIZE(s->fds));
+    for (size_t i = 0; r == 0 && i < q->out->n_fds; i++)
         s->fds[s->n_fds++] = q->out->fds[i];
     return r;
 }
 
-/* Runs qemu_add_disks for one drive and takes its options. */
-static int disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, struct err *e)
+/* Runs qemu_add_disks for one drive, or only its uppermost image, and takes its options. */
+static int disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, bool is_overlay,
+                        struct err *e)
 {
     struct engine_launch out = {0};
     struct qemu_build q = {.vm = vm, .out = &out, .next_fd = QEMU_FD_FIRST, .is_live = true};
@@ -110,7 +125,7 @@ static int disk_options(const struct engine_vm *vm, struct engine_script *s, boo
     q.root_bus = q.is_q35 ? "pcie.0" : "pci.0";
     buf_init(&out.payload, SCRIPT_MAX);
     buf_init(&q.devices, SCRIPT_MAX);
-    int r = qemu_add_disks(&q, e);
+    int r = is_overlay ? qemu_add_overlay(&q, &vm->disks[0], e) : qemu_add_disks(&q, e);
     if (r == 0)
         r = translate_all(&q, s, has_device, e);
     buf_done(&q.devices);
@@ -122,8 +137,8 @@ static int plug_disk(const struct engine_vm *vm, const struct engine_disk *d, st
 {
     if (d->bus != DISK_VIRTIO && d->bus != DISK_SCSI)
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: only virtio and scsi drives can be added", d->key);
-    int r = disk_options(vm, s, true, e);
-    drop_nodes(s, 'u', d->key, qemu_fdset(d->bus, d->index));
+    int r = disk_options(vm, s, true, false, e);
+    drop_nodes(s, 'u', d);
     return r;
 }
 
@@ -201,7 +216,7 @@ static int unplug(const struct engine_vm *vm, const char *key, struct engine_scr
     }
     if (bus == DISK_SCSI && scsihw && streq(scsihw, "virtio-scsi-single"))
         step(s, '-', "device_del", "{\"id\":\"scsihw%u\"}", index);
-    drop_nodes(s, '-', key, qemu_fdset(bus, index));
+    drop_nodes(s, '-', &vm->disks[0]);
     return 0;
 }
 
@@ -331,13 +346,62 @@ static int change_medium(const struct engine_vm *vm, const struct engine_disk *d
 
     step(s, '-', "blockdev-open-tray", "{\"id\":\"%s\",\"force\":true}", d->key);
     step(s, '-', "blockdev-remove-medium", "{\"id\":\"%s\"}", d->key);
-    drop_nodes(s, '-', d->key, qemu_fdset(d->bus, d->index));
+    drop_nodes(s, '-', d);
     if (d->fd >= 0) {
-        r = disk_options(vm, s, false, e);
+        r = disk_options(vm, s, false, false, e);
         step(s, '+', "blockdev-insert-medium", "{\"id\":\"%s\",\"node-name\":\"%s\"}", d->key, d->key);
     }
     step(s, '-', "blockdev-close-tray", "{\"id\":\"%s\"}", d->key);
-    drop_nodes(s, 'u', d->key, qemu_fdset(d->bus, d->index));
+    drop_nodes(s, 'u', d);
+    return r;
+}
+
+/* ---- images of a disk ---- */
+
+/* QEMU makes what is below read-only when the overlay takes over, for which it wants a descriptor of that kind. */
+static int add_overlay(const struct engine_vm *vm, struct engine_script *s, struct err *e)
+{
+    const struct engine_disk *d = &vm->disks[0];
+    int r = disk_options(vm, s, false, true, e);
+
+    if (r == 0 && s->n_fds < ARRAY_SIZE(s->fds)) {
+        step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, 1)));
+        s->fds[s->n_fds++] = d->below[0].fd;
+    }
+    drop_image(s, 'u', d, 0);
+    return r;
+}
+
+static int switch_over(const struct engine_vm *vm, struct engine_script *s)
+{
+    autobuf struct buf actions;
+    char node[QEMU_NODE_MAX], overlay[QEMU_NODE_MAX];
+
+    buf_init(&actions, SCRIPT_MAX);
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        qemu_image_node(vm->disks[i].key, engine_disk_on(&vm->disks[i], 1), node);
+        qemu_image_node(vm->disks[i].key, engine_disk_on(&vm->disks[i], 0), overlay);
+        buf_printf(&actions, "%s{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"%s\",\"overlay\":\"%s\"}}",
+                   i ? "," : "", node, overlay);
+    }
+    step(s, '+', "transaction", "{\"actions\":[%s]}", buf_str(&actions));
+    return 0;
+}
+
+int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e)
+{
+    json_t *nodes = json_loadb(answer, n, 0, NULL);
+    char node[QEMU_NODE_MAX];
+    bool is_found = false;
+
+    qemu_image_node(key, on, node);
+    for (size_t i = 0; !is_found && i < json_array_size(nodes); i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(nodes, i), "node-name"));
+        is_found = name && streq(name, node);
+    }
+    int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
+    json_decref(nodes);
+    *ret = is_found;
     return r;
 }
 
@@ -367,6 +431,16 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
         return shrink(vm, streq(key, "memory"), size_bytes, s, e);
     case ENGINE_PROBE:
         step(s, '+', "qom-list", "{\"path\":\"/machine/peripheral/%s\"}", key);
+        return 0;
+    case ENGINE_IMAGES:
+        step(s, '+', "query-named-block-nodes", "{\"flat\":true}");
+        return 0;
+    case ENGINE_OVERLAY:
+        return add_overlay(vm, s, e);
+    case ENGINE_SWITCH:
+        return switch_over(vm, s);
+    case ENGINE_LEAVE:
+        drop_image(s, '-', &vm->disks[0], 0);
         return 0;
     }
     return -EINVAL;

@@ -145,9 +145,14 @@ bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the defa
 MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
                          struct engine_script *ret, struct err *e);
 MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
+MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
 #define QEMU_NODE_MAX 32u /* the longest name of a node, with its zero */
-uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index);
+/* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */
+uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on);
+void qemu_image_node(const char *key, const char *on, char dst[QEMU_NODE_MAX]);
+/* The nodes of the disk's uppermost image alone, standing on nothing yet. */
+MUST_CHECK int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct err *e);
 /* qemu_check.c */
 MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
                                  struct err *e);

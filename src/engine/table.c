@@ -95,6 +95,11 @@ int engine_key_index(const char *key, const char *stem)
     return (int)index;
 }
 
+const char *engine_disk_on(const struct engine_disk *d, size_t i)
+{
+    return i < d->n_below ? d->below[i].name : "";
+}
+
 void engine_disk_done(struct engine_disk *d)
 {
     for (size_t i = 0; i < d->n_below; i++)

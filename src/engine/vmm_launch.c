@@ -291,6 +291,10 @@ int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key,
     case ENGINE_COUNT:
     case ENGINE_GROW:
     case ENGINE_SHRINK:
+    case ENGINE_IMAGES:
+    case ENGINE_OVERLAY:
+    case ENGINE_SWITCH:
+    case ENGINE_LEAVE:
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: the engine vmm changes this at the next start", key);
     }
     *ret = (struct engine_script){0};

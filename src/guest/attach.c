@@ -34,12 +34,25 @@ static void name_below(const struct volume_id *v, const struct volume_id *disk, 
         snprintf(dst, 16, "base%u", ++*n_bases);
 }
 
+int attach_names(const struct chain *c, struct engine_disk *d, struct err *e)
+{
+    unsigned n_bases = 0;
+
+    d->below = c ? calloc(c->n, sizeof(*d->below)) : NULL;
+    if (c && !d->below)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    for (; c && d->n_below < c->n; d->n_below++) {
+        d->below[d->n_below].fd = -1;
+        name_below(&c->below[d->n_below], &c->volume, &n_bases, d->below[d->n_below].name);
+    }
+    return 0;
+}
+
 /* From the top down, each on the next and on nothing else. */
 static int open_chain(struct storage *s, const struct volume_id *v, const struct chain *c, bool is_read_only,
                       struct engine_disk *d, struct err *e)
 {
     struct volume_attachment a;
-    unsigned n_bases = 0;
     int r = volume_open_on(s, v, c ? &c->below[0] : NULL, is_read_only, &a, e);
 
     if (r < 0)
@@ -47,20 +60,41 @@ static int open_chain(struct storage *s, const struct volume_id *v, const struct
     d->fd = a.fd;
     d->size_bytes = a.size_bytes;
     d->is_qcow2 = a.format == VOLUME_QCOW2;
-    d->below = c ? calloc(c->n, sizeof(*d->below)) : NULL;
-    if (c && !d->below)
-        return err_set(e, -ENOMEM, NULL, "out of memory");
-    for (; c && d->n_below < c->n; d->n_below++) {
-        struct engine_below *b = &d->below[d->n_below];
-        r = volume_open_on(s, &c->below[d->n_below], d->n_below + 1 < c->n ? &c->below[d->n_below + 1] : NULL, true, &a,
-                           e);
-        if (r < 0)
-            return r;
-        b->fd = a.fd;
-        b->is_qcow2 = a.format == VOLUME_QCOW2;
-        name_below(&c->below[d->n_below], v, &n_bases, b->name);
+    r = attach_names(c, d, e);
+    for (size_t i = 0; r == 0 && i < d->n_below; i++) {
+        r = volume_open_on(s, &c->below[i], i + 1 < c->n ? &c->below[i + 1] : NULL, true, &a, e);
+        if (r == 0) {
+            d->below[i].fd = a.fd;
+            d->below[i].is_qcow2 = a.format == VOLUME_QCOW2;
+        }
     }
-    return 0;
+    return r;
+}
+
+/* The two uppermost of the chain: the overlay, and what it stands on. */
+int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct engine_disk *d, struct err *e)
+{
+    struct volume_attachment top, below;
+    struct storage *s;
+    int r = storage_mgr_ref(storages, c->volume.storage, &s, e);
+
+    if (r < 0)
+        return r;
+    r = attach_names(c, d, e);
+    if (r == 0)
+        r = volume_open_on(s, &c->volume, &c->below[0], false, &top, e);
+    if (r == 0) {
+        d->fd = top.fd;
+        d->size_bytes = top.size_bytes;
+        d->is_qcow2 = top.format == VOLUME_QCOW2;
+        r = volume_open_on(s, &c->below[0], c->n > 1 ? &c->below[1] : NULL, true, &below, e);
+    }
+    if (r == 0) {
+        d->below[0].fd = below.fd;
+        d->below[0].is_qcow2 = below.format == VOLUME_QCOW2;
+    }
+    storage_unref(s);
+    return r;
 }
 
 int attach_disk(struct storage_mgr *storages, const struct chains *chains, const char *text, bool is_read_only,

@@ -10,6 +10,12 @@ MUST_CHECK int attach_volume(struct storage_mgr *storages, const char *text, boo
  * is left open. */
 MUST_CHECK int attach_disk(struct storage_mgr *storages, const struct chains *chains, const char *text,
                            bool is_read_only, struct engine_disk *d, struct err *e);
+/* What the images of a running disk are called, nothing opened. c: NULL for one that stands on nothing. */
+MUST_CHECK int attach_names(const struct chain *c, struct engine_disk *d, struct err *e);
+/* The image of a running disk that is to take over, and what it stands on: the other layers are named and not opened.
+ * engine_disk_done also on failure. */
+MUST_CHECK int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct engine_disk *d,
+                              struct err *e);
 /* A kernel or initrd: a descriptor that the guest's user may open anew. */
 MUST_CHECK int attach_boot_file(struct storage_mgr *storages, const char *text, int *ret_fd, struct err *e);
 /* Firmware, TPM state and page size of vm; vm's descriptors are -1 before, and the caller's to close even on failure.

@@ -10,6 +10,7 @@
 #define GUESTS_MAX     32768u
 #define GUEST_SLOTS    65536u
 #define GUEST_UID_BASE 0x40000000u
+#define STILL_KEY      "local/still/"
 
 struct guest_mgr {
     struct guest_env env;
@@ -17,7 +18,7 @@ struct guest_mgr {
     size_t n, cap;
     uint32_t *reserved;
     size_t n_reserved;
-    struct state_watch *watch;
+    struct state_watch *watch, *still_watch;
     struct cpu_models *cpu_models;
     struct pool *text_queue; /* one thread: text copies in order */
     int text_dirfd;          /* DIR/etc/nodes/NODE/qemu-server */
@@ -147,8 +148,14 @@ struct launch_device {
 int launch_device(struct guest_mgr *m, uint32_t vmid, uint32_t uid_slot, const struct config_item *it,
                   const struct chains *chains, struct launch_device *ret, struct err *e);
 
+/* The same of a drive, without opening anything: its key, place and names of images. False for what is no drive. */
+bool launch_drive(const struct config_item *it, struct engine_disk *ret);
+
 /* bulk.c: how long a shutdown may take by the key `startup`; 0: it does not say */
 uint32_t guest_down_s(const struct guest *g);
+
+/* still.c: an adopted guest that was held still is woken. */
+void still_settle(struct guest_mgr *m, uint32_t vmid);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

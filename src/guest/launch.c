@@ -79,6 +79,16 @@ static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *
     return false;
 }
 
+bool launch_drive(const struct config_item *it, struct engine_disk *ret)
+{
+    struct engine_disk d = {.fd = -1, .options = it->value};
+
+    if (!drive_bus(it->key, &d.bus, &d.index) || str_copy(d.key, sizeof(d.key), it->key) < 0)
+        return false;
+    *ret = d;
+    return true;
+}
+
 /* No guest's own: an ISO image, a kernel. Whatever the configuration says, many others may use it. */
 static bool is_shared(const char *value)
 {
@@ -104,11 +114,11 @@ static int open_direct(struct launch *l, const char *file, bool is_read_only, in
 
 static int add_disk(struct launch *l, const struct config_item *it, struct err *e)
 {
-    struct engine_disk d = {.fd = -1, .options = it->value};
+    struct engine_disk d;
     struct propstr p;
     bool is_ro = false;
 
-    if (!drive_bus(it->key, &d.bus, &d.index))
+    if (!launch_drive(it, &d))
         return 0;
     if (l->n_disks == LAUNCH_DISKS_MAX)
         return err_set(e, -E2BIG, "guest.disks", "more than %u drives", LAUNCH_DISKS_MAX);
@@ -118,8 +128,7 @@ static int add_disk(struct launch *l, const struct config_item *it, struct err *
     const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
     const char *serial = propstr_get(&p, "serial");
     r = propstr_get_bool(&p, "ro", false, &is_ro, e);
-    if (r < 0 || str_copy(d.key, sizeof(d.key), it->key) < 0 ||
-        (serial && str_copy(d.serial, sizeof(d.serial), serial) < 0))
+    if (r < 0 || (serial && str_copy(d.serial, sizeof(d.serial), serial) < 0))
         return err_set(e, -EINVAL, "param.invalid", "%s: not a valid drive", it->key);
     d.is_cdrom = guest_drive_is_cdrom(it->value);
     d.is_read_only = d.is_cdrom || is_ro || is_shared(it->value);

@@ -360,6 +360,18 @@ static void take_out(struct layers *l, struct layers_row *row, uint32_t number)
         layers_remove(l, &row->volume);
 }
 
+void layers_unfreeze(struct layers *l, const struct volume_id *v, uint32_t number)
+{
+    struct layers_row *row = find_row(l, v);
+    const struct layer *layer = row ? find_layer(row, number) : NULL;
+
+    if (!layer)
+        return;
+    if (row->top == number)
+        row->top = layer->parent;
+    take_out(l, row, number);
+}
+
 void layers_dropped(struct layers *l, const struct volume_id *v)
 {
     struct layers_row *row = find_row(l, v);

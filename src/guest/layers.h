@@ -52,6 +52,8 @@ bool layers_below(const struct layers_row *row, uint32_t number, struct volume_i
 /* The image is frozen for a snapshot: its new layer. */
 MUST_CHECK int layers_freeze(struct layers *l, const struct volume_id *v, const char *snapshot, uint32_t *ret_number,
                              struct err *e);
+/* Takes the newest layers_freeze of the image back. */
+void layers_unfreeze(struct layers *l, const struct volume_id *v, uint32_t number);
 /* The image becomes what it was in the snapshot; what it was until now gets the number `ret_number`, and nobody wants
  * it. */
 MUST_CHECK int layers_reset(struct layers *l, const struct volume_id *v, const char *snapshot, uint32_t *ret_number,

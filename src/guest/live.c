@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/propstr.h"
 #include "engine/limits.h"
+#include "guest/attach.h"
 #include "guest/guest_priv.h"
 #include "guest/netif.h"
 #include "task/pool.h"
@@ -55,10 +56,13 @@ struct live {
 static void run_key(struct live *l);
 static void run_script(struct live *l, enum engine_live what);
 
+static void close_device(struct live *l);
+
 static void live_free(struct live *l)
 {
     struct task_hold *hold = l->hold;
 
+    close_device(l);
     config_done(&l->todo);
     config_done(&l->done);
     config_done(&l->reached);
@@ -522,6 +526,27 @@ static void probe(struct live *l)
     buf_done(&s.fields);
 }
 
+/* What the drive stands on: the one that is there, where that is to go. */
+static int name_images(struct live *l, const struct guest *g)
+{
+    struct config_item it = *item(l);
+    struct config one = {.items = &it, .n = 1};
+    bool is_old = change_of(l) == ENGINE_UNPLUG;
+    struct volume_id v;
+
+    it.key = key_of(l);
+    if (is_old && config_get(&g->config, it.key))
+        it.value = config_get(&g->config, it.key);
+    chains_done(&l->chains);
+    if (!guest_is_drive_key(it.key) || !launch_drive(&it, &l->device.disk))
+        return 0;
+    l->device.disk.options = item(l)->value;
+    int r = chains_of(l->m, g, &one, &l->chains, &l->err);
+    if (r == 0 && is_old && guest_drive_volume(it.value, &v))
+        r = attach_names(chains_find(&l->chains, &v), &l->device.disk, &l->err);
+    return r;
+}
+
 static void run_key(struct live *l)
 {
     struct guest *g = guest_find(l->m, l->vmid);
@@ -540,10 +565,7 @@ static void run_key(struct live *l)
     l->uid_slot = g->monitor ? g->monitor->uid_slot : 0;
     l->device = (struct launch_device){.disk = {.fd = -1}, .usb = {.fd = -1}};
     l->err = (struct err)ERR_INIT;
-    l->device.disk.options = item(l)->value; /* of a device that is there */
-    chains_done(&l->chains);
-    if (chains_of(l->m, g, &(struct config){.items = (struct config_item *)(uintptr_t)item(l), .n = 1}, &l->chains,
-                  &l->err) < 0)
+    if (name_images(l, g) < 0)
         on_script(l, l->err.num, "", 0, false, &l->err);
     else if (l->plan == LIVE_COUNT)
         begin_count(l, g);
@@ -659,19 +681,32 @@ static void on_sizes(void *arg)
     truth_free(t);
 }
 
-static void settle_unlocked(void *arg, int r, const struct err *e)
+static void on_images(void *arg, int r, const struct err *e)
 {
     struct truth *t = arg;
-    struct guest *g = r == 0 ? guest_find(t->m, t->vmid) : NULL;
+    struct guest *g = guest_find(t->m, t->vmid);
     struct err ignored = ERR_INIT;
 
-    if (!g || config_copy(&g->config, &t->config) < 0 || !(t->hold = task_hold(t->m->env.tasks, t->vmid, "config"))) {
+    if (r < 0 && r != -EPIPE)
+        log_err(LOG_WARN, e, "guest %u: its images", t->vmid);
+    still_settle(t->m, t->vmid);
+    if (!g || config_copy(&g->config, &t->config) < 0) {
         truth_free(t);
         return;
     }
     t->revision = g->revision;
     if (pool_submit(t->m->env.pool, look_at_sizes, on_sizes, t, &ignored) < 0)
         truth_free(t);
+}
+
+static void settle_unlocked(void *arg, int r, const struct err *e)
+{
+    struct truth *t = arg;
+
+    if (r < 0 || !(t->hold = task_hold(t->m->env.tasks, t->vmid, "config")))
+        truth_free(t);
+    else
+        guest_images_settle(t->m, t->vmid, false, on_images, t);
 }
 
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid)

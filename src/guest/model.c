@@ -429,6 +429,16 @@ static int open_dirs(struct guest_mgr *m, struct err *e)
     return r;
 }
 
+static void on_still(void *arg, const char *key, const char *value, uint64_t revision)
+{
+    struct guest_mgr *m = arg;
+    uint64_t vmid;
+    struct guest *g = str_to_u64(key + strlen(STILL_KEY), &vmid) == 0 ? guest_find(m, (uint32_t)vmid) : NULL;
+
+    if (g)
+        g->is_still = value != NULL;
+}
+
 int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct err *e)
 {
     struct guest_mgr *m = calloc(1, sizeof(*m));
@@ -452,6 +462,8 @@ int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct er
         r = cpu_models_new(env->state, &m->cpu_models, e);
     if (r == 0)
         r = state_watch(env->state, GUEST_KEY, on_guest, m, &m->watch, e);
+    if (r == 0) /* the guests are known by now */
+        r = state_watch(env->state, STILL_KEY, on_still, m, &m->still_watch, e);
     if (r < 0) {
         guest_mgr_free(m);
         return r;
@@ -466,6 +478,7 @@ void guest_mgr_free(struct guest_mgr *m)
     if (!m)
         return;
     state_unwatch(m->watch);
+    state_unwatch(m->still_watch);
     cpu_models_free(m->cpu_models);
     pool_free(m->text_queue);
     rundir_leave_cgroup_base(m);

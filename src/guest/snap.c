@@ -61,6 +61,8 @@ static int freeze_all(const struct guest *g, const char *name, struct snap_plan 
     for (size_t i = 0; r == 0 && i < p->config.n; i++) {
         if (!own_image(g, &p->config.items[i], &v))
             continue;
+        p->has_overlays |= v.format == VOLUME_QCOW2;
+        p->has_copies |= v.format != VOLUME_QCOW2;
         r = layers_freeze(&p->layers, &v, name, &number, e);
         if (r == 0 && json_array_append_new(p->steps, guest_step_volume_freeze(&v, number)) < 0)
             r = err_set(e, -ENOMEM, NULL, "out of memory");
@@ -86,6 +88,27 @@ int snap_plan_take(const struct guest *g, const char *name, const char *descript
     }
     if (r == 0)
         r = freeze_all(g, name, &p, e);
+    return end(r, &p, ret);
+}
+
+int snap_plan_untake(const struct guest *g, const char *name, struct snap_plan *ret, struct err *e)
+{
+    struct snap_plan p;
+    int r = begin(g, &p, e);
+
+    if (r == 0 && !snapshots_find(&p.snapshots, name))
+        r = missing(name, e);
+    for (size_t i = 0; r == 0 && i < g->layers.n; i++) {
+        const struct volume_id *v = &g->layers.rows[i].volume;
+        const struct layer *layer = layers_of_snapshot(&g->layers.rows[i], name);
+        if (!layer)
+            continue;
+        layers_unfreeze(&p.layers, v, layer->number);
+        if (json_array_append_new(p.steps, guest_step_volume_unfreeze(v, layer->number)) < 0)
+            r = err_set(e, -ENOMEM, NULL, "out of memory");
+    }
+    if (r == 0)
+        snapshots_remove(&p.snapshots, name);
     return end(r, &p, ret);
 }
 

@@ -10,6 +10,7 @@ struct snap_plan {
     struct config config;
     struct layers layers;
     struct snapshots snapshots;
+    bool has_copies, has_overlays; /* take: images that are copied, and that get an overlay */
 };
 
 void snap_plan_done(struct snap_plan *p);
@@ -19,6 +20,8 @@ struct guest_record snap_plan_record(const struct snap_plan *p, const struct gue
 /* On failure nothing is left to free. Images that are somebody else's, and CD-ROMs, are not part of a snapshot. */
 MUST_CHECK int snap_plan_take(const struct guest *g, const char *name, const char *description, int64_t now_s,
                               struct snap_plan *ret, struct err *e);
+/* Takes snap_plan_take back, once it was committed: what was written since is gone. For the newest snapshot only. */
+MUST_CHECK int snap_plan_untake(const struct guest *g, const char *name, struct snap_plan *ret, struct err *e);
 /* The configuration becomes the snapshot's; a disk that it does not know is kept as unusedN. */
 MUST_CHECK int snap_plan_roll_back(const struct guest *g, const char *name, struct snap_plan *ret, struct err *e);
 /* The snapshot's layers become nobody's; those that nobody stands on are removed. */

@@ -180,6 +180,7 @@ static int undo_volume_reset(void *ctx, json_t *args, const char *mark, struct e
 
 static const struct task_step_type step_volume_freeze = {
     .name = "volume.freeze", .run = run_volume_freeze, .undo = undo_volume_freeze};
+static const struct task_step_type step_volume_unfreeze = {.name = "volume.unfreeze", .run = undo_volume_freeze};
 static const struct task_step_type step_volume_reset = {
     .name = "volume.reset", .run = run_volume_reset, .undo = undo_volume_reset};
 static const struct task_step_type step_volume_grow = {.name = "volume.grow", .run = run_volume_grow};
@@ -187,8 +188,13 @@ static const struct task_step_type step_volume_create = {
     .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
 static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
 
-const struct task_step_type *const guest_step_types[] = {&step_volume_create, &step_volume_delete, &step_volume_freeze,
-                                                         &step_volume_grow,   &step_volume_reset,  NULL};
+const struct task_step_type *const guest_step_types[] = {&step_volume_create,
+                                                         &step_volume_delete,
+                                                         &step_volume_freeze,
+                                                         &step_volume_grow,
+                                                         &step_volume_reset,
+                                                         &step_volume_unfreeze,
+                                                         NULL};
 
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 {
@@ -228,6 +234,11 @@ json_t *guest_step_volume_delete(const struct volume_id *v)
 json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer)
 {
     return layer_step("volume.freeze", v, layer);
+}
+
+json_t *guest_step_volume_unfreeze(const struct volume_id *v, uint32_t layer)
+{
+    return layer_step("volume.unfreeze", v, layer);
 }
 
 json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32_t layer)

@@ -196,7 +196,11 @@ static void on_final(void *arg, int r, uint64_t revision, const struct err *e)
         if (plan_fp(t, "committed"))
             task_log(t, "fail point after the commit");
         end_is_written(t);
-        task_finish(t, 0, &t->err);
+        t->is_committed = true;
+        if (t->after)
+            t->after(t, t->arg);
+        else
+            task_finish(t, 0, &t->err);
         return;
     }
     t->result = r;
@@ -269,6 +273,24 @@ void plan_begin(struct task *t)
 {
     if (plan_fp(t, "begin")) {
         t->result = err_set(&t->err, -EIO, NULL, "fail point");
+        drop_journal(t);
+        return;
+    }
+    if (t->before)
+        t->before(t, t->arg);
+    else
+        run_step(t);
+}
+
+void task_go_on(struct task *t, int r, const struct err *e)
+{
+    if (t->is_committed) {
+        task_finish(t, r, e);
+        return;
+    }
+    if (r < 0) {
+        t->result = r;
+        t->err = *e;
         drop_journal(t);
         return;
     }

@@ -41,6 +41,9 @@ struct task {
     char abort_reason[200]; /* "" until somebody stops it */
     void (*when_ended)(void *arg, int r, const struct err *e);
     void *when_ended_arg;
+    void (*before)(struct task *t, void *arg);
+    void (*after)(struct task *t, void *arg);
+    bool is_committed;
     bool is_recovered; /* continued from the journal of an earlier life */
     /* live */
     void (*begin)(struct task *t, void *arg);

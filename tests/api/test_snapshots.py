@@ -6,6 +6,7 @@ from lib.console import Console
 from lib.guests import DEMO, install_demo, volume_path
 from lib.tap import main, test
 from lib.terminal import Terminal
+from lib.wait import wait_for
 
 VM = 100
 
@@ -90,6 +91,55 @@ def what_is_told(node):
     node.api.put(node.vm(VM, "/snapshot/first/config"), description="long ago")
     assert [s["description"] for s in node.api.get(node.vm(VM, "/snapshot")) if s["name"] == "first"] == ["long ago"]
     assert node.api.get(node.vm(VM, "/snapshot/first")) == [{"cmd": "config"}, {"cmd": "rollback"}]
+
+
+def write(shell, byte, name="vda"):
+    shell.run(f"head -c 65536 /dev/zero | tr '\\0' '\\{byte:03o}' > /dev/{name}; sync")
+
+
+def read(shell, name="vda"):
+    return int(shell.run(f"echo 3 > /proc/sys/vm/drop_caches; od -An -tx1 -N1 /dev/{name}"), 16)
+
+
+@test(limit=300)
+def running_guest(node):
+    install_demo(node)
+    node.create(VM, **{**DEMO, "virtio0": "local:0.03125,format=qcow2", "virtio1": "local:0.03125,format=qcow2"})
+    volumes = [node.api.get(node.vm(VM, "/config"))[k].split(",")[0] for k in ("virtio0", "virtio1")]
+    node.api.run("POST", node.vm(VM, "/status/start"))
+    with Console(node.api, node.vm(VM)) as console:
+        shell = Terminal(console)
+        shell.login()
+        for number, name in enumerate(("one", "two", "three"), 1):
+            write(shell, number)
+            write(shell, number + 10, "vdb")
+            node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": name})
+        write(shell, 4)
+        assert read(shell) == 4
+    node.restart(is_killed=True)
+    with Console(node.api, node.vm(VM)) as console:
+        shell = Terminal(console)
+        shell.n = 1000  # the console tells its history first
+        shell.run("true")
+        write(shell, 5)
+        node.api.run("DELETE", node.vm(VM, "/snapshot/two"))
+        write(shell, 14, "vdb")
+        assert read(shell) == 5 and read(shell, "vdb") == 14
+    node.api.run("POST", node.vm(VM, "/snapshot/three/rollback"), {})
+    assert node.api.get(node.vm(VM, "/status/current"))["status"] == "stopped"
+    assert holds(node, volumes[0], 3) and holds(node, volumes[1], 13)
+    node.api.run("POST", node.vm(VM, "/snapshot/one/rollback"), {"start": 1})
+    wait_for(lambda: node.api.get(node.vm(VM, "/status/current")).get("qmpstatus") == "running", 60, "the guest to start")
+    with Console(node.api, node.vm(VM)) as console:
+        shell = Terminal(console)
+        shell.login()
+        assert read(shell) == 1 and read(shell, "vdb") == 11
+    node.api.run("POST", node.vm(VM, "/status/stop"))
+    for path in files(node):
+        checked = subprocess.run(["qemu-img", "check", "-q", node.path(f"var/storage/local/images/{VM}/{path}")], check=False)
+        assert checked.returncode == 0, path
+    node.remove(VM)
+    assert not files(node), files(node)
 
 
 @test

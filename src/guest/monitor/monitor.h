@@ -13,7 +13,7 @@
 #define LINGER_MS              2000u
 
 #define REQUEST_ANSWER_MAX (960u * 1024u) /* of one answer: it fits a frame */
-#define REQUEST_FDS_MAX    32u            /* sixteen queues of a tap, each with vhost */
+#define REQUEST_FDS_MAX    64u            /* sixteen queues of a tap, each with vhost; the layers of a disk */
 
 struct agent;
 struct control;

@@ -8,7 +8,7 @@
 
 #include "proto/frame.h"
 
-#define STEPS_MAX   64u
+#define STEPS_MAX   256u
 #define DELETED_MAX 16u
 #define UNPLUG_MS   5000u
 

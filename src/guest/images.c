@@ -1,0 +1,278 @@
+/* The images of a running guest, brought in line with its record: a disk whose record says that it stands on a new
+ * layer has an overlay beside the file that its hypervisor still writes to (ADR 6), and goes over to it here. Which
+ * disks these are is found by asking, so that it does not matter who made the overlays, or when.
+ *
+ *     ask which images are open -> pool thread: open the overlays -> a script for each -> quiet -> all go over -> wake
+ *
+ * What fails leaves every disk where it was. Loop thread. */
+#include "base/fp.h"
+#include "base/log.h"
+#include "guest/attach.h"
+#include "guest/guest_priv.h"
+#include "task/pool.h"
+
+struct images {
+    struct guest_mgr *m;
+    uint32_t vmid;
+    struct still *still; /* NULL: nobody is held still for it */
+    struct config drives;
+    struct chains chains;
+    struct engine_disk *disks; /* those that go over */
+    size_t n_disks, at;
+    guest_live_done_fn fn;
+    void *arg;
+    int r;
+    struct err err;
+};
+
+static void end_images(struct images *im)
+{
+    guest_live_done_fn fn = im->fn;
+    void *arg = im->arg;
+    struct err e = im->err;
+    int r = im->r;
+
+    for (size_t i = 0; i < im->n_disks; i++)
+        engine_disk_done(&im->disks[i]);
+    free(im->disks);
+    chains_done(&im->chains);
+    config_done(&im->drives);
+    still_free(im->still);
+    free(im);
+    fn(arg, r, &e);
+}
+
+static void fail(struct images *im, int r, const struct err *e)
+{
+    im->r = r;
+    im->err = *e;
+}
+
+/* Runs the engine's script for one disk, or all; false: im has the error. */
+static bool run(struct images *im, enum engine_live what, size_t first, size_t n, guest_answer_fn fn)
+{
+    struct guest *g = guest_find(im->m, im->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct err e = ERR_INIT;
+    struct engine_script s;
+
+    if (!engine || !engine->live) {
+        fail(im, err_set(&e, -ESRCH, "guest.gone", "the guest has ended"), &e);
+        return false;
+    }
+    struct engine_vm vm = {.vmid = g->vmid,
+                           .machine = g->machine,
+                           .config = g->config.items,
+                           .n_config = g->config.n,
+                           .disks = im->disks ? &im->disks[first] : NULL,
+                           .n_disks = n};
+    int r = engine->live(&vm, what, n ? vm.disks[0].key : "", 0, &s, &e);
+    if (r < 0) {
+        fail(im, r, &e);
+        return false;
+    }
+    guest_script(im->m, im->vmid, &s, fn, im);
+    buf_done(&s.fields);
+    return true;
+}
+
+/* ---- back ---- */
+
+static void leave(struct images *im);
+
+static void on_left(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    leave(arg);
+}
+
+/* Overlays that were opened and not gone over to, the last first; the result is the caller's to set. */
+static void leave(struct images *im)
+{
+    struct err why = im->err;
+    int r = im->r;
+
+    while (im->at > 0) {
+        if (run(im, ENGINE_LEAVE, --im->at, 1, on_left))
+            return;
+        fail(im, r, &why);
+    }
+    end_images(im);
+}
+
+/* ---- over ---- */
+
+static void on_awake(void *arg, int r, const struct err *e)
+{
+    struct images *im = arg;
+
+    if (im->r < 0)
+        leave(im);
+    else
+        end_images(im);
+}
+
+static void wake(struct images *im)
+{
+    if (im->still)
+        still_end(im->still, on_awake, im);
+    else
+        on_awake(im, 0, &im->err);
+}
+
+static void on_switched(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+
+    (void)FP("guest.images.switched"); /* for kill: an error here would be a lie */
+    if (r < 0)
+        fail(im, r, e);
+    wake(im);
+}
+
+static void on_quiet(void *arg, int r, const struct err *e)
+{
+    struct images *im = arg;
+
+    if (FP("guest.images.switch")) {
+        fail(im, err_set(&im->err, -EIO, NULL, "fail point"), &im->err);
+        wake(im);
+        return;
+    }
+    if (!run(im, ENGINE_SWITCH, 0, im->n_disks, on_switched))
+        wake(im);
+}
+
+static void next_overlay(struct images *im);
+
+static void on_overlay(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+
+    if (r < 0) {
+        fail(im, r, e);
+        leave(im); /* this one has taken itself back */
+        return;
+    }
+    im->at++;
+    next_overlay(im);
+}
+
+static void next_overlay(struct images *im)
+{
+    if (im->at < im->n_disks) {
+        if (!run(im, ENGINE_OVERLAY, im->at, 1, on_overlay))
+            leave(im);
+    } else if (im->still) {
+        still_quiet(im->still, on_quiet, im);
+    } else {
+        on_quiet(im, 0, &im->err);
+    }
+}
+
+/* ---- which ---- */
+
+static void open_all(void *arg)
+{
+    struct images *im = arg;
+
+    for (size_t i = 0; im->r == 0 && i < im->n_disks; i++) {
+        struct volume_id v;
+        const struct chain *c = guest_drive_volume(im->disks[i].options, &v) ? chains_find(&im->chains, &v) : NULL;
+        im->r = c ? attach_overlay(im->m->env.storages, c, &im->disks[i], &im->err) : 0;
+        if (im->r < 0)
+            err_wrap(&im->err, im->r, "%s", im->disks[i].key);
+    }
+}
+
+static void opened(void *arg)
+{
+    struct images *im = arg;
+
+    if (im->r < 0)
+        end_images(im);
+    else
+        next_overlay(im);
+}
+
+/* One drive: open already, to go over, or neither, which is a chain that we did not make. */
+static int look_at(struct images *im, const struct engine *engine, const struct config_item *it, const char *answer,
+                   size_t n, struct err *e)
+{
+    struct engine_disk d;
+    struct volume_id v;
+    bool is_open = false, is_due = false;
+    const struct chain *c =
+        launch_drive(it, &d) && guest_drive_volume(it->value, &v) ? chains_find(&im->chains, &v) : NULL;
+    int r = c ? attach_names(c, &d, e) : 0;
+
+    if (!c || r < 0)
+        return r;
+    r = engine->has_image(answer, n, d.key, engine_disk_on(&d, 0), &is_open, e);
+    if (r == 0)
+        r = engine->has_image(answer, n, d.key, engine_disk_on(&d, 1), &is_due, e);
+    if (r == 0 && !is_open && !is_due)
+        r = err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d.key);
+    engine_disk_done(&d);
+    if (r == 0 && !is_open)
+        im->disks[im->n_disks++] = d;
+    return r;
+}
+
+static void on_images(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+    struct guest *g = guest_find(im->m, im->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct err why = *e;
+
+    for (size_t i = 0; r == 0 && engine && i < im->drives.n; i++)
+        r = look_at(im, engine, &im->drives.items[i], body, n, &why);
+    if (r == 0 && im->n_disks)
+        r = pool_submit(im->m->env.pool, open_all, opened, im, &why);
+    else if (r == 0)
+        end_images(im);
+    if (r < 0) {
+        fail(im, r, &why);
+        end_images(im);
+    }
+}
+
+static bool is_up(const struct guest *g)
+{
+    return g->state == GUEST_RUNNING || g->state == GUEST_PAUSED;
+}
+
+int guest_images_check(const struct guest *g, struct err *e)
+{
+    const struct engine *engine = engine_find(g->engine);
+
+    if (engine && engine->live && engine->has_image)
+        return 0;
+    return err_set(e, -EOPNOTSUPP, "engine.live", "the engine %s keeps the qcow2 images of a running guest as they are",
+                   g->engine);
+}
+
+void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, guest_live_done_fn fn, void *arg)
+{
+    struct guest *g = guest_find(m, vmid);
+    struct images *im = g && is_up(g) && g->layers.n ? calloc(1, sizeof(*im)) : NULL;
+    struct err e = ERR_INIT;
+
+    if (!im) {
+        int r = g && is_up(g) && g->layers.n ? err_set(&e, -ENOMEM, NULL, "out of memory") : 0;
+        fn(arg, r, &e);
+        return;
+    }
+    *im = (struct images){.m = m, .vmid = vmid, .fn = fn, .arg = arg};
+    im->r = chains_of(m, g, &g->config, &im->chains, &im->err);
+    if (im->r == 0 && im->chains.n && !(im->disks = calloc(im->chains.n, sizeof(*im->disks))))
+        im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
+    if (im->r == 0 && config_copy(&g->config, &im->drives) < 0)
+        im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
+    if (im->r == 0 && im->chains.n && is_quiet && g->state == GUEST_RUNNING)
+        im->r = still_new(m, vmid, NULL, &im->still, &im->err);
+    if (im->r == 0 && im->chains.n)
+        im->r = guest_images_check(g, &im->err);
+    if (im->r < 0 || !im->chains.n || !run(im, ENGINE_IMAGES, 0, 0, on_images))
+        end_images(im);
+}
