@@ -164,7 +164,7 @@ enum engine_live {
     ENGINE_IMAGES,  /* tells what engine->has_image reads */
     ENGINE_OVERLAY, /* the image in vm->disks[0] is opened, beside what it is to stand on, below[0]: read-only */
     ENGINE_SWITCH,  /* the overlays of all vm->disks take over, at one moment */
-    ENGINE_LEAVE,   /* the overlay of vm->disks[0], which did not take over, is closed */
+    ENGINE_LEAVE,   /* the overlay of vm->disks[0] is closed; fails if there is none, or it is in use */
 };
 
 /* What the monitor's driver is to do (verb "script"): ARG fields as its page says, and their descriptors. */

@@ -51,14 +51,14 @@ static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *r
 }
 
 /* d: its names, as they are while it runs. */
-static void drop_image(struct engine_script *s, char kind, const struct engine_disk *d, size_t i)
+static void drop_image(struct engine_script *s, const char kind[2], const struct engine_disk *d, size_t i)
 {
     const char *on = engine_disk_on(d, i);
     char node[QEMU_NODE_MAX];
 
     qemu_image_node(d->key, on, node);
-    step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", node);
-    step(s, kind, "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
+    step(s, kind[0], "blockdev-del", "{\"node-name\":\"%s\"}", node);
+    step(s, kind[1], "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
 }
 
 /* What a drive leaves behind when its device is gone; each thing may be missing. */
@@ -66,7 +66,7 @@ static void drop_nodes(struct engine_script *s, char kind, const struct engine_d
 {
     step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", d->key);
     for (size_t i = 0; i <= d->n_below; i++)
-        drop_image(s, kind, d, i);
+        drop_image(s, (const char[2]){kind, kind}, d, i);
     step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", d->key);
     step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", d->key);
 }
@@ -368,7 +368,7 @@ static int add_overlay(const struct engine_vm *vm, struct engine_script *s, stru
         step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, 1)));
         s->fds[s->n_fds++] = d->below[0].fd;
     }
-    drop_image(s, 'u', d, 0);
+    drop_image(s, "uu", d, 0);
     return r;
 }
 
@@ -440,7 +440,7 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_SWITCH:
         return switch_over(vm, s);
     case ENGINE_LEAVE:
-        drop_image(s, '-', &vm->disks[0], 0);
+        drop_image(s, "+-", &vm->disks[0], 0); /* one that is in use refuses, and keeps its descriptors */
         return 0;
     }
     return -EINVAL;

@@ -80,9 +80,7 @@ int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct e
 
     if (r < 0)
         return r;
-    r = attach_names(c, d, e);
-    if (r == 0)
-        r = volume_open_on(s, &c->volume, &c->below[0], false, &top, e);
+    r = volume_open_on(s, &c->volume, &c->below[0], false, &top, e);
     if (r == 0) {
         d->fd = top.fd;
         d->size_bytes = top.size_bytes;

@@ -2,7 +2,8 @@
  * layer has an overlay beside the file that its hypervisor still writes to (ADR 6), and goes over to it here. Which
  * disks these are is found by asking, so that it does not matter who made the overlays, or when.
  *
- *     ask which images are open -> pool thread: open the overlays -> a script for each -> quiet -> all go over -> wake
+ *     close overlays that wait for nobody -> ask which images are open -> pool thread: open the overlays -> a script
+ *     for each -> quiet -> all go over -> wake
  *
  * What fails leaves every disk where it was. Loop thread. */
 #include "base/fp.h"
@@ -14,10 +15,10 @@
 struct images {
     struct guest_mgr *m;
     uint32_t vmid;
-    struct still *still; /* NULL: nobody is held still for it */
-    struct config drives;
+    struct still *still;  /* NULL: nobody is held still for it */
+    struct config drives; /* what disks' options point into */
     struct chains chains;
-    struct engine_disk *disks; /* those that go over */
+    struct engine_disk *disks; /* those that have layers; then those that go over */
     size_t n_disks, at;
     guest_live_done_fn fn;
     void *arg;
@@ -194,27 +195,18 @@ static void opened(void *arg)
         next_overlay(im);
 }
 
-/* One drive: open already, to go over, or neither, which is a chain that we did not make. */
-static int look_at(struct images *im, const struct engine *engine, const struct config_item *it, const char *answer,
-                   size_t n, struct err *e)
+/* One disk: on its image already, to go over, or neither, which is a chain that we did not make. */
+static int look_at(const struct engine *engine, const struct engine_disk *d, const char *answer, size_t n,
+                   bool *ret_is_due, struct err *e)
 {
-    struct engine_disk d;
-    struct volume_id v;
     bool is_open = false, is_due = false;
-    const struct chain *c =
-        launch_drive(it, &d) && guest_drive_volume(it->value, &v) ? chains_find(&im->chains, &v) : NULL;
-    int r = c ? attach_names(c, &d, e) : 0;
+    int r = engine->has_image(answer, n, d->key, engine_disk_on(d, 0), &is_open, e);
 
-    if (!c || r < 0)
-        return r;
-    r = engine->has_image(answer, n, d.key, engine_disk_on(&d, 0), &is_open, e);
     if (r == 0)
-        r = engine->has_image(answer, n, d.key, engine_disk_on(&d, 1), &is_due, e);
+        r = engine->has_image(answer, n, d->key, engine_disk_on(d, 1), &is_due, e);
     if (r == 0 && !is_open && !is_due)
-        r = err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d.key);
-    engine_disk_done(&d);
-    if (r == 0 && !is_open)
-        im->disks[im->n_disks++] = d;
+        r = err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d->key);
+    *ret_is_due = !is_open;
     return r;
 }
 
@@ -223,11 +215,22 @@ static void on_images(void *arg, int r, const char *body, size_t n, bool is_eof,
     struct images *im = arg;
     struct guest *g = guest_find(im->m, im->vmid);
     const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    size_t n_due = 0;
     struct err why = *e;
 
-    for (size_t i = 0; r == 0 && engine && i < im->drives.n; i++)
-        r = look_at(im, engine, &im->drives.items[i], body, n, &why);
-    if (r == 0 && im->n_disks)
+    for (size_t i = 0; r == 0 && engine && i < im->n_disks; i++) {
+        bool is_due = false;
+        r = look_at(engine, &im->disks[i], body, n, &is_due, &why);
+        if (is_due) {
+            struct engine_disk d = im->disks[i];
+            im->disks[i] = im->disks[n_due];
+            im->disks[n_due++] = d;
+        }
+    }
+    while (im->n_disks > n_due)
+        engine_disk_done(&im->disks[--im->n_disks]);
+    im->at = 0;
+    if (r == 0 && n_due)
         r = pool_submit(im->m->env.pool, open_all, opened, im, &why);
     else if (r == 0)
         end_images(im);
@@ -235,6 +238,43 @@ static void on_images(void *arg, int r, const char *body, size_t n, bool is_eof,
         fail(im, r, &why);
         end_images(im);
     }
+}
+
+static void close_next(struct images *im);
+
+static void on_closed(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+
+    im->at++;
+    close_next(im);
+}
+
+/* One that the last daemon opened, and died before it took over; those in use refuse. */
+static void close_next(struct images *im)
+{
+    if (im->at < im->n_disks ? !run(im, ENGINE_LEAVE, im->at, 1, on_closed) : !run(im, ENGINE_IMAGES, 0, 0, on_images))
+        end_images(im);
+}
+
+static int add_drives(struct images *im, struct err *e)
+{
+    int r = 0;
+
+    im->disks = calloc(im->chains.n ? im->chains.n : 1, sizeof(*im->disks));
+    if (!im->disks)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    for (size_t i = 0; r == 0 && i < im->drives.n; i++) {
+        const struct config_item *it = &im->drives.items[i];
+        struct engine_disk *d = &im->disks[im->n_disks];
+        struct volume_id v;
+        const struct chain *c = guest_drive_volume(it->value, &v) ? chains_find(&im->chains, &v) : NULL;
+        if (c && im->n_disks < im->chains.n && launch_drive(it, d)) {
+            im->n_disks++;
+            r = attach_names(c, d, e);
+        }
+    }
+    return r;
 }
 
 static bool is_up(const struct guest *g)
@@ -265,14 +305,16 @@ void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, gues
     }
     *im = (struct images){.m = m, .vmid = vmid, .fn = fn, .arg = arg};
     im->r = chains_of(m, g, &g->config, &im->chains, &im->err);
-    if (im->r == 0 && im->chains.n && !(im->disks = calloc(im->chains.n, sizeof(*im->disks))))
-        im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
     if (im->r == 0 && config_copy(&g->config, &im->drives) < 0)
         im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
-    if (im->r == 0 && im->chains.n && is_quiet && g->state == GUEST_RUNNING)
+    if (im->r == 0)
+        im->r = add_drives(im, &im->err);
+    if (im->r == 0 && im->n_disks && is_quiet && g->state == GUEST_RUNNING)
         im->r = still_new(m, vmid, NULL, &im->still, &im->err);
-    if (im->r == 0 && im->chains.n)
+    if (im->r == 0 && im->n_disks)
         im->r = guest_images_check(g, &im->err);
-    if (im->r < 0 || !im->chains.n || !run(im, ENGINE_IMAGES, 0, 0, on_images))
+    if (im->r < 0 || !im->n_disks)
         end_images(im);
+    else
+        close_next(im);
 }

@@ -1,0 +1,126 @@
+"""kill -9 of holmd in the middle of a snapshot of a running guest, at each point: afterwards the snapshot is there or it
+is not, what the guest writes goes where it belongs, and no file is left that nobody names."""
+import os
+import subprocess
+
+import requests
+
+from lib.guests import volume_path
+from lib.holm import Node
+from lib.tap import main, test
+from lib.wait import wait_for
+
+VM = 100
+KEYS = ("scsi0", "scsi1")
+POINTS = ("qmsnapshot.begin", "qmsnapshot.0", "storage.freeze.written", "storage.freeze.linked", "storage.freeze.replaced",
+          "qmsnapshot.1.done", "qmsnapshot.commit", "qmsnapshot.committed", "guest.images.switch", "guest.images.switched")
+
+
+def monitor(node, command):
+    """As root@pam: the program's own user, on the socket."""
+    done = node.cli("api", "POST", f"/nodes/{node.name}/qemu/{VM}/monitor", "-d", f"command={command}")
+    return done.stdout
+
+
+def write(node, byte):
+    """As the guest would."""
+    for key in KEYS:
+        for command in (f"write -P {byte} 0 64k", "flush"):
+            said = monitor(node, f'qemu-io -d {key} "{command}"')
+            assert said.strip() == '""', said  # what it did it tells its own standard output
+
+
+def begins_with(path):
+    done = subprocess.run(["qemu-io", "-r", "-U", "-c", "read -v 0 16", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return int(done.stdout.split()[1], 16)
+
+
+def images(node):
+    config = node.api.get(node.vm(VM, "/config"))
+    return [volume_path(node, config[key]) for key in KEYS]
+
+
+def files(node):
+    return sorted(os.listdir(node.path(f"var/storage/local/images/{VM}")))
+
+
+def names(node):
+    return [s["name"] for s in node.api.get(node.vm(VM, "/snapshot")) if s["name"] != "current"]
+
+
+
+def layer(image, number):
+    return image.replace("/vm-", "/snap-").replace(".qcow2", f"-{number}.qcow2")
+
+
+def make(node):
+    node.create(VM, memory=64, scsihw="virtio-scsi-pci", **{key: "local:0.03125,format=qcow2" for key in KEYS})
+    node.api.run("POST", node.vm(VM, "/status/start"))
+
+
+@test(limit=400)
+def killed():
+    with Node() as node:
+        make(node)
+        taken = 0
+        for number, point in enumerate(POINTS, 1):
+            node.restart(HOLM_FP=f"{point}=kill@1")
+            wait_for(lambda: monitor(node, "info status").count("running"), 30)
+            write(node, 2 * number)
+            status = "none"
+            try:
+                status = node.api.wait_task(node.api.post(node.vm(VM, "/snapshot"), snapname=f"at{number}"), 60)
+            except (requests.ConnectionError, requests.Timeout):
+                pass
+            assert status == "none", status
+            assert node.wait_dead() == -9, f"{point} was not passed: {status}"
+            node.start()
+            wait_for(lambda: node.guest_state(VM) == "running", 30)
+            check(node, number, taken, point)
+            taken = len(names(node))
+        assert 3 <= taken < len(POINTS), taken
+        node.api.run("POST", node.vm(VM, "/status/stop"))
+        for image in images(node):
+            subprocess.run(["qemu-img", "check", "-q", image], check=True)
+        node.remove(VM)
+
+
+def check(node, number, taken, point):
+    is_there = f"at{number}" in names(node)
+    assert len(names(node)) == taken + is_there, (point, names(node))
+    # Whoever changes the guest now waits until its images are settled.
+    node.api.put(node.vm(VM, "/config"), description=point)
+    write(node, 2 * number + 1)
+    assert len(files(node)) == len(KEYS) * (1 + len(names(node))), (point, files(node))
+    for image in images(node):
+        assert begins_with(image) == 2 * number + 1, point
+        numbers = sorted(int(f.rsplit("-", 1)[1].split(".")[0]) for f in files(node) if f.startswith("snap-"))
+        if is_there:
+            assert begins_with(layer(image, numbers[-1])) == 2 * number, point
+
+
+@test(limit=200)
+def refused_by_the_hypervisor():
+    with Node() as node:
+        make(node)
+        write(node, 1)
+        node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "good"})
+        write(node, 2)
+        before = files(node)
+        node.restart(HOLM_FP="guest.images.switch=error@1")
+        wait_for(lambda: monitor(node, "info status").count("running"), 30)
+        status = node.api.wait_task(node.api.post(node.vm(VM, "/snapshot"), snapname="bad"), 60)
+        assert "fail point" in status, status
+        assert names(node) == ["good"] and files(node) == before
+        write(node, 3)
+        assert [begins_with(image) for image in images(node)] == [3, 3]
+        node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "again"})
+        write(node, 4)
+        assert [begins_with(image) for image in images(node)] == [4, 4]
+        assert [begins_with(layer(image, 3)) for image in images(node)] == [3, 3]
+        node.remove(VM)
+
+
+if __name__ == "__main__":
+    main()
