@@ -213,7 +213,11 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Steps of plans: volume.create, delete, freeze, grow, reset. ctx is the storage_mgr. */
+/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, reset. Their ctx: */
+struct guest_steps {
+    struct storage_mgr *storages;
+    struct workers *blocks; /* holm-block; NULL: steps that need it fail */
+};
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
 /* Filled with the variables of a firmware (a name of engine/firmware.h). */
@@ -223,5 +227,15 @@ json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
 json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer);
 /* Back to the layer `from`; what the volume holds until then gets the number `layer`. */
 json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32_t layer);
+/* block_steps.c. `to`, a new image of size_bytes, with what `from` (with its layer's number) holds; below: all that it
+ * stands on, uppermost first. Nobody writes to any of them meanwhile. bwlimit: bytes a second, 0: none. NULL when out
+ * of memory. */
+#define GUEST_IMAGES_MAX 480u /* of a chain, for these two steps */
+json_t *guest_step_volume_copy(const struct volume_id *from, const struct volume_id *below, size_t n_below,
+                               const struct volume_id *to, uint64_t size_bytes, uint64_t bwlimit);
+/* For forward plans. The layer's only child, another layer of the image or (0) the image itself, is brought into the
+ * layer, which then takes its name; below: all that the layer stands on. qcow2 only, and no guest may use either. */
+json_t *guest_step_volume_merge(const struct volume_id *layer, uint32_t child, const struct volume_id *below,
+                                size_t n_below);
 
 #endif
