@@ -5,6 +5,7 @@
 #include "api/qemu_change.h"
 #include "base/clock.h"
 #include "guest/snap.h"
+#include "guest/still.h"
 
 #define LOCK_WAIT_MS 3000u
 

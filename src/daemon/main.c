@@ -42,6 +42,8 @@
 #define PAM_QUEUE      16u
 #define FETCHERS_MAX   4u /* downloads at once */
 #define FETCHERS_QUEUE 64u
+#define BLOCKS_MAX     4u /* bounded by the threads of long steps, which wait for them */
+#define BLOCKS_QUEUE   4u
 #define UPKEEP_S       3600
 
 struct daemon {
@@ -49,6 +51,7 @@ struct daemon {
     struct api api;
     struct engine_host host;
     struct workers *password_workers, *pam_workers;
+    struct guest_steps steps;
     struct fronts *fronts;
     struct local *local;
     struct event *signals[3], *upkeep;
@@ -257,6 +260,11 @@ static int open_workers(struct daemon *d, struct err *e)
         r = workers_new(a->base, &o, &a->fetchers, e);
     if (r == 0)
         r = workers_new(a->base, &o, &a->probers, e);
+    program_path(d, "block", "holm-block", worker, sizeof(worker));
+    o.max_at_once = BLOCKS_MAX;
+    o.max_queued = BLOCKS_QUEUE;
+    if (r == 0)
+        r = workers_new(a->base, &o, &d->steps.blocks, e);
     program_path(d, "pam", "holm-pam", pam, sizeof(pam));
     o = (struct workers_options){.path = pam, .max_at_once = PAM_MAX, .max_queued = PAM_QUEUE};
     if (r == 0)
@@ -305,7 +313,8 @@ static int open_all(struct daemon *d, struct err *e)
         r = net_mgr_new(&net, &a->networks, e);
     if (r < 0)
         return r;
-    task_mgr_set_steps(a->tasks, guest_step_types, a->storages);
+    d->steps.storages = a->storages;
+    task_mgr_set_steps(a->tasks, guest_step_types, &d->steps);
     struct guest_env env = {.base = a->base,
                             .state = a->state,
                             .pool = a->pool,
@@ -331,6 +340,8 @@ static void close_all(struct daemon *d)
     workers_cancel(d->pam_workers); /* nobody waits for these logins any more */
     workers_cancel(a->fetchers);    /* a download may take hours; it leaves nothing */
     workers_cancel(a->probers);
+    task_mgr_stop(a->tasks); /* so may a copy, and the journal has it */
+    workers_cancel(d->steps.blocks);
     /* What is finished in one pool may start something in the other: both are emptied before what their jobs use goes.
      * Every chain is short; the bound is against a bug, not a wait. */
     for (int i = 0; i < 1000; i++) {
@@ -339,6 +350,7 @@ static void close_all(struct daemon *d)
         any = workers_drain(d->pam_workers) || any;
         any = workers_drain(a->fetchers) || any;
         any = workers_drain(a->probers) || any;
+        any = task_mgr_drain(a->tasks) || any;
         any = audit_drain(a->audit) || any;
         any = net_mgr_drain(a->networks) || any;
         if (!pool_drain(a->pool) && !any)
@@ -352,6 +364,7 @@ static void close_all(struct daemon *d)
     workers_free(d->pam_workers);
     workers_free(a->fetchers);
     workers_free(a->probers);
+    workers_free(d->steps.blocks);
     password_gate_free(a->passwords);
     password_gate_free(a->pam_passwords);
     pool_free(a->pool);

@@ -214,28 +214,11 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Has the hypervisor of a running guest go over to the images that its record names: after a snapshot, and for an
- * adopted guest whose daemon died in between (images.c). All disks at one moment; with is_quiet the guest's agent, if
- * there is one, holds its file systems still for it. fn is called once; for a guest that does not run at once. The
- * caller holds the configuration. */
-void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, guest_live_done_fn fn, void *arg);
-/* 0 if this engine can do that with these images (qcow2 ones of a running guest). */
-MUST_CHECK int guest_images_check(const struct guest *g, struct err *e);
-
-/* A guest held still while its images are copied: file systems by its agent, if is_quiet, then its CPUs. What was begun
- * is ended by whoever began it, or, after the daemon's death, when the guest is adopted. task: for warnings, or NULL.
- */
-struct still;
-MUST_CHECK int still_new(struct guest_mgr *m, uint32_t vmid, struct task *t, struct still **ret, struct err *e);
-/* NULL is allowed. */
-void still_free(struct still *s);
-void still_quiet(struct still *s, guest_live_done_fn fn,
-                 void *arg); /* file systems: what the agent refuses is a warning */
-void still_pause(struct still *s, guest_live_done_fn fn, void *arg);
-/* Back to where it was; fn may be NULL. */
-void still_end(struct still *s, guest_live_done_fn fn, void *arg);
-
-/* Steps of plans: volume.create, delete, freeze, grow, reset, unfreeze. ctx is the storage_mgr. */
+/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, reset, unfreeze. Their ctx: */
+struct guest_steps {
+    struct storage_mgr *storages;
+    struct workers *blocks; /* holm-block; NULL: steps that need it fail */
+};
 extern const struct task_step_type *const guest_step_types[];
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes);
 /* Filled with the variables of a firmware (a name of engine/firmware.h). */
@@ -247,5 +230,15 @@ json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer);
 json_t *guest_step_volume_unfreeze(const struct volume_id *v, uint32_t layer);
 /* Back to the layer `from`; what the volume holds until then gets the number `layer`. */
 json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32_t layer);
+/* block_steps.c. `to`, a new image of size_bytes, with what `from` (with its layer's number) holds; below: all that it
+ * stands on, uppermost first. Nobody writes to any of them meanwhile. bwlimit: bytes a second, 0: none. NULL when out
+ * of memory. */
+#define GUEST_IMAGES_MAX 480u /* of a chain, for these two steps */
+json_t *guest_step_volume_copy(const struct volume_id *from, const struct volume_id *below, size_t n_below,
+                               const struct volume_id *to, uint64_t size_bytes, uint64_t bwlimit);
+/* For forward plans. The layer's only child, another layer of the image or (0) the image itself, is brought into the
+ * layer, which then takes its name; below: all that the layer stands on. qcow2 only, and no guest may use either. */
+json_t *guest_step_volume_merge(const struct volume_id *layer, uint32_t child, const struct volume_id *below,
+                                size_t n_below);
 
 #endif

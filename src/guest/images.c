@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
+#include "guest/still.h"
 #include "task/pool.h"
 
 struct images {

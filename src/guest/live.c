@@ -12,6 +12,7 @@
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
 #include "guest/netif.h"
+#include "guest/still.h"
 #include "task/pool.h"
 
 #define LOCK_WAIT_MS 10000u

@@ -1,16 +1,18 @@
-/* Steps of plans that make and remove volumes. Pool threads; idempotent; see task.h. */
+/* Steps of plans that make and remove volumes, and the table of all; block_steps.c has those that move data. Pool
+ * threads; idempotent; see task.h. */
 #include <fcntl.h>
 
 #include "base/fp.h"
 #include "base/fs.h"
 #include "engine/firmware.h"
-#include "guest/guest.h"
+#include "guest/block_steps.h"
 
 #define TEMPLATE_BYTES_MAX (1u << 20)
 
 /* The volume of a step, or that layer of it. */
 static int args_volume(void *ctx, json_t *args, struct volume_id *v, struct storage **s, struct err *e)
 {
+    const struct guest_steps *steps = ctx;
     const char *text = json_string_value(json_object_get(args, "volume"));
 
     if (!text)
@@ -19,7 +21,7 @@ static int args_volume(void *ctx, json_t *args, struct volume_id *v, struct stor
     if (r < 0)
         return r;
     v->layer = (uint32_t)json_integer_value(json_object_get(args, "layer"));
-    return storage_mgr_ref(ctx, v->storage, s, e);
+    return storage_mgr_ref(steps->storages, v->storage, s, e);
 }
 
 /* The volume of UEFI variables begins as a copy of the firmware's template. */
@@ -188,13 +190,10 @@ static const struct task_step_type step_volume_create = {
     .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
 static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
 
-const struct task_step_type *const guest_step_types[] = {&step_volume_create,
-                                                         &step_volume_delete,
-                                                         &step_volume_freeze,
-                                                         &step_volume_grow,
-                                                         &step_volume_reset,
-                                                         &step_volume_unfreeze,
-                                                         NULL};
+const struct task_step_type *const guest_step_types[] = {
+    &step_volume_copy,   &step_volume_create,   &step_volume_delete,
+    &step_volume_freeze, &step_volume_grow,     &step_volume_merge,
+    &step_volume_reset,  &step_volume_unfreeze, NULL};
 
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 {

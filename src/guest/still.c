@@ -3,6 +3,7 @@
  * woken (still_settle). Loop thread. */
 #include "base/log.h"
 #include "guest/guest_priv.h"
+#include "guest/still.h"
 
 #define PING_MS   3000u
 #define FREEZE_MS 60000u

@@ -46,7 +46,8 @@ enum frame_flag {
     /* holmd to holm-worker and back (one request a process) */                                                        \
     X(WORK, 64)          /* VERB, arguments, fds */                                                                    \
     X(WORK_RESULT, 65)   /* RESULT, CODE, TEXT, answers */                                                             \
-    X(WORK_PROGRESS, 66) /* DONE_BYTES, TOTAL_BYTES */
+    X(WORK_PROGRESS, 66) /* DONE_BYTES, TOTAL_BYTES */                                                                 \
+    X(WORK_FDS, 67)      /* more descriptors, for the WORK that follows; nothing else */
 
 enum frame_type {
 #define FRAME_ENUM(name, number) FRAME_##name = number,

@@ -255,3 +255,45 @@ int dir_rename(struct storage *s, const struct volume_id *from, const struct vol
     dir_owner_tidy(s, from->vmid);
     return r;
 }
+
+/* ---- merge ---- */
+
+/* Both files are there: the layer's gets the child's name, by one rename. */
+static int replace_in(int folder, const struct volume_id *child, const struct volume_id *layer, struct err *e)
+{
+    autoclose int from = -EBADF, to = -EBADF;
+    struct stat st;
+    int r = dir_file_open(folder, volume_file(child).name, O_RDONLY, &st, &from, e);
+
+    if (r == 0)
+        r = dir_file_open(folder, volume_file(layer).name, O_RDWR, &st, &to, e);
+    if (r == 0)
+        r = dir_note_copy(from, to, e);
+    if (r == 0 && fsync(to) < 0)
+        r = err_errno(e, errno, "fsync");
+    if (r == 0 && FP("storage.replace.begin"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    if (r == 0 && renameat(folder, volume_file(layer).name, folder, volume_file(child).name) < 0)
+        r = err_errno(e, errno, "rename");
+    if (r == 0 && FP("storage.replace.done"))
+        r = err_set(e, -EIO, NULL, "fail point");
+    return r < 0 ? r : fs_sync_dir(folder, e);
+}
+
+int dir_replace_by(struct storage *s, const struct volume_id *child, const struct volume_id *layer, struct err *e)
+{
+    autoclose int folder = -EBADF;
+    bool is_on_layer;
+    int r = missing(dir_folder_open(s, child->content, child->vmid, false, &folder, e), e);
+
+    if (r == 0)
+        r = stands_on(s, child, layer, &is_on_layer, e);
+    if (r < 0)
+        return r;
+    if (!is_there(folder, layer))
+        return is_on_layer ? missing(-ENOENT, e) : fs_sync_dir(folder, e);
+    if (!is_on_layer)
+        return err_set(e, -EINVAL, "image.chain", "'%s' does not stand on '%s'", volume_file(child).name,
+                       volume_file(layer).name);
+    return replace_in(folder, child, layer, e);
+}

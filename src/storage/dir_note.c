@@ -74,6 +74,27 @@ int dir_note_set(struct storage *s, const struct volume_id *v, const struct volu
     return r;
 }
 
+static int copy_one(int from, int to, const char *name, struct err *e)
+{
+    char value[VOLUME_NOTES_MAX + 1];
+    ssize_t n = fgetxattr(from, name, value, sizeof(value));
+
+    if (n < 0 && !is_none(errno))
+        return err_errno(e, errno, "read what is noted of the volume");
+    int r = n < 0 ? fremovexattr(to, name) : fsetxattr(to, name, value, (size_t)n, 0);
+    return r < 0 && !(n < 0 && is_none(errno)) ? err_errno(e, errno, "write what is noted of the volume") : 0;
+}
+
+int dir_note_copy(int from, int to, struct err *e)
+{
+    static const char *const names[] = {NOTES_XATTR, PROTECTED_XATTR, DIR_MARK_XATTR};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++)
+        r = copy_one(from, to, names[i], e);
+    return r;
+}
+
 int dir_check_unprotected(int folder, const char *name, struct err *e)
 {
     autoclose int fd = -EBADF;

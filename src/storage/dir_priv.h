@@ -17,6 +17,7 @@ struct dir_storage {
 };
 
 #define DIR_BACKING_MAX (VOLUME_FILE_MAX + 16u)
+#define DIR_MARK_XATTR  "user.holm.task"
 #define DIR_FOLDER_MAX  32u /* "images/999999999", "template/cache" */
 #define DIR_TEMP_MAX    (VOLUME_FILE_MAX + 40u)
 
@@ -60,6 +61,8 @@ int dir_open_volume(struct storage *s, const struct volume_id *v, const struct v
                     struct volume_attachment *ret, struct err *e);
 int dir_list(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
 int dir_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e);
+int dir_make_begin(struct storage *s, const struct volume_id *v, uint64_t size_bytes, int *ret_fd, struct err *e);
+int dir_make_finish(struct storage *s, const struct volume_id *v, int fd, const char *mark, struct err *e);
 int dir_remove(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
 int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e);
 int dir_receive_finish(struct storage *s, const struct volume_id *v, int fd, bool is_replace, struct err *e);
@@ -73,6 +76,9 @@ int dir_fork(struct storage *s, const struct volume_id *from, const struct volum
              struct err *e);
 int dir_exchange(struct storage *s, const struct volume_id *v, const struct volume_id *layer,
                  const struct volume_id *marked, const char *mark, struct err *e);
+int dir_replace_by(struct storage *s, const struct volume_id *child, const struct volume_id *layer, struct err *e);
+/* dir_note.c: `to` has the notes, the protection and the mark of `from` and none of its own. */
+MUST_CHECK int dir_note_copy(int from, int to, struct err *e);
 /* dir_write.c: is there a file of this name that carries the mark? */
 MUST_CHECK int dir_is_marked(int folder, const struct volume_id *v, const char *mark, bool *ret, struct err *e);
 int dir_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e);

@@ -11,8 +11,6 @@
 #include "base/fp.h"
 #include "base/fs.h"
 
-#define MARK_XATTR "user.holm.task"
-
 /* ---- the mark ---- */
 
 /* Without extended attributes the mark is the nanoseconds of the modification time: a number from the mark's text.
@@ -28,7 +26,7 @@ static long mark_nanoseconds(const char *mark)
 
 static int mark_set(int fd, const char *mark, struct err *e)
 {
-    if (!mark || fsetxattr(fd, MARK_XATTR, mark, strlen(mark), 0) == 0)
+    if (!mark || fsetxattr(fd, DIR_MARK_XATTR, mark, strlen(mark), 0) == 0)
         return 0;
     if (errno != ENOTSUP)
         return err_errno(e, errno, "mark the volume");
@@ -42,7 +40,7 @@ static int mark_set(int fd, const char *mark, struct err *e)
 static int mark_matches(int fd, const struct stat *st, const char *mark, bool *ret, struct err *e)
 {
     char value[VOLUME_MARK_MAX + 1];
-    ssize_t n = fgetxattr(fd, MARK_XATTR, value, sizeof(value));
+    ssize_t n = fgetxattr(fd, DIR_MARK_XATTR, value, sizeof(value));
 
     if (n >= 0)
         *ret = (size_t)n == strlen(mark) && memcmp(value, mark, (size_t)n) == 0;
@@ -141,6 +139,44 @@ int dir_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes
     if (r < 0)
         dir_owner_tidy(s, v->vmid);
     return dir_explain(r, s, size_bytes, e);
+}
+
+int dir_make_begin(struct storage *s, const struct volume_id *v, uint64_t size_bytes, int *ret_fd, struct err *e)
+{
+    autoclose int folder = -EBADF;
+    struct dir_temp t = {.fd = -EBADF};
+    int r = check_absent(s, v, e);
+
+    if (r == 0)
+        r = dir_temp_open(s, v, &folder, &t, e);
+    if (r == 0) {
+        r = fill(s, v, t.fd, size_bytes, e);
+        if (r < 0) {
+            dir_temp_remove(folder, &t);
+            close(t.fd);
+        }
+    }
+    if (r < 0) {
+        dir_owner_tidy(s, v->vmid);
+        return dir_explain(r, s, size_bytes, e);
+    }
+    *ret_fd = t.fd;
+    return 0;
+}
+
+int dir_make_finish(struct storage *s, const struct volume_id *v, int fd, const char *mark, struct err *e)
+{
+    autoclose int folder = -EBADF;
+    struct dir_temp t = {.fd = fd};
+    int r = dir_folder_open(s, v->content, v->vmid, true, &folder, e);
+
+    if (r == 0)
+        r = dir_temp_name(folder, fd, t.name, e);
+    if (r == 0)
+        r = dir_finish(s, v, &t, folder, mark, e);
+    if (r < 0)
+        dir_receive_abort(s, v, fd);
+    return dir_explain(r, s, 0, e);
 }
 
 /* ---- remove ---- */

@@ -164,7 +164,14 @@ int storage_space_get(struct storage *s, struct storage_space *ret, struct err *
     return r < 0 ? err_wrap(e, r, "storage '%s'", s->id) : 0;
 }
 
-int volume_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e)
+static int check_mark(const char *mark, struct err *e)
+{
+    if (mark && (!*mark || strlen(mark) > VOLUME_MARK_MAX))
+        return err_set(e, -EINVAL, "volume.mark", "a mark has 1 to %u characters", VOLUME_MARK_MAX);
+    return 0;
+}
+
+static int check_empty(const struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e)
 {
     int r = check_new_volume(s, v, e);
 
@@ -174,9 +181,32 @@ int volume_create(struct storage *s, const struct volume_id *v, uint64_t size_by
         return err_set(e, -EINVAL, "storage.content", "only images are created empty");
     if (size_bytes == 0 || size_bytes % 512 != 0 || size_bytes > INT64_MAX)
         return err_set(e, -EINVAL, "volume.size", "the size of a volume is a positive multiple of 512 bytes");
-    if (mark && (!*mark || strlen(mark) > VOLUME_MARK_MAX))
-        return err_set(e, -EINVAL, "volume.mark", "a mark has 1 to %u characters", VOLUME_MARK_MAX);
-    return wrap(s->ops->create(s, v, size_bytes, mark, e), s, v, "create", e);
+    return 0;
+}
+
+int volume_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e)
+{
+    int r = check_empty(s, v, size_bytes, e);
+
+    if (r == 0)
+        r = check_mark(mark, e);
+    return r < 0 ? r : wrap(s->ops->create(s, v, size_bytes, mark, e), s, v, "create", e);
+}
+
+int volume_make_begin(struct storage *s, const struct volume_id *v, uint64_t size_bytes, int *ret_fd, struct err *e)
+{
+    int r = check_empty(s, v, size_bytes, e);
+
+    return r < 0 ? r : wrap(s->ops->make_begin(s, v, size_bytes, ret_fd, e), s, v, "create", e);
+}
+
+int volume_make_finish(struct storage *s, const struct volume_id *v, int fd, const char *mark, struct err *e)
+{
+    int r = check_new_volume(s, v, e);
+
+    if (r == 0)
+        r = check_mark(mark, e);
+    return r < 0 ? r : wrap(s->ops->make_finish(s, v, fd, mark, e), s, v, "create", e);
 }
 
 int volume_delete(struct storage *s, const struct volume_id *v, const char *mark, struct err *e)
@@ -280,6 +310,16 @@ int volume_rename(struct storage *s, const struct volume_id *from, const struct 
     if (r == 0 && from->format != to->format)
         r = err_set(e, -EINVAL, "storage.format", "a new name has the same ending");
     return r < 0 ? r : wrap(s->ops->rename(s, from, to, e), s, from, "rename", e);
+}
+
+int volume_replace_by(struct storage *s, const struct volume_id *v, uint32_t child, uint32_t layer, struct err *e)
+{
+    struct volume_id c = volume_layer(v, child), l = volume_layer(v, layer);
+    int r = check_two(s, &c, &l, e);
+
+    if (r == 0 && v->format != VOLUME_QCOW2)
+        r = err_set(e, -EINVAL, "storage.format", "raw images stand on nothing");
+    return r < 0 ? r : wrap(s->ops->replace_by(s, &c, &l, e), s, v, "merge", e);
 }
 
 int volume_layers(struct storage *s, uint32_t vmid, volume_list_fn fn, void *arg, struct err *e)

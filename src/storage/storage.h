@@ -120,6 +120,13 @@ MUST_CHECK int volume_name_next(struct storage *s, uint32_t vmid, enum volume_fo
  * crash it is there whole or not at all. */
 MUST_CHECK int volume_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark,
                              struct err *e);
+/* The same in two steps, for one that somebody fills: a file without a name, as long as it has to be and empty, whose
+ * descriptor is given to whoever writes; finish makes it durable and visible, -EEXIST if there is one by now. Given up
+ * by volume_receive_abort; a crash before the end leaves nothing (see storage_sweep). */
+MUST_CHECK int volume_make_begin(struct storage *s, const struct volume_id *v, uint64_t size_bytes, int *ret_fd,
+                                 struct err *e);
+MUST_CHECK int volume_make_finish(struct storage *s, const struct volume_id *v, int fd, const char *mark,
+                                  struct err *e);
 /* Removes it; a missing one is success. With mark: only if it carries this mark (another one's volume is left,
  * success). */
 MUST_CHECK int volume_delete(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
@@ -170,6 +177,11 @@ MUST_CHECK int volume_exchange(struct storage *s, const struct volume_id *v, uin
 /* Another owner or number, with the same ending; never over one that is there. Done already: success. */
 MUST_CHECK int volume_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to,
                              struct err *e);
+/* The layer takes the place of the image that stands on it, its layer `child` or (0) the volume itself, and has what
+ * was said of that one: notes, protection, the mark. The caller has brought all that the child holds into the layer. No
+ * such layer: success, if the child does not stand on it. */
+MUST_CHECK int volume_replace_by(struct storage *s, const struct volume_id *v, uint32_t child, uint32_t layer,
+                                 struct err *e);
 /* As volume_open, for an image that stands on `below` and on nothing else. */
 MUST_CHECK int volume_open_on(struct storage *s, const struct volume_id *v, const struct volume_id *below,
                               bool is_read_only, struct volume_attachment *ret, struct err *e);

@@ -34,6 +34,8 @@ struct storage_ops {
 
     int (*space)(struct storage *s, struct storage_space *ret, struct err *e);
     int (*create)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e);
+    int (*make_begin)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, int *ret_fd, struct err *e);
+    int (*make_finish)(struct storage *s, const struct volume_id *v, int fd, const char *mark, struct err *e);
     int (*remove)(struct storage *s, const struct volume_id *v, const char *mark, struct err *e);
     int (*grow)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e);
     int (*stat)(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e);
@@ -48,6 +50,7 @@ struct storage_ops {
     int (*exchange)(struct storage *s, const struct volume_id *v, const struct volume_id *layer,
                     const struct volume_id *marked, const char *mark, struct err *e);
     int (*rename)(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e);
+    int (*replace_by)(struct storage *s, const struct volume_id *child, const struct volume_id *layer, struct err *e);
     int (*layers)(struct storage *s, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);
     /* Unsorted; size_bytes and the like filled. add copies; a negative result of add is returned as it is. */
     int (*list)(struct storage *s, uint32_t contents, uint32_t vmid, volume_list_fn add, void *arg, struct err *e);

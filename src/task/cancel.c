@@ -29,6 +29,7 @@ static int cancel_plan(struct task *t, struct err *e)
     if (t->is_committing || t->result < 0 || t->is_recovered)
         return unstoppable(t, e, " any more: it is ending");
     t->is_cancelled = true;
+    step_abort(t);
     if (t->phase == TASK_QUEUED && t->is_journalled)
         plan_give_up(t);
     return 0; /* a running one looks after each step, one that is not journalled yet when it begins */

@@ -12,18 +12,9 @@
 #include "base/clock.h"
 #include "base/fp.h"
 #include "base/log.h"
-#include "task/pool.h"
 #include "task/task_priv.h"
 
 #define RETRY_MS 2000u
-
-struct step_run {
-    struct task *task;
-    size_t index;
-    bool is_undo;
-    int r;
-    struct err err;
-};
 
 static void run_step(struct task *t);
 static void undo_step(struct task *t, size_t index);
@@ -39,7 +30,7 @@ static bool plan_fp(const struct task *t, const char *point)
     return fp_hit(name);
 }
 
-static bool plan_fp_step(const struct task *t, const char *before, size_t index, const char *after)
+bool plan_fp_step(const struct task *t, const char *before, size_t index, const char *after)
 {
     char point[32];
 
@@ -79,43 +70,32 @@ static char *journal_value(const struct task *t)
     return text;
 }
 
-/* In a pool thread. */
-static void step_in_thread(void *ctx)
+/* A long step that was cut off because the daemon ends: the next one finds the plan in the journal. */
+static bool is_left_to_journal(const struct task *t, size_t index)
 {
-    struct step_run *s = ctx;
-    struct task *t = s->task;
-    json_t *step = json_array_get(t->steps, s->index);
-    const struct task_step_type *type = plan_step_find(t->mgr, step_name(step));
+    const struct task_step_type *type = plan_step_find(t->mgr, step_name(json_array_get(t->steps, index)));
 
-    if (!type)
-        s->r = err_set(&s->err, -EINVAL, "task.step", "unknown step in the journal");
-    else if (s->is_undo && plan_fp_step(t, "undo.", s->index, ""))
-        s->r = err_set(&s->err, -EIO, NULL, "fail point");
-    else if (s->is_undo)
-        s->r = type->undo ? type->undo(t->mgr->step_ctx, json_object_get(step, "args"), t->text, &s->err) : 0;
-    else if (plan_fp_step(t, "", s->index, ""))
-        s->r = err_set(&s->err, -EIO, NULL, "fail point");
-    else
-        s->r = type->run(t->mgr->step_ctx, json_object_get(step, "args"), t->text, &s->err);
-    if (s->r == 0 && !s->is_undo && plan_fp_step(t, "", s->index, ".done"))
-        s->r = err_set(&s->err, -EIO, NULL, "fail point");
+    return t->mgr->is_stopping && type && type->is_long;
 }
 
-static void step_done(void *ctx)
+static void fail_step(struct task *t, int r, const struct err *e)
 {
-    struct step_run *s = ctx;
-    struct task *t = s->task;
-    size_t index = s->index;
-    bool is_undo = s->is_undo;
-    int r = s->r;
+    if (t->result < 0)
+        return;
+    t->result = r;
+    t->err = *e;
+    if (r == -ECANCELED && t->is_cancelled)
+        t->result = task_cancel_error(t, &t->err);
+}
 
+static void step_done(struct task *t, size_t index, bool is_undo, int r, const struct err *e)
+{
+    if (r < 0 && !is_undo && is_left_to_journal(t, index))
+        return;
     if (r < 0 && is_undo)
-        task_warn(t, "undo of step %zu: %s", index, s->err.text);
-    if (r < 0 && !is_undo && t->result == 0) {
-        t->result = r;
-        t->err = s->err;
-    }
-    free(s);
+        task_warn(t, "undo of step %zu: %s", index, e->text);
+    if (r < 0 && !is_undo)
+        fail_step(t, r, e);
     if (is_undo)
         index > 0 ? undo_step(t, index - 1) : drop_journal(t);
     else if (r == 0)
@@ -126,19 +106,32 @@ static void step_done(void *ctx)
         drop_journal(t); /* forward plans can be repeated by the user: what is done is done */
 }
 
+/* Nobody waits any more for the recovery of this one. */
+static void count_recovered(struct task *t)
+{
+    struct task_mgr *m = t->mgr;
+
+    if (t->is_counted)
+        return;
+    t->is_counted = true;
+    if (--m->n_recovering == 0) {
+        m->is_recovering = false;
+        m->recovered(m->recovered_arg);
+    }
+}
+
 static void submit(struct task *t, size_t index, bool is_undo)
 {
+    const struct task_step_type *type = plan_step_find(t->mgr, step_name(json_array_get(t->steps, index)));
     struct err e = ERR_INIT;
-    struct step_run *s = calloc(1, sizeof(*s));
 
-    if (s)
-        *s = (struct step_run){.task = t, .index = index, .is_undo = is_undo};
-    if (s && pool_submit(t->mgr->pool, step_in_thread, step_done, s, &e) == 0)
-        return;
-    free(s);
-    /* Nothing was started: end here, the journal brings the rest at the next start. */
-    err_set(&e, -EAGAIN, "host.busy", "too much work is waiting");
-    task_finish(t, e.num, &e);
+    if (step_submit(t, index, is_undo, step_done, &e) < 0) {
+        /* Nothing was started: end here, the journal brings the rest at the next start. */
+        err_set(&e, -EAGAIN, "host.busy", "too much work is waiting");
+        task_finish(t, e.num, &e);
+    } else if (t->is_recovered && !is_undo && type && type->is_long) {
+        count_recovered(t);
+    }
 }
 
 static void undo_step(struct task *t, size_t index)
@@ -362,13 +355,8 @@ static void drop_journal(struct task *t)
 
 static void recovered_one(struct task *t, void *arg, int r, const struct err *e)
 {
-    struct task_mgr *m = t->mgr;
-
     log_note("recovered %s: %s", t->text, r < 0 ? e->text : "finished");
-    if (--m->n_recovering == 0) {
-        m->is_recovering = false;
-        m->recovered(m->recovered_arg);
-    }
+    count_recovered(t);
 }
 
 /* The entry of the list that load_index made for this UPID becomes the running task again. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fp.h"
 #include "base/proc.h"
+#include "task/pool.h"
 #include "task/task_priv.h"
 
 struct waiter {
@@ -670,6 +671,17 @@ int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, co
     return 0;
 }
 
+void task_mgr_stop(struct task_mgr *m)
+{
+    if (m)
+        m->is_stopping = true;
+}
+
+bool task_mgr_drain(struct task_mgr *m)
+{
+    return m && m->long_pool && pool_drain(m->long_pool);
+}
+
 void task_mgr_abandon(struct task_mgr *m)
 {
     struct err e = ERR_INIT;
@@ -698,6 +710,8 @@ void task_mgr_free(struct task_mgr *m)
 {
     if (!m)
         return;
+    if (m->long_pool)
+        pool_free(m->long_pool);
     task_log_close(m->log);
     LIST_FOREACH_SAFE(t, &m->active, struct task, node)
     task_free(t);

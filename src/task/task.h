@@ -48,7 +48,16 @@ struct task_step_type {
     const char *name; /* "volume.create" */
     int (*run)(void *ctx, json_t *args, const char *mark, struct err *e);
     int (*undo)(void *ctx, json_t *args, const char *mark, struct err *e); /* NULL: nothing to undo */
+    /* run may take hours: it has threads of its own, tells its progress, gives up when it is to, and neither the start
+     * nor the end of the daemon waits for it. */
+    bool is_long;
 };
+
+/* For the run of a long step, in its thread; elsewhere they do nothing. Progress costs next to nothing: the loop looks
+ * at it twice a second. */
+void task_step_progress(uint64_t done_bytes, uint64_t total_bytes);
+/* Readable when somebody has stopped the task: the step is to end soon, with -ECANCELED. -1: none. */
+int task_step_abort_fd(void);
 
 enum plan_direction {
     PLAN_UNDO,    /* a crash or error takes everything back (create) */
@@ -87,12 +96,18 @@ struct task_spec {
 
 MUST_CHECK int task_mgr_new(struct event_base *base, struct state *s, struct pool *pool, const char *root_dir,
                             const char *node, struct task_mgr **ret, struct err *e);
+/* The daemon is about to end: a long step that fails from now on, for it was cut off, leaves its plan to the journal.
+ */
+void task_mgr_stop(struct task_mgr *m);
+/* As pool_drain, of the threads of long steps. */
+bool task_mgr_drain(struct task_mgr *m);
 /* The daemon ends: whoever waits for a task or an unlock is told so, nothing is written. Before what they use goes. */
 void task_mgr_abandon(struct task_mgr *m);
 void task_mgr_free(struct task_mgr *m);
 /* Which steps exist; ctx is handed to them. Before task_mgr_recover. */
 void task_mgr_set_steps(struct task_mgr *m, const struct task_step_type *const *types, void *ctx);
-/* Finishes or undoes what the journal holds; done runs on the loop when the journal is empty. */
+/* Finishes or undoes what the journal holds; done runs on the loop when the journal is empty, but for plans that go on
+ * with a long step: those keep their guest locked. */
 void task_mgr_recover(struct task_mgr *m, void (*done)(void *arg), void *arg);
 bool task_mgr_is_recovering(struct task_mgr *m);
 

@@ -44,7 +44,9 @@ struct task {
     void (*before)(struct task *t, void *arg);
     void (*after)(struct task *t, void *arg);
     bool is_committed;
-    bool is_recovered; /* continued from the journal of an earlier life */
+    bool is_recovered;     /* continued from the journal of an earlier life */
+    bool is_counted;       /* nobody waits for its recovery any more */
+    struct step_run *step; /* that runs or is taken back now */
     /* live */
     void (*begin)(struct task *t, void *arg);
     void (*abort)(struct task *t, void *arg);
@@ -70,7 +72,8 @@ struct task_mgr {
     struct event *waiter_timer;
     const struct task_step_type *const *step_types;
     void *step_ctx;
-    bool is_recovering, is_abandoned;
+    struct pool *long_pool; /* of long steps; NULL: none ran yet */
+    bool is_recovering, is_abandoned, is_stopping;
     size_t n_recovering;
     void (*recovered)(void *arg);
     void *recovered_arg;
@@ -102,6 +105,14 @@ void plan_give_up(struct task *t);
 void plan_recover_end(struct task_mgr *m, const char *upid, const char *status);
 void plan_recover_entry(struct task_mgr *m, const char *upid, const char *json);
 const struct task_step_type *plan_step_find(struct task_mgr *m, const char *name);
+/* The fail point TYPE.BEFORE INDEX AFTER. */
+bool plan_fp_step(const struct task *t, const char *before, size_t index, const char *after);
+
+/* step.c: one step in a thread; what came of it is told on the loop. */
+typedef void (*step_done_fn)(struct task *t, size_t index, bool is_undo, int r, const struct err *e);
+int step_submit(struct task *t, size_t index, bool is_undo, step_done_fn done, struct err *e);
+/* Its task is stopped: the step is told, if it listens. */
+void step_abort(struct task *t);
 
 /* log.c: appends and reads files through a serial queue. */
 int task_log_open(struct event_base *base, const char *root_dir, struct task_log **ret, struct err *e);

@@ -60,8 +60,9 @@ static int run_wait(void *ctx, json_t *args, const char *mark, struct err *e)
     return read(f->pipe[0], &c, 1) == 1 ? 0 : err_set(e, -EIO, NULL, "pipe");
 }
 
-static const struct task_step_type waiting = {"wait", run_wait, NULL};
-static const struct task_step_type good = {"good", run_good, undo_good}, bad = {"bad", run_bad, undo_good};
+static const struct task_step_type waiting = {.name = "wait", .run = run_wait};
+static const struct task_step_type good = {.name = "good", .run = run_good, .undo = undo_good},
+                                   bad = {.name = "bad", .run = run_bad, .undo = undo_good};
 static const struct task_step_type *const types[] = {&good, &bad, &waiting, NULL};
 
 static void on_recovered(void *arg)

@@ -32,6 +32,8 @@ struct work {
     struct buf frame; /* the WORK frame, ready to send */
     int fds[4];
     size_t n_fds;
+    const int *more_fds; /* the caller's */
+    size_t n_more_fds;
     uint32_t timeout_ms;
     int abort_fd;
     void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
@@ -130,6 +132,8 @@ static int work_new(struct workers *w, const struct worker_request *q, worker_do
     k->done = done;
     k->arg = arg;
     k->progress = q->progress;
+    k->more_fds = q->more_fds;
+    k->n_more_fds = q->n_more_fds;
     k->abort_fd = q->abort_fd > 0 ? fcntl(q->abort_fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
     k->timeout_ms = q->timeout_ms ? q->timeout_ms : WORKER_TIMEOUT_MS;
     buf_init(&k->frame, FRAME_PAYLOAD_MAX);
@@ -272,6 +276,21 @@ static int end_process(pid_t pid, int pidfd, bool is_ending)
     return status;
 }
 
+/* A frame carries so many descriptors and no more. */
+static int send_more_fds(int fd, const struct work *k, struct err *e)
+{
+    int r = 0;
+
+    for (size_t at = 0; r == 0 && at < k->n_more_fds; at += FRAME_FDS_MAX) {
+        size_t n = k->n_more_fds - at < FRAME_FDS_MAX ? k->n_more_fds - at : FRAME_FDS_MAX;
+        autobuf struct buf frame;
+        buf_init(&frame, FRAME_PAYLOAD_MAX);
+        frame_end(&frame, frame_begin(&frame, FRAME_WORK_FDS, 1, 0, (uint8_t)n));
+        r = link_write_frame(fd, &frame, k->more_fds + at, n, e);
+    }
+    return r;
+}
+
 static int run_worker(struct work *k, struct err *e)
 {
     int pair[2];
@@ -301,6 +320,8 @@ static int run_worker(struct work *k, struct err *e)
     close(TAKE_FD(theirs));
     if (FP("worker.spawned"))
         r = err_set(e, -EIO, NULL, "fail point");
+    if (r == 0)
+        r = send_more_fds(ours, k, e);
     if (r == 0)
         r = link_write_frame(ours, &k->frame, k->fds, k->n_fds, e);
     if (r == 0)
@@ -359,7 +380,8 @@ static void work_done(void *ctx)
 int workers_call(struct workers *w, const struct worker_request *q, worker_done_fn done, void *arg, struct err *e)
 {
     struct work *k;
-    int r = work_new(w, q, done, arg, &k, e);
+    int r = q->n_more_fds ? err_set(e, -EINVAL, NULL, "so many descriptors only when the caller waits")
+                          : work_new(w, q, done, arg, &k, e);
 
     if (r < 0)
         return r;

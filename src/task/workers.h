@@ -19,6 +19,10 @@ struct worker_request {
     size_t secret_len;
     int fds[4]; /* duplicated: the caller keeps its own */
     size_t n_fds;
+    /* Hundreds, for the verbs that say so: sent before the request, in WORK_FDS frames. Not duplicated, so only for
+     * workers_call_blocking. */
+    const int *more_fds;
+    size_t n_more_fds;
     uint64_t total_bytes; /* limit for verbs that copy; 0 = none */
     uint32_t timeout_ms;  /* 0 = 60 s */
     int abort_fd;         /* 0: none; readable: give up, with -ECANCELED. Duplicated too. */
