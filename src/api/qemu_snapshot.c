@@ -262,6 +262,25 @@ static void live_after(struct task *t, void *arg)
     guest_images_settle(s->guests, s->vmid, !s->still, on_images, s);
 }
 
+static void on_shortened(void *arg, int r, const struct err *e)
+{
+    struct snap *s = arg;
+    struct err none = ERR_INIT;
+
+    /* The snapshot is gone, or the guest is back: that its chain is longer than it has to be harms nobody. */
+    if (r < 0)
+        task_warn(s->task, "layers that nobody needs stay for now: %s", e->text);
+    task_go_on(s->task, 0, &none);
+}
+
+static void shorten_after(struct task *t, void *arg)
+{
+    struct snap *s = arg;
+
+    s->task = t;
+    guest_shorten(s->guests, s->vmid, t, s->user, on_shortened, s);
+}
+
 static int check_live(struct snap *s, const struct guest *g, const struct snap_plan *p, struct err *e)
 {
     if (s->action != TAKE || !guest_is_running(g))
@@ -298,7 +317,9 @@ static int start_plan(struct snap *s, const struct guest *g, struct snap_plan *p
                              .initial = s->action == DELETE ? txn : NULL,
                              .final = s->action == DELETE ? NULL : txn,
                              .before = s->is_live ? live_before : NULL,
-                             .after = s->is_live ? live_after : NULL,
+                             .after = s->is_live          ? live_after
+                                      : s->action != TAKE ? shorten_after
+                                                          : NULL,
                              .ended = snap_ended,
                              .arg = s};
     return task_start(c->api->tasks, &spec, ret, e);

@@ -52,7 +52,8 @@ enum engine_disk_bus { DISK_VIRTIO, DISK_SCSI, DISK_SATA, DISK_IDE };
 struct engine_below {
     int fd;
     bool is_qcow2;
-    char name[16]; /* of the layer in this disk: "3", "base1" */
+    char name[16];    /* of the layer in this disk: "3", "base1" */
+    const char *file; /* ENGINE_MERGE: what the image that stands on it calls it */
 };
 
 struct engine_disk {
@@ -164,7 +165,29 @@ enum engine_live {
     ENGINE_IMAGES,  /* tells what engine->has_image reads */
     ENGINE_OVERLAY, /* the image in vm->disks[0] is opened, beside what it is to stand on, below[0]: read-only */
     ENGINE_SWITCH,  /* the overlays of all vm->disks take over, at one moment */
-    ENGINE_LEAVE,   /* the overlay of vm->disks[0] is closed; fails if there is none, or it is in use */
+    /* vm->disks[0]'s image number size_bytes (0: its own; i: below[i - 1]) is closed; fails if it is not open, or in
+     * use */
+    ENGINE_LEAVE,
+    /* A job begins: that image is brought into the one that it stands on. Descriptors for writing: that one's, and that
+     * of the image which stands on it, if there is one (-1: it is open for writing already). */
+    ENGINE_MERGE,
+    ENGINE_PIVOT,   /* that job, which is ENGINE_JOB_READY, ends: from then on the lower one is written to */
+    ENGINE_CANCEL,  /* it gives up; both stay what they were */
+    ENGINE_DISMISS, /* it is done, and forgotten */
+    ENGINE_JOBS,    /* tells what engine->job reads */
+};
+
+/* A job on the images of a drive. */
+enum engine_job_state {
+    ENGINE_JOB_NONE,
+    ENGINE_JOB_RUNNING,
+    ENGINE_JOB_READY, /* both are the same, and are kept so until ENGINE_PIVOT or ENGINE_CANCEL */
+    ENGINE_JOB_DONE,  /* until ENGINE_DISMISS */
+};
+struct engine_job {
+    enum engine_job_state state;
+    uint64_t done_bytes, total_bytes;
+    char error[160]; /* ENGINE_JOB_DONE: "" for success */
 };
 
 /* What the monitor's driver is to do (verb "script"): ARG fields as its page says, and their descriptors. */
@@ -204,6 +227,8 @@ struct engine {
     /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? NULL:
      * images of a running guest stay as they are. */
     int (*has_image)(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
+    /* Reads the answer to ENGINE_JOBS. NULL: its images are merged when the guest does not run. */
+    int (*job)(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
 };
 
 /* Null-terminated table of table.c. */

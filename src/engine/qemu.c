@@ -89,4 +89,5 @@ const struct engine engine_qemu = {
     .live = qemu_live,
     .count = qemu_count,
     .has_image = qemu_has_image,
+    .job = qemu_job,
 };

@@ -7,12 +7,10 @@
 #include "engine/qemu_priv.h"
 #include "proto/frame.h"
 
-#define SCRIPT_MAX (256u * 1024u)
-
-static void step(struct engine_script *s, char kind, const char *command, const char *fmt, ...) PRINTF_LIKE(4, 5);
+#define SCRIPT_MAX QEMU_SCRIPT_MAX
 
 /* fmt gives the arguments, a JSON object; keys of the configuration need no escaping. */
-static void step(struct engine_script *s, char kind, const char *command, const char *fmt, ...)
+void qemu_step(struct engine_script *s, char kind, const char *command, const char *fmt, ...)
 {
     autobuf struct buf text;
     va_list ap;
@@ -51,24 +49,24 @@ static bool is_drive(const char *key, enum engine_disk_bus *ret_bus, unsigned *r
 }
 
 /* d: its names, as they are while it runs. */
-static void drop_image(struct engine_script *s, const char kind[2], const struct engine_disk *d, size_t i)
+void qemu_drop_image(struct engine_script *s, const char kind[2], const struct engine_disk *d, size_t i)
 {
     const char *on = engine_disk_on(d, i);
     char node[QEMU_NODE_MAX];
 
     qemu_image_node(d->key, on, node);
-    step(s, kind[0], "blockdev-del", "{\"node-name\":\"%s\"}", node);
-    step(s, kind[1], "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
+    qemu_step(s, kind[0], "blockdev-del", "{\"node-name\":\"%s\"}", node);
+    qemu_step(s, kind[1], "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
 }
 
 /* What a drive leaves behind when its device is gone; each thing may be missing. */
 static void drop_nodes(struct engine_script *s, char kind, const struct engine_disk *d)
 {
-    step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", d->key);
+    qemu_step(s, kind, "blockdev-del", "{\"node-name\":\"%s\"}", d->key);
     for (size_t i = 0; i <= d->n_below; i++)
-        drop_image(s, (const char[2]){kind, kind}, d, i);
-    step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", d->key);
-    step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", d->key);
+        qemu_drop_image(s, (const char[2]){kind, kind}, d, i);
+    qemu_step(s, kind, "object-del", "{\"id\":\"throttle-%s\"}", d->key);
+    qemu_step(s, kind, "object-del", "{\"id\":\"iothread-%s\"}", d->key);
 }
 
 /* One option of a command line as a command. A controller or I/O thread may be there already. */
@@ -77,14 +75,14 @@ static int translate(struct engine_script *s, const char *option, const char *va
     uint64_t set;
 
     if (streq(option, "-add-fd") && sscanf(value, "fd=%*d,set=%" SCNu64, &set) == 1)
-        step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", set);
+        qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", set);
     else if (streq(option, "-blockdev"))
-        step(s, '+', "blockdev-add", "%s", value);
+        qemu_step(s, '+', "blockdev-add", "%s", value);
     else if (streq(option, "-object"))
-        step(s, strstr(value, "\"iothread\"") ? '-' : '+', "object-add", "%s", value);
+        qemu_step(s, strstr(value, "\"iothread\"") ? '-' : '+', "object-add", "%s", value);
     else if (streq(option, "-device"))
-        step(s, strstr(value, "\"id\":\"scsihw") || strstr(value, "\"id\":\"ahci0") ? '-' : '+', "device_add", "%s",
-             value);
+        qemu_step(s, strstr(value, "\"id\":\"scsihw") || strstr(value, "\"id\":\"ahci0") ? '-' : '+', "device_add",
+                  "%s", value);
     else
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s cannot be added while the guest runs", option);
     return 0;
@@ -113,8 +111,8 @@ static int translate_all(const struct qemu_build *q, struct engine_script *s, bo
 }
 
 /* Runs qemu_add_disks for one drive, or only its uppermost image, and takes its options. */
-static int disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, bool is_overlay,
-                        struct err *e)
+int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, bool is_overlay,
+                      struct err *e)
 {
     struct engine_launch out = {0};
     struct qemu_build q = {.vm = vm, .out = &out, .next_fd = QEMU_FD_FIRST, .is_live = true};
@@ -137,7 +135,7 @@ static int plug_disk(const struct engine_vm *vm, const struct engine_disk *d, st
 {
     if (d->bus != DISK_VIRTIO && d->bus != DISK_SCSI)
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: only virtio and scsi drives can be added", d->key);
-    int r = disk_options(vm, s, true, false, e);
+    int r = qemu_disk_options(vm, s, true, false, e);
     drop_nodes(s, 'u', d);
     return r;
 }
@@ -147,7 +145,7 @@ static void give_fds(struct engine_script *s, const char *key, char letter, cons
                      struct buf *list)
 {
     for (unsigned i = 0; i < n && s->n_fds < ARRAY_SIZE(s->fds); i++) {
-        step(s, 'f', "getfd", "{\"fdname\":\"%s%c%u\"}", key, letter, i);
+        qemu_step(s, 'f', "getfd", "{\"fdname\":\"%s%c%u\"}", key, letter, i);
         s->fds[s->n_fds++] = fds[i];
         buf_printf(list, "%s%s%c%u", i ? ":" : "", key, letter, i);
     }
@@ -166,12 +164,14 @@ static void plug_tap(const struct engine_net *n, struct engine_script *s)
         has_vhost = has_vhost && n->vhost_fds[i] >= 0;
     give_fds(s, n->key, 't', n->tap_fds, n->n_taps, &taps);
     if (!has_vhost) {
-        step(s, '+', "netdev_add", "{\"type\":\"tap\",\"id\":\"%s\",\"fd%s\":\"%s\"}", n->key, plural, buf_str(&taps));
+        qemu_step(s, '+', "netdev_add", "{\"type\":\"tap\",\"id\":\"%s\",\"fd%s\":\"%s\"}", n->key, plural,
+                  buf_str(&taps));
         return;
     }
     give_fds(s, n->key, 'v', n->vhost_fds, n->n_taps, &vhosts);
-    step(s, '+', "netdev_add", "{\"type\":\"tap\",\"id\":\"%s\",\"fd%s\":\"%s\",\"vhost\":true,\"vhostfd%s\":\"%s\"}",
-         n->key, plural, buf_str(&taps), plural, buf_str(&vhosts));
+    qemu_step(s, '+', "netdev_add",
+              "{\"type\":\"tap\",\"id\":\"%s\",\"fd%s\":\"%s\",\"vhost\":true,\"vhostfd%s\":\"%s\"}", n->key, plural,
+              buf_str(&taps), plural, buf_str(&vhosts));
 }
 
 static int plug_net(const struct engine_vm *vm, const struct engine_net *n, struct engine_script *s, struct err *e)
@@ -188,13 +188,13 @@ static int plug_net(const struct engine_vm *vm, const struct engine_net *n, stru
     if (n->n_taps) {
         plug_tap(n, s);
     } else {
-        step(s, '+', "netdev_add", "{\"type\":\"user\",\"id\":\"%s\"}", n->key);
+        qemu_step(s, '+', "netdev_add", "{\"type\":\"user\",\"id\":\"%s\"}", n->key);
     }
     if (r == 0)
         r = translate_all(&q, s, true, e);
     if (n->is_link_down)
-        step(s, '-', "set_link", "{\"name\":\"%s\",\"up\":false}", n->key);
-    step(s, 'u', "netdev_del", "{\"id\":\"%s\"}", n->key);
+        qemu_step(s, '-', "set_link", "{\"name\":\"%s\",\"up\":false}", n->key);
+    qemu_step(s, 'u', "netdev_del", "{\"id\":\"%s\"}", n->key);
     buf_done(&q.devices);
     return r;
 }
@@ -208,14 +208,14 @@ static int unplug(const struct engine_vm *vm, const char *key, struct engine_scr
 
     if (is_disk && bus != DISK_VIRTIO && bus != DISK_SCSI)
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: only virtio and scsi drives can be removed", key);
-    step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
+    qemu_step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
     wait_gone(s, key);
     if (!is_disk) {
-        step(s, '-', "netdev_del", "{\"id\":\"%s\"}", key);
+        qemu_step(s, '-', "netdev_del", "{\"id\":\"%s\"}", key);
         return 0;
     }
     if (bus == DISK_SCSI && scsihw && streq(scsihw, "virtio-scsi-single"))
-        step(s, '-', "device_del", "{\"id\":\"scsihw%u\"}", index);
+        qemu_step(s, '-', "device_del", "{\"id\":\"scsihw%u\"}", index);
     drop_nodes(s, '-', &vm->disks[0]);
     return 0;
 }
@@ -248,11 +248,11 @@ static int grow(const struct engine_vm *vm, bool is_memory, uint64_t now, struct
     r = is_memory ? qemu_grow_memory(&q, now, &index, e) : qemu_grow_cpus(&q, now, e);
     /* What an earlier removal left, when the guest let go only after nobody waited any more. */
     if (r == 0 && is_memory)
-        step(s, '-', "object-del", "{\"id\":\"mem-dimm%u\"}", index);
+        qemu_step(s, '-', "object-del", "{\"id\":\"mem-dimm%u\"}", index);
     if (r == 0)
         r = translate_all(&q, s, true, e);
     if (r == 0 && is_memory)
-        step(s, 'u', "object-del", "{\"id\":\"mem-dimm%u\"}", index);
+        qemu_step(s, 'u', "object-del", "{\"id\":\"mem-dimm%u\"}", index);
     buf_done(&q.devices);
     return r;
 }
@@ -271,16 +271,16 @@ static int shrink(const struct engine_vm *vm, bool is_memory, uint64_t now, stru
     if (!is_memory && !is_kvm)
         return err_set(e, -EINVAL, "engine.live", "CPUs can leave a running guest with KVM only");
     snprintf(id, sizeof(id), "%s%u", is_memory ? "dimm" : "cpu", index);
-    step(s, '+', "device_del", "{\"id\":\"%s\"}", id);
+    qemu_step(s, '+', "device_del", "{\"id\":\"%s\"}", id);
     wait_gone(s, id);
     if (is_memory)
-        step(s, '-', "object-del", "{\"id\":\"mem-%s\"}", id);
+        qemu_step(s, '-', "object-del", "{\"id\":\"mem-%s\"}", id);
     return 0;
 }
 
 static int ask_count(bool is_memory, struct engine_script *s)
 {
-    step(s, '+', is_memory ? "query-memory-size-summary" : "query-cpus-fast", "{}");
+    qemu_step(s, '+', is_memory ? "query-memory-size-summary" : "query-cpus-fast", "{}");
     return 0;
 }
 
@@ -314,7 +314,7 @@ static int plug_usb(const struct engine_vm *vm, const struct engine_usb *usb, st
         r = translate_all(&q, s, true, e);
     if (r == 0 && usb) {
         s->fds[s->n_fds++] = usb->fd;
-        step(s, 'u', "remove-fd", "{\"fdset-id\":%u}", qemu_usb_fdset(usb->index));
+        qemu_step(s, 'u', "remove-fd", "{\"fdset-id\":%u}", qemu_usb_fdset(usb->index));
     }
     buf_done(&q.devices);
     return r;
@@ -324,10 +324,10 @@ static int unplug_usb(const char *key, struct engine_script *s)
 {
     int index = engine_key_index(key, "usb");
 
-    step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
+    qemu_step(s, '+', "device_del", "{\"id\":\"%s\"}", key);
     wait_gone(s, key);
     if (index >= 0)
-        step(s, '-', "remove-fd", "{\"fdset-id\":%u}", qemu_usb_fdset((unsigned)index));
+        qemu_step(s, '-', "remove-fd", "{\"fdset-id\":%u}", qemu_usb_fdset((unsigned)index));
     return 0;
 }
 
@@ -344,64 +344,15 @@ static int change_medium(const struct engine_vm *vm, const struct engine_disk *d
 {
     int r = 0;
 
-    step(s, '-', "blockdev-open-tray", "{\"id\":\"%s\",\"force\":true}", d->key);
-    step(s, '-', "blockdev-remove-medium", "{\"id\":\"%s\"}", d->key);
+    qemu_step(s, '-', "blockdev-open-tray", "{\"id\":\"%s\",\"force\":true}", d->key);
+    qemu_step(s, '-', "blockdev-remove-medium", "{\"id\":\"%s\"}", d->key);
     drop_nodes(s, '-', d);
     if (d->fd >= 0) {
-        r = disk_options(vm, s, false, false, e);
-        step(s, '+', "blockdev-insert-medium", "{\"id\":\"%s\",\"node-name\":\"%s\"}", d->key, d->key);
+        r = qemu_disk_options(vm, s, false, false, e);
+        qemu_step(s, '+', "blockdev-insert-medium", "{\"id\":\"%s\",\"node-name\":\"%s\"}", d->key, d->key);
     }
-    step(s, '-', "blockdev-close-tray", "{\"id\":\"%s\"}", d->key);
+    qemu_step(s, '-', "blockdev-close-tray", "{\"id\":\"%s\"}", d->key);
     drop_nodes(s, 'u', d);
-    return r;
-}
-
-/* ---- images of a disk ---- */
-
-/* QEMU makes what is below read-only when the overlay takes over, for which it wants a descriptor of that kind. */
-static int add_overlay(const struct engine_vm *vm, struct engine_script *s, struct err *e)
-{
-    const struct engine_disk *d = &vm->disks[0];
-    int r = disk_options(vm, s, false, true, e);
-
-    if (r == 0 && s->n_fds < ARRAY_SIZE(s->fds)) {
-        step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, 1)));
-        s->fds[s->n_fds++] = d->below[0].fd;
-    }
-    drop_image(s, "uu", d, 0);
-    return r;
-}
-
-static int switch_over(const struct engine_vm *vm, struct engine_script *s)
-{
-    autobuf struct buf actions;
-    char node[QEMU_NODE_MAX], overlay[QEMU_NODE_MAX];
-
-    buf_init(&actions, SCRIPT_MAX);
-    for (size_t i = 0; i < vm->n_disks; i++) {
-        qemu_image_node(vm->disks[i].key, engine_disk_on(&vm->disks[i], 1), node);
-        qemu_image_node(vm->disks[i].key, engine_disk_on(&vm->disks[i], 0), overlay);
-        buf_printf(&actions, "%s{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"%s\",\"overlay\":\"%s\"}}",
-                   i ? "," : "", node, overlay);
-    }
-    step(s, '+', "transaction", "{\"actions\":[%s]}", buf_str(&actions));
-    return 0;
-}
-
-int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e)
-{
-    json_t *nodes = json_loadb(answer, n, 0, NULL);
-    char node[QEMU_NODE_MAX];
-    bool is_found = false;
-
-    qemu_image_node(key, on, node);
-    for (size_t i = 0; !is_found && i < json_array_size(nodes); i++) {
-        const char *name = json_string_value(json_object_get(json_array_get(nodes, i), "node-name"));
-        is_found = name && streq(name, node);
-    }
-    int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
-    json_decref(nodes);
-    *ret = is_found;
     return r;
 }
 
@@ -416,12 +367,12 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_MEDIUM:
         return change_medium(vm, &vm->disks[0], s, e);
     case ENGINE_LINK:
-        step(s, '+', "set_link", "{\"name\":\"%s\",\"up\":%s}", key, vm->nets[0].is_link_down ? "false" : "true");
+        qemu_step(s, '+', "set_link", "{\"name\":\"%s\",\"up\":%s}", key, vm->nets[0].is_link_down ? "false" : "true");
         return 0;
     case ENGINE_LIMIT:
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: the engine qemu changes limits at the next start", key);
     case ENGINE_RESIZE:
-        step(s, '+', "block_resize", "{\"node-name\":\"%s\",\"size\":%llu}", key, (unsigned long long)size_bytes);
+        qemu_step(s, '+', "block_resize", "{\"node-name\":\"%s\",\"size\":%llu}", key, (unsigned long long)size_bytes);
         return 0;
     case ENGINE_COUNT:
         return ask_count(streq(key, "memory"), s);
@@ -430,18 +381,18 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_SHRINK:
         return shrink(vm, streq(key, "memory"), size_bytes, s, e);
     case ENGINE_PROBE:
-        step(s, '+', "qom-list", "{\"path\":\"/machine/peripheral/%s\"}", key);
+        qemu_step(s, '+', "qom-list", "{\"path\":\"/machine/peripheral/%s\"}", key);
         return 0;
     case ENGINE_IMAGES:
-        step(s, '+', "query-named-block-nodes", "{\"flat\":true}");
-        return 0;
     case ENGINE_OVERLAY:
-        return add_overlay(vm, s, e);
     case ENGINE_SWITCH:
-        return switch_over(vm, s);
     case ENGINE_LEAVE:
-        drop_image(s, "+-", &vm->disks[0], 0); /* one that is in use refuses, and keeps its descriptors */
-        return 0;
+    case ENGINE_MERGE:
+    case ENGINE_PIVOT:
+    case ENGINE_CANCEL:
+    case ENGINE_DISMISS:
+    case ENGINE_JOBS:
+        return qemu_live_images(vm, what, size_bytes, s, e);
     }
     return -EINVAL;
 }

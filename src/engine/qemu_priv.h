@@ -148,6 +148,19 @@ MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_
 MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
 #define QEMU_NODE_MAX 32u /* the longest name of a node, with its zero */
+/* qemu_live.c: what scripts are made of. fmt gives the arguments, a JSON object; keys of the configuration need no
+ * escaping. */
+#define QEMU_SCRIPT_MAX (256u * 1024u)
+void qemu_step(struct engine_script *s, char kind, const char *command, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The image number i of the disk and its descriptors; kind: of the two steps. */
+void qemu_drop_image(struct engine_script *s, const char kind[2], const struct engine_disk *d, size_t i);
+/* Runs qemu_add_disks for one drive, or only its uppermost image, and takes its options. */
+MUST_CHECK int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, bool is_overlay,
+                                 struct err *e);
+/* qemu_images.c */
+MUST_CHECK int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t number,
+                                struct engine_script *s, struct err *e);
+MUST_CHECK int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
 /* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */
 uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on);
 void qemu_image_node(const char *key, const char *on, char dst[QEMU_NODE_MAX]);

@@ -295,6 +295,11 @@ int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key,
     case ENGINE_OVERLAY:
     case ENGINE_SWITCH:
     case ENGINE_LEAVE:
+    case ENGINE_MERGE:
+    case ENGINE_PIVOT:
+    case ENGINE_CANCEL:
+    case ENGINE_DISMISS:
+    case ENGINE_JOBS:
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: the engine vmm changes this at the next start", key);
     }
     *ret = (struct engine_script){0};

@@ -317,9 +317,65 @@ static int run_volume_merge(void *ctx, json_t *args, const char *mark, struct er
     return r;
 }
 
+/* The layer has the child's name and contents: the two are told apart again. */
+static int divide(struct storage *s, const struct volume_id *child, uint32_t layer, struct err *e)
+{
+    struct volume_id lower = volume_layer(child, layer);
+    struct volume_info info;
+    int r = volume_stat(s, &lower, &info, e);
+
+    if (r != -ENOENT)
+        return r;
+    *e = (struct err)ERR_INIT;
+    return volume_freeze(s, child, layer, e);
+}
+
+static int undo_volume_merge(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    const struct guest_steps *steps = ctx;
+    struct volume_id layer;
+    struct storage *s;
+    int r = take_volume(args, &layer, e);
+
+    if (r == 0)
+        r = storage_mgr_ref(steps->storages, layer.storage, &s, e);
+    if (r < 0)
+        return r;
+    struct volume_id child = volume_layer(&layer, (uint32_t)json_integer_value(json_object_get(args, "child")));
+    r = divide(s, &child, layer.layer, e);
+    storage_unref(s);
+    return r;
+}
+
+/* ---- volume.replace: the names only, where a hypervisor has merged ---- */
+
+static int run_volume_replace(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    const struct guest_steps *steps = ctx;
+    struct volume_id layer;
+    struct storage *s;
+    int r = take_volume(args, &layer, e);
+
+    if (r == 0)
+        r = storage_mgr_ref(steps->storages, layer.storage, &s, e);
+    if (r < 0)
+        return r;
+    struct volume_id v = volume_layer(&layer, 0);
+    r = fail_point("guest.replace.begin", e);
+    if (r == 0)
+        r = volume_replace_by(s, &v, (uint32_t)json_integer_value(json_object_get(args, "child")), layer.layer, e);
+    if (r == 0)
+        r = fail_point("guest.replace.done", e);
+    storage_unref(s);
+    return r;
+}
+
+const struct task_step_type step_volume_replace = {
+    .name = "volume.replace", .run = run_volume_replace, .undo = undo_volume_merge};
 const struct task_step_type step_volume_copy = {
     .name = "volume.copy", .run = run_volume_copy, .undo = undo_volume_copy, .is_long = true};
-const struct task_step_type step_volume_merge = {.name = "volume.merge", .run = run_volume_merge, .is_long = true};
+const struct task_step_type step_volume_merge = {
+    .name = "volume.merge", .run = run_volume_merge, .undo = undo_volume_merge, .is_long = true};
 
 /* ---- making them ---- */
 
@@ -356,6 +412,15 @@ json_t *guest_step_volume_copy(const struct volume_id *from, const struct volume
             json_object_set_new(args, "bwlimit", json_integer((json_int_t)bwlimit));
     }
     return step("volume.copy", args, below, n_below);
+}
+
+json_t *guest_step_volume_replace(const struct volume_id *layer, uint32_t child)
+{
+    json_t *args = image_arg(layer);
+
+    if (args)
+        json_object_set_new(args, "child", json_integer(child));
+    return step("volume.replace", args, NULL, 0);
 }
 
 json_t *guest_step_volume_merge(const struct volume_id *layer, uint32_t child, const struct volume_id *below,

@@ -4,6 +4,6 @@
 
 #include "guest/guest.h"
 
-extern const struct task_step_type step_volume_copy, step_volume_merge;
+extern const struct task_step_type step_volume_copy, step_volume_merge, step_volume_replace;
 
 #endif

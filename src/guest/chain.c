@@ -54,6 +54,24 @@ static int walk(struct guest_mgr *m, const struct guest *g, struct chain *c, str
     }
 }
 
+int chain_of(struct guest_mgr *m, const struct guest *g, const struct volume_id *v, struct chain *ret, struct err *e)
+{
+    struct chain c = {.volume = *v};
+    int r = walk(m, g, &c, e);
+
+    if (r < 0)
+        chain_done(&c);
+    else
+        *ret = c;
+    return r;
+}
+
+void chain_done(struct chain *c)
+{
+    free(c->below);
+    *c = (struct chain){0};
+}
+
 int chains_of(struct guest_mgr *m, const struct guest *g, const struct config *config, struct chains *ret,
               struct err *e)
 {

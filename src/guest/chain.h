@@ -22,6 +22,10 @@ void chains_done(struct chains *c);
  */
 MUST_CHECK int chains_of(struct guest_mgr *m, const struct guest *g, const struct config *c, struct chains *ret,
                          struct err *e);
+/* What one image, or layer, of the guest stands on. */
+MUST_CHECK int chain_of(struct guest_mgr *m, const struct guest *g, const struct volume_id *v, struct chain *ret,
+                        struct err *e);
+void chain_done(struct chain *c);
 const struct chain *chains_find(const struct chains *c, const struct volume_id *v);
 
 #endif

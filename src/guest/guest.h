@@ -214,7 +214,8 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, reset, unfreeze. Their ctx: */
+/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, replace, reset,
+ * unfreeze. Their ctx: */
 struct guest_steps {
     struct storage_mgr *storages;
     struct workers *blocks; /* holm-block; NULL: steps that need it fail */
@@ -236,9 +237,12 @@ json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32
 #define GUEST_IMAGES_MAX 480u /* of a chain, for these two steps */
 json_t *guest_step_volume_copy(const struct volume_id *from, const struct volume_id *below, size_t n_below,
                                const struct volume_id *to, uint64_t size_bytes, uint64_t bwlimit);
-/* For forward plans. The layer's only child, another layer of the image or (0) the image itself, is brought into the
- * layer, which then takes its name; below: all that the layer stands on. qcow2 only, and no guest may use either. */
+/* The layer's only child, another layer of the image or (0) the image itself, is brought into the layer, which then
+ * takes its name; below: all that the layer stands on. qcow2 only, and no guest may use either. What is undone holds
+ * the same, as two images. */
 json_t *guest_step_volume_merge(const struct volume_id *layer, uint32_t child, const struct volume_id *below,
                                 size_t n_below);
+/* The same where a hypervisor has merged them: the names only. */
+json_t *guest_step_volume_replace(const struct volume_id *layer, uint32_t child);
 
 #endif

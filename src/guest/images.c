@@ -2,16 +2,20 @@
  * layer has an overlay beside the file that its hypervisor still writes to (ADR 6), and goes over to it here. Which
  * disks these are is found by asking, so that it does not matter who made the overlays, or when.
  *
- *     close overlays that wait for nobody -> ask which images are open -> pool thread: open the overlays -> a script
- *     for each -> quiet -> all go over -> wake
+ *     end jobs of a dead daemon -> close overlays that wait for nobody -> ask which images are open -> pool thread:
+ * open the overlays -> a script for each -> quiet -> all go over -> wake
  *
  * What fails leaves every disk where it was. Loop thread. */
+#include <event2/event.h>
+
 #include "base/fp.h"
 #include "base/log.h"
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
 #include "guest/still.h"
 #include "task/pool.h"
+
+#define JOB_LOOK_MS 100u
 
 struct images {
     struct guest_mgr *m;
@@ -21,6 +25,7 @@ struct images {
     struct chains chains;
     struct engine_disk *disks; /* those that have layers; then those that go over */
     size_t n_disks, at;
+    struct event *timer;
     guest_live_done_fn fn;
     void *arg;
     int r;
@@ -37,6 +42,8 @@ static void end_images(struct images *im)
     for (size_t i = 0; i < im->n_disks; i++)
         engine_disk_done(&im->disks[i]);
     free(im->disks);
+    if (im->timer)
+        event_free(im->timer);
     chains_done(&im->chains);
     config_done(&im->drives);
     still_free(im->still);
@@ -258,6 +265,53 @@ static void close_next(struct images *im)
         end_images(im);
 }
 
+/* ---- jobs that nobody looks at any more (shorten_live.c) ---- */
+
+static void ask_jobs(struct images *im);
+
+static void on_job_told(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+    struct timeval later = {.tv_usec = JOB_LOOK_MS * 1000};
+
+    evtimer_add(im->timer, &later);
+}
+
+static void on_job_timer(evutil_socket_t fd, short what, void *arg)
+{
+    ask_jobs(arg);
+}
+
+static void on_jobs(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+    struct guest *g = guest_find(im->m, im->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct engine_job job = {0};
+    struct err why = *e;
+    size_t i = 0;
+
+    for (; r == 0 && engine && i < im->n_disks; i++) {
+        r = engine->job(body, n, im->disks[i].key, &job, &why);
+        if (job.state != ENGINE_JOB_NONE)
+            break;
+    }
+    if (r < 0) {
+        fail(im, r, &why);
+        end_images(im);
+    } else if (job.state == ENGINE_JOB_NONE) {
+        close_next(im);
+    } else if (!run(im, job.state == ENGINE_JOB_DONE ? ENGINE_DISMISS : ENGINE_CANCEL, i, 1, on_job_told)) {
+        end_images(im);
+    }
+}
+
+static void ask_jobs(struct images *im)
+{
+    if (!run(im, ENGINE_JOBS, 0, 0, on_jobs))
+        end_images(im);
+}
+
 static int add_drives(struct images *im, struct err *e)
 {
     int r = 0;
@@ -314,8 +368,13 @@ void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, gues
         im->r = still_new(m, vmid, NULL, &im->still, &im->err);
     if (im->r == 0 && im->n_disks)
         im->r = guest_images_check(g, &im->err);
+    if (im->r == 0 && !(im->timer = evtimer_new(m->env.base, on_job_timer, im)))
+        im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
+    const struct engine *engine = engine_find(g->engine);
     if (im->r < 0 || !im->n_disks)
         end_images(im);
+    else if (engine->job)
+        ask_jobs(im);
     else
         close_next(im);
 }

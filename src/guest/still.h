@@ -12,6 +12,12 @@ void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, gues
 /* 0 if this engine can do that with these images (qcow2 ones of a running guest). */
 MUST_CHECK int guest_images_check(const struct guest *g, struct err *e);
 
+/* Layers that nobody wants: those that nothing stands on are removed, those that one image stands on are merged with
+ * it, one after the other; running guests merge theirs themselves. t: for its progress, or NULL. The caller holds the
+ * configuration. What fails leaves a chain as good as before, and is tried again with the next call. */
+void guest_shorten(struct guest_mgr *m, uint32_t vmid, struct task *t, const char *user, guest_live_done_fn fn,
+                   void *arg);
+
 /* A guest held still while its images are copied. What was begun is ended by whoever began it, or, after the daemon's
  * death, when the guest is adopted. task: for warnings, or NULL.
  */

@@ -66,6 +66,8 @@ def stopped_guest(node):
         node.api.run("DELETE", node.vm(VM, f"/snapshot/{name}"))
         assert holds(node, volume, 2)
     assert tree(node) == {"current": None}
+    assert files(node) == [os.path.basename(volume.split(":")[1])]
+    the_guest_reads_it(node, "02")
     node.remove(VM)
     assert not files(node), files(node)
 
@@ -123,6 +125,7 @@ def running_guest(node):
         shell.run("true")
         write(shell, 5)
         node.api.run("DELETE", node.vm(VM, "/snapshot/two"))
+        assert len(files(node)) == 6, files(node)  # one, three and the image of each disk
         write(shell, 14, "vdb")
         assert read(shell) == 5 and read(shell, "vdb") == 14
     node.api.run("POST", node.vm(VM, "/snapshot/three/rollback"), {})
@@ -134,7 +137,14 @@ def running_guest(node):
         shell = Terminal(console)
         shell.login()
         assert read(shell) == 1 and read(shell, "vdb") == 11
+        write(shell, 6)
+        for name in ("three", "one"):
+            node.api.run("DELETE", node.vm(VM, f"/snapshot/{name}"))
+            assert read(shell) == 6 and read(shell, "vdb") == 11
+        write(shell, 16, "vdb")
+        assert files(node) == sorted(os.path.basename(v.split(":")[1]) for v in volumes), files(node)
     node.api.run("POST", node.vm(VM, "/status/stop"))
+    assert holds(node, volumes[0], 6) and holds(node, volumes[1], 16)
     for path in files(node):
         checked = subprocess.run(["qemu-img", "check", "-q", node.path(f"var/storage/local/images/{VM}/{path}")], check=False)
         assert checked.returncode == 0, path

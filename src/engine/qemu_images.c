@@ -1,0 +1,159 @@
+/* The images of a running QEMU's disks: overlays that take over, layers that are brought into the one below. Parts of
+ * qemu_live.c's scripts; what a job is called says of which drive it is. Pure. */
+#include <inttypes.h>
+#include <jansson.h>
+
+#include "engine/qemu_priv.h"
+
+/* QEMU makes what is below read-only when the overlay takes over, for which it wants a descriptor of that kind. */
+static int add_overlay(const struct engine_vm *vm, struct engine_script *s, struct err *e)
+{
+    const struct engine_disk *d = &vm->disks[0];
+    int r = qemu_disk_options(vm, s, false, true, e);
+
+    if (r == 0 && s->n_fds < ARRAY_SIZE(s->fds)) {
+        qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, 1)));
+        s->fds[s->n_fds++] = d->below[0].fd;
+    }
+    qemu_drop_image(s, "uu", d, 0);
+    return r;
+}
+
+static int switch_over(const struct engine_vm *vm, struct engine_script *s)
+{
+    autobuf struct buf actions;
+    char node[QEMU_NODE_MAX], overlay[QEMU_NODE_MAX];
+
+    buf_init(&actions, QEMU_SCRIPT_MAX);
+    for (size_t i = 0; i < vm->n_disks; i++) {
+        qemu_image_node(vm->disks[i].key, engine_disk_on(&vm->disks[i], 1), node);
+        qemu_image_node(vm->disks[i].key, engine_disk_on(&vm->disks[i], 0), overlay);
+        buf_printf(&actions, "%s{\"type\":\"blockdev-snapshot\",\"data\":{\"node\":\"%s\",\"overlay\":\"%s\"}}",
+                   i ? "," : "", node, overlay);
+    }
+    qemu_step(s, '+', "transaction", "{\"actions\":[%s]}", buf_str(&actions));
+    return 0;
+}
+
+int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e)
+{
+    json_t *nodes = json_loadb(answer, n, 0, NULL);
+    char node[QEMU_NODE_MAX];
+    bool is_found = false;
+
+    qemu_image_node(key, on, node);
+    for (size_t i = 0; !is_found && i < json_array_size(nodes); i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(nodes, i), "node-name"));
+        is_found = name && streq(name, node);
+    }
+    int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
+    json_decref(nodes);
+    *ret = is_found;
+    return r;
+}
+
+/* ---- merging ---- */
+
+/* Between them nothing is written without the other one: QEMU goes over by itself where the guest does not write to the
+ * upper one, and waits to be told (ENGINE_PIVOT) where it does. What stands on the upper one keeps its name for it: the
+ * lower one gets that name. */
+static void give_writable(const struct engine_disk *d, size_t i, int fd, struct engine_script *s)
+{
+    if (fd < 0)
+        return;
+    qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, i)));
+    s->fds[s->n_fds++] = fd;
+}
+
+static int merge(const struct engine_vm *vm, size_t i, struct engine_script *s, struct err *e)
+{
+    const struct engine_disk *d = &vm->disks[0];
+    char upper[QEMU_NODE_MAX], lower[QEMU_NODE_MAX];
+
+    if (i >= d->n_below)
+        return err_set(e, -EINVAL, "engine.live", "%s: no image to merge", d->key);
+    qemu_image_node(d->key, engine_disk_on(d, i), upper);
+    qemu_image_node(d->key, engine_disk_on(d, i + 1), lower);
+    give_writable(d, i + 1, d->below[i].fd, s);
+    if (i > 0)
+        give_writable(d, i - 1, i > 1 ? d->below[i - 2].fd : d->fd, s);
+    qemu_step(s, '+', "block-commit",
+              "{\"job-id\":\"merge-%s\",\"device\":\"%s\",\"top-node\":\"%s\",\"base-node\":\"%s\",%s%s%s"
+              "\"auto-finalize\":true,\"auto-dismiss\":false}",
+              d->key, d->key, upper, lower, i ? "\"backing-file\":\"" : "", i ? d->below[i - 1].file : "",
+              i ? "\"," : "");
+    return 0;
+}
+
+int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e)
+{
+    static const struct {
+        const char *status;
+        enum engine_job_state state;
+    } states[] = {{"ready", ENGINE_JOB_READY},
+                  {"standby", ENGINE_JOB_READY},
+                  {"concluded", ENGINE_JOB_DONE},
+                  {"created", ENGINE_JOB_RUNNING},
+                  {"running", ENGINE_JOB_RUNNING}};
+    json_t *jobs = json_loadb(answer, n, 0, NULL), *job;
+    struct engine_job found = {.state = ENGINE_JOB_NONE};
+    char id[32];
+    size_t k;
+
+    snprintf(id, sizeof(id), "merge-%s", key);
+    json_array_foreach(jobs, k, job)
+    {
+        const char *name = json_string_value(json_object_get(job, "id"));
+        const char *status = json_string_value(json_object_get(job, "status"));
+        const char *error = json_string_value(json_object_get(job, "error"));
+        if (!name || !status || !streq(name, id))
+            continue;
+        found.state = ENGINE_JOB_RUNNING; /* all the others: on its way */
+        for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+            if (streq(status, states[i].status))
+                found.state = states[i].state;
+        found.done_bytes = (uint64_t)json_integer_value(json_object_get(job, "current-progress"));
+        found.total_bytes = (uint64_t)json_integer_value(json_object_get(job, "total-progress"));
+        snprintf(found.error, sizeof(found.error), "%s", error ? error : "");
+    }
+    int r = json_is_array(jobs) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what jobs it has");
+    json_decref(jobs);
+    *ret = found;
+    return r;
+}
+
+int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t number, struct engine_script *s,
+                     struct err *e)
+{
+    const char *key = vm->n_disks ? vm->disks[0].key : "";
+
+    switch ((int)what) {
+    case ENGINE_IMAGES:
+        qemu_step(s, '+', "query-named-block-nodes", "{\"flat\":true}");
+        return 0;
+    case ENGINE_OVERLAY:
+        return add_overlay(vm, s, e);
+    case ENGINE_SWITCH:
+        return switch_over(vm, s);
+    case ENGINE_LEAVE:
+        qemu_drop_image(s, "+-", &vm->disks[0],
+                        (size_t)number); /* one that is in use refuses, and keeps its descriptors */
+        return 0;
+    case ENGINE_MERGE:
+        return merge(vm, (size_t)number, s, e);
+    case ENGINE_PIVOT:
+        qemu_step(s, '+', "job-complete", "{\"id\":\"merge-%s\"}", key);
+        return 0;
+    case ENGINE_CANCEL:
+        qemu_step(s, '+', "block-job-cancel", "{\"device\":\"merge-%s\",\"force\":true}", key);
+        return 0;
+    case ENGINE_DISMISS:
+        qemu_step(s, '+', "job-dismiss", "{\"id\":\"merge-%s\"}", key);
+        return 0;
+    case ENGINE_JOBS:
+        qemu_step(s, '+', "query-jobs", "{}");
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
