@@ -14,7 +14,6 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "guest/block_steps.h"
-#include "storage/storage_priv.h"
 
 #define SIZE (UINT64_C(8) << 20)
 #define MARK "UPID:test"
@@ -86,13 +85,15 @@ static int tear_down(void **state)
     return r;
 }
 
+/* Layers are those of disk-0. */
 static const char *path_of(const struct fixture *f, const struct volume_id *v)
 {
-    static char paths[2][300];
+    static char paths[2][400];
     static unsigned turn;
-    char *path = paths[turn++ % 2];
+    char *path = paths[turn++ % 2], layer[40];
 
-    snprintf(path, sizeof(paths[0]), "%s/store/images/%u/%s", f->root, v->vmid, volume_file(v).name);
+    snprintf(layer, sizeof(layer), "snap-%u-disk-0-%u.qcow2", v->vmid, v->layer);
+    snprintf(path, sizeof(paths[0]), "%s/store/images/%u/%s", f->root, v->vmid, v->layer ? layer : v->name);
     return path;
 }
 
