@@ -33,7 +33,7 @@ static int look(int fd, bool is_qcow2, struct stat *st, uint64_t *ret_size, stru
 {
     uint8_t head[QCOW2_HEADER_BYTES];
     struct qcow2_info info;
-    size_t n;
+    size_t n = 0;
 
     if (fstat(fd, st) < 0)
         return err_errno(e, errno, "stat");

@@ -89,7 +89,7 @@ static int fork_temp(struct storage *s, const struct volume_id *from, const stru
     autoclose int folder = -EBADF, fd = -EBADF;
     struct dir_temp t = {.fd = -EBADF};
     struct stat st;
-    uint64_t size_bytes;
+    uint64_t size_bytes = 0;
     int r = open_file(s, from, &folder, &fd, &st, &size_bytes, e);
 
     if (r == 0)

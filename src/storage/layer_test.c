@@ -338,6 +338,60 @@ static void test_names(void **state)
     assert_int_equal(volume_id_parse("local:100/basesnap-100-disk-0-1.qcow2", &v, &e), -EINVAL);
 }
 
+/* The overlay goes, the layer below takes its name and what was said of it; twice is once. */
+static void test_replace(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id one = volume_layer(&f->v, 1), two = volume_layer(&f->v, 2);
+    struct volume_note note = {.is_protected = true, .notes = "mine"}, found;
+    struct volume_attachment a;
+
+    need_qemu();
+    put(f, &f->v, 1);
+    assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
+    assert_int_equal(volume_freeze(f->s, &f->v, 2, &f->e), 0);
+    put(f, &f->v, 3);
+    put(f, &two, 2);
+    assert_int_equal(volume_note_set(f->s, &f->v, &note, &f->e), 0);
+    assert_refused(volume_replace_by(f->s, &f->v, 0, 1, &f->e), "image.chain");
+    assert_refused(volume_replace_by(f->s, &f->v, 1, 1, &f->e), "volume.name");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(volume_replace_by(f->s, &f->v, 0, 2, &f->e), 0);
+    assert_false(exists(f, &two));
+    assert_true(holds(f, &f->v, 2) && holds(f, &one, 1));
+    assert_int_equal(volume_note_get(f->s, &f->v, &found, &f->e), 0);
+    assert_true(found.is_protected && streq(found.notes, "mine"));
+    assert_int_equal(volume_open_on(f->s, &f->v, &one, true, &a, &f->e), 0);
+    close(a.fd);
+    assert_int_equal(unlink(path_of(f, &one)), 0);
+    assert_refused(volume_replace_by(f->s, &f->v, 0, 1, &f->e), "volume.missing");
+}
+
+/* A file in two steps: nobody sees it before the second, and nothing is left of one that is given up. */
+static void test_make(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id v = id_of("local:101/vm-101-disk-0.qcow2");
+    struct volume_info info;
+    int fd;
+
+    assert_int_equal(volume_make_begin(f->s, &v, SIZE, &fd, &f->e), 0);
+    assert_false(exists(f, &v));
+    volume_receive_abort(f->s, &v, fd);
+    close(fd);
+    assert_int_equal(volume_make_begin(f->s, &v, SIZE, &fd, &f->e), 0);
+    assert_int_equal(volume_make_finish(f->s, &v, fd, "UPID:x", &f->e), 0);
+    close(fd);
+    assert_int_equal(volume_stat(f->s, &v, &info, &f->e), 0);
+    assert_int_equal(info.size_bytes, SIZE);
+    assert_refused(volume_make_begin(f->s, &v, SIZE, &fd, &f->e), "volume.exists");
+    assert_int_equal(volume_delete(f->s, &v, "UPID:y", &f->e), 0);
+    assert_true(exists(f, &v));
+    assert_int_equal(volume_delete(f->s, &v, "UPID:x", &f->e), 0);
+    assert_false(exists(f, &v));
+    assert_refused(volume_make_begin(f->s, &v, 100, &fd, &f->e), "volume.size");
+}
+
 static void test_refused(void **state)
 {
     struct fixture *f = *state;
@@ -360,8 +414,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_volume(test_freeze), with_volume(test_unfreeze), with_volume(test_reset),   with_volume(test_linked_clone),
-        with_volume(test_raw),    with_volume(test_lists),    with_volume(test_refused), cmocka_unit_test(test_names),
+        with_volume(test_freeze),       with_volume(test_unfreeze), with_volume(test_reset),
+        with_volume(test_linked_clone), with_volume(test_replace),  with_volume(test_make),
+        with_volume(test_raw),          with_volume(test_lists),    with_volume(test_refused),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Tasks over a real store: UPIDs, queues, plans that succeed, fail, and are found again after a crash. */
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@ struct fixture {
     unsigned n_ended;
     char status[300];
     bool is_recovered;
-    int pipe[2];
+    int pipe[2], begun[2];
 };
 
 static void note(struct fixture *f, const char *what, json_t *args)
@@ -60,10 +61,25 @@ static int run_wait(void *ctx, json_t *args, const char *mark, struct err *e)
     return read(f->pipe[0], &c, 1) == 1 ? 0 : err_set(e, -EIO, NULL, "pipe");
 }
 
+/* Says how far it is, waits until somebody wants its end, or for the test's byte. */
+static int run_long(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct fixture *f = ctx;
+    struct pollfd p[] = {{.fd = task_step_abort_fd(), .events = POLLIN}, {.fd = f->pipe[0], .events = POLLIN}};
+
+    task_step_progress(3 << 20, 4 << 20);
+    if (write(f->begun[1], "x", 1) != 1 || poll(p, 2, -1) < 0)
+        return err_set(e, -EIO, NULL, "pipe");
+    if (p[0].revents)
+        return err_set(e, -ECANCELED, "task.aborted", "given up");
+    return run_wait(ctx, args, mark, e);
+}
+
+static const struct task_step_type lengthy = {.name = "long", .run = run_long, .undo = undo_good, .is_long = true};
 static const struct task_step_type waiting = {.name = "wait", .run = run_wait};
 static const struct task_step_type good = {.name = "good", .run = run_good, .undo = undo_good},
                                    bad = {.name = "bad", .run = run_bad, .undo = undo_good};
-static const struct task_step_type *const types[] = {&good, &bad, &waiting, NULL};
+static const struct task_step_type *const types[] = {&good, &bad, &waiting, &lengthy, NULL};
 
 static void on_recovered(void *arg)
 {
@@ -578,6 +594,102 @@ static void test_upid(void **arg)
         assert_int_equal(upid_parse(wrong[i], &u), -EINVAL);
 }
 
+/* ---- long steps ---- */
+
+static void begin_long(struct fixture *f, enum plan_direction direction)
+{
+    char c;
+
+    assert_int_equal(pipe2(f->pipe, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(f->begun, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(start_plan(f, "[" STEP("good", "a") "," STEP("long", "b") "]", direction, NULL, NULL), 0);
+    while (read(f->begun[0], &c, 1) != 1)
+        event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static void end_long(struct fixture *f)
+{
+    for (int i = 0; i < 2; i++) {
+        close(f->pipe[i]);
+        close(f->begun[i]);
+    }
+}
+
+static bool keep_view(void *arg, const struct task_view *v)
+{
+    *(struct task_view *)arg = *v;
+    return false;
+}
+
+static struct task_view only_task(struct fixture *f)
+{
+    struct task_view v = {0};
+
+    task_each(f->mgr, keep_view, &v);
+    return v;
+}
+
+static void test_long_progress(void **arg)
+{
+    struct fixture *f = *arg;
+
+    begin_long(f, PLAN_UNDO);
+    assert_int_equal(task_step_abort_fd(), -1); /* here is no step */
+    while (only_task(f).total_bytes == 0)
+        event_base_loop(f->base, EVLOOP_ONCE);
+    struct task_view v = only_task(f);
+    assert_string_equal(v.phase, "long");
+    assert_int_equal(v.done_bytes, 3 << 20);
+    assert_int_equal(v.total_bytes, 4 << 20);
+    assert_int_equal(write(f->pipe[1], "x", 1), 1);
+    run_until(f, 1);
+    assert_string_equal(f->status, "OK");
+    end_long(f);
+}
+
+static void test_long_cancel(void **arg)
+{
+    struct fixture *f = *arg;
+    struct err e = ERR_INIT;
+
+    begin_long(f, PLAN_UNDO);
+    assert_int_equal(task_cancel(f->mgr, only_task(f).text, "root@pam", &e), 0);
+    run_until(f, 1);
+    assert_string_equal(f->trace, "+a -b -a ");
+    assert_string_equal(f->status, "stopped by root@pam");
+    end_long(f);
+}
+
+/* The daemon ends meanwhile: the next one goes on with the plan, and does not keep anybody waiting for it. */
+static void test_long_left_to_journal(void **arg)
+{
+    struct fixture *f = *arg;
+    char c;
+
+    begin_long(f, PLAN_FORWARD);
+    task_mgr_stop(f->mgr);
+    close(f->pipe[1]); /* cut off */
+    while (task_mgr_drain(f->mgr))
+        continue;
+    assert_int_equal(count_keys(f, "local/journal/"), 1);
+    task_mgr_abandon(f->mgr);
+    close_all(f);
+    close(f->pipe[0]);
+    assert_int_equal(pipe2(f->pipe, O_CLOEXEC), 0);
+    f->trace[0] = 0;
+    open_all(f); /* comes back while the step waits for its byte */
+    assert_true(only_task(f).is_running);
+    while (read(f->begun[0], &c, 1) != 1)
+        event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_non_null(task_guest_lock(f->mgr, 100));
+    assert_int_equal(write(f->pipe[1], "x", 1), 1);
+    while (task_guest_lock(f->mgr, 100))
+        event_base_loop(f->base, EVLOOP_ONCE);
+    assert_string_equal(f->trace, "+a ");
+    assert_int_equal(count_keys(f, "local/journal/"), 0);
+    end_long(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,6 +704,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_when_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unlock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plan_passes_live, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_progress, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_cancel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_left_to_journal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log, setup, teardown),
         cmocka_unit_test(test_upid),
     };

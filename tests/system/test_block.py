@@ -260,6 +260,38 @@ def ended_at_once_when_it_is_not_wanted():
                 os.close(fd)
 
 
+def confined(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        s = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    with open(f"/proc/{pid}/limits", encoding="utf-8") as file:
+        core = [line.split()[4:6] for line in file if line.startswith("Max core file size")]
+    return (set(s["Uid"].split()), s["CapEff"], s["CapPrm"], s["NoNewPrivs"], s["Seccomp"], core) == \
+        ({str(block.NOBODY)}, "0" * 16, "0" * 16, "1", "2", [["0", "0"]])
+
+
+@test
+def both_processes_are_confined():
+    """holm-block and its QEMU, in the middle of the work: no capability, no new one, a filter, no core; of the host's files
+    QEMU has only those that it was given."""
+    with Folder() as f:
+        source, target = (f("source.qcow2"), "qcow2"), (f("target.qcow2"), "qcow2")
+        make(*source, 16 * MIB)
+        write(*source, "write -P 5 0 16M")
+        make(*target, 16 * MIB)
+        fds = [os.open(source[0], os.O_RDONLY), os.open(target[0], os.O_RDWR)]
+        with block.Block("copy", [(fds[0], "qcow2")], (fds[1], "qcow2"), bwlimit=MIB) as b:
+            while not b.progress:
+                b.next_frame()
+            below = procs.descendants(b.process.pid)
+            assert [procs.name(p) for p in below] == ["qemu-system-x86"] or [procs.name(p) for p in below] == ["qemu-system-x86_64"], below
+            for pid in [b.process.pid, *below]:
+                assert confined(pid), pid
+            files = {os.readlink(f"/proc/{below[0]}/fd/{n}") for n in os.listdir(f"/proc/{below[0]}/fd")}
+            assert {p for p in files if p.startswith("/")} == {source[0], target[0], "/dev/null"}, files
+        for fd in fds:
+            os.close(fd)
+
+
 def mounted(folder, size):
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
 
@@ -380,9 +412,10 @@ def what_is_no_request_is_refused():
             assert found and found[1] == code, (args, found)
 
 
-try:
-    main()
-finally:
-    shutil.rmtree(TMP)
-    if block.executable.cache_info().currsize:
-        shutil.rmtree(os.path.dirname(block.executable()))
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        shutil.rmtree(TMP)
+        if block.executable.cache_info().currsize:
+            shutil.rmtree(os.path.dirname(block.executable()))
