@@ -1,11 +1,5 @@
 /* Disk full, I/O errors and missing features of a file system at every system call of a creation and a receive: the
  * operation fails or succeeds as a whole, and a failure leaves nothing behind. Linked with tests/lib/faultfs. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -13,30 +7,19 @@
 
 #include "base/fs.h"
 #include "faultfs.h"
-#include "storage/storage.h"
+#include "storage/test_plugins.h"
 
 struct fixture {
     char root[64];
     struct storage *s;
 };
 
-static struct storage *open_storage(const char *root, const char *more)
-{
-    struct storage *s = NULL;
-    struct err e = ERR_INIT;
-    char json[300];
-    snprintf(json, sizeof(json), "{\"type\":\"dir\",\"path\":\"store\",\"content\":\"images,iso\"%s}", more);
-    assert_int_equal(storage_new("local", json, root, &s, &e), 0);
-    return s;
-}
-
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    snprintf(f->root, sizeof(f->root), "/tmp/holm-faults-XXXXXX");
-    if (!mkdtemp(f->root))
+    if (test_plugin_folder(f->root, sizeof(f->root)) < 0)
         return -1;
-    f->s = open_storage(f->root, "");
+    f->s = test_plugin_storage(f->root, "");
     *state = f;
     return 0;
 }
@@ -44,10 +27,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    struct err e = ERR_INIT;
     faultfs_arm(NULL);
     storage_unref(f->s);
-    int r = fs_remove_tree(AT_FDCWD, f->root, &e);
+    int r = test_plugin_folder_remove(f->root);
     free(f);
     return r;
 }
@@ -174,7 +156,7 @@ static void test_create_qcow2(void **state)
 static void test_create_preallocated(void **state)
 {
     struct fixture *f = *state;
-    struct storage *s = open_storage(f->root, ",\"preallocation\":\"falloc\"");
+    struct storage *s = test_plugin_storage(f->root, ",\"preallocation\":\"falloc\"");
     struct err e = ERR_INIT;
 
     walk_all(f, s, create_raw, "local:100/vm-100-disk-0.raw", 10);
@@ -319,5 +301,5 @@ int main(void)
         with_folder(test_receive),    with_folder(test_receive_replaces), with_folder(test_delete),
         with_folder(test_no_xattr),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_plugins_run(tests, ARRAY_SIZE(tests));
 }

@@ -106,6 +106,8 @@ bool storage_has_format(const struct storage *s, enum volume_format f);
 /* Of new images that name none. */
 enum volume_format storage_default_format(const struct storage *s);
 const char *storage_path(const struct storage *s); /* NULL when the plugin has none */
+/* The file with the volume's bytes, as GET of a volume shows it; whether it is there is not looked at. */
+MUST_CHECK int volume_path(const struct storage *s, const struct volume_id *v, char *dst, size_t cap, struct err *e);
 /* The configuration as it was given: for GET /storage. */
 const char *storage_json(const struct storage *s);
 

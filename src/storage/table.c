@@ -2,6 +2,7 @@
 #include "storage/storage_priv.h"
 
 const struct storage_ops *const storage_plugins[] = {
+    &storage_btrfs_ops,
     &storage_dir_ops,
     NULL,
 };
