@@ -88,6 +88,11 @@ MUST_CHECK int storage_id_check(const char *id, struct err *e);
 MUST_CHECK int volume_id_parse(const char *text, struct volume_id *ret, struct err *e);
 void volume_id_format(const struct volume_id *v, char *dst, size_t cap);
 
+/* Whether there are storages of this type, and they have this key in their configuration: "type" all have. */
+bool storage_type_takes(const char *type, const char *key);
+/* "btrfs, dir" into dst. */
+void storage_types_format(char *dst, size_t cap);
+
 /* json: the value of shared/storage/ID: {"type":"dir","path":"/…","content":"iso,images",…}. Relative paths are below
  * root_dir. The plugin checks its own keys. Reference count 1. */
 MUST_CHECK int storage_new(const char *id, const char *json, const char *root_dir, struct storage **ret, struct err *e);

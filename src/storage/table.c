@@ -7,6 +7,15 @@ const struct storage_ops *const storage_plugins[] = {
     NULL,
 };
 
+void storage_types_format(char *dst, size_t cap)
+{
+    size_t n = 0;
+
+    dst[0] = 0;
+    for (size_t i = 0; storage_plugins[i] && n < cap; i++)
+        n += (size_t)snprintf(dst + n, cap - n, "%s%s", i ? ", " : "", storage_plugins[i]->type);
+}
+
 const struct storage_ops *storage_plugin_find(const char *type)
 {
     for (size_t i = 0; storage_plugins[i]; i++)

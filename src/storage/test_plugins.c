@@ -36,34 +36,79 @@ static void prepare_tmp(char *ret, size_t cap, char *reason, size_t reason_cap)
 }
 
 /* Memory does not wait for a disk at every sync. */
-static void prepare_btrfs(char *ret, size_t cap, char *reason, size_t reason_cap)
+static int image_open(char path[64])
 {
-    char folder[] = "/dev/shm/holm-btrfs-XXXXXX", image[64];
+    snprintf(path, 64, "/dev/shm/holm-btrfs-XXXXXX");
+    int fd = mkostemp(path, O_CLOEXEC);
+
+    return fd >= 0 && ftruncate(fd, IMAGE_BYTES) < 0 ? -1 : fd;
+}
+
+static int attach(const char *image, const char *folder)
+{
+    const char *const argv[] = {"mount", "-t", "btrfs", "-o", "loop", image, folder, NULL};
+
+    return run(argv);
+}
+
+static int image_fd = -1; /* of what is mounted */
+
+bool test_btrfs_mount(const char *folder, const char *option, char *reason, size_t reason_cap)
+{
+    char image[64];
 
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
         snprintf(reason, reason_cap, "no root, or no mounts of its own");
-        return;
+        return false;
     }
-    if (!mkdtemp(folder)) {
+    util_close_fd(&image_fd);
+    image_fd = image_open(image);
+    const char *const mkfs[] = {"mkfs.btrfs", "-q", image, option, NULL};
+    if (image_fd < 0)
         snprintf(reason, reason_cap, "/dev/shm cannot be written to");
-        return;
-    }
-    snprintf(image, sizeof(image), "%s/image", folder);
-    int fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    bool is_sized = fd >= 0 && ftruncate(fd, IMAGE_BYTES) == 0;
-    if (fd >= 0)
-        close(fd);
-    const char *const mkfs[] = {"mkfs.btrfs", "-q", image, NULL};
-    const char *const attach[] = {"mount", "-t", "btrfs", "-o", "loop", image, "/mnt", NULL};
-    if (!is_sized || run(mkfs) != 0)
+    else if (run(mkfs) != 0)
         snprintf(reason, reason_cap, "mkfs.btrfs does not work");
-    else if (run(attach) != 0)
+    else if (attach(image, folder) != 0)
         snprintf(reason, reason_cap, "no loop devices, or no btrfs in the kernel");
-    else
-        snprintf(ret, cap, "/mnt");
-    /* The mount holds the file and the device. */
+    unlink(image); /* the mount holds the file and the device */
+    return !reason[0];
+}
+
+/* Only what holds data: most of it is a hole. */
+static int copy_image(int from, int to)
+{
+    off_t at = 0, end;
+
+    while ((at = lseek(from, at, SEEK_DATA)) >= 0 && (end = lseek(from, at, SEEK_HOLE)) > at)
+        while (at < end) {
+            char block[65536];
+            size_t want = end - at < (off_t)sizeof(block) ? (size_t)(end - at) : sizeof(block);
+            if (pread(from, block, want, at) != (ssize_t)want || pwrite(to, block, want, at) != (ssize_t)want)
+                return -1;
+            at += (off_t)want;
+        }
+    return 0;
+}
+
+int test_btrfs_power_cut(const char *folder)
+{
+    char image[64];
+    int fd = image_open(image);
+    int r = fd < 0 ? -1 : copy_image(image_fd, fd);
+
+    /* The kernel takes no second file system of this name while it has the first. */
+    if (r == 0)
+        r = umount(folder) == 0 ? attach(image, folder) : -1;
     unlink(image);
-    rmdir(folder);
+    util_close_fd(&image_fd);
+    image_fd = fd;
+    return r;
+}
+
+static void prepare_btrfs(char *ret, size_t cap, char *reason, size_t reason_cap)
+{
+    if (test_btrfs_mount("/mnt", NULL, reason, reason_cap))
+        snprintf(ret, cap, "/mnt");
 }
 
 static const struct test_plugin plugins[] = {
@@ -110,19 +155,32 @@ const char *test_plugin_path(const char *folder, const char *below)
     return path;
 }
 
+static int run_one(const struct test_plugin *p, const struct CMUnitTest *tests, size_t n)
+{
+    char reason[80] = "";
+
+    test_plugin = p;
+    top[0] = 0;
+    p->prepare(top, sizeof(top), reason, sizeof(reason));
+    if (top[0])
+        return _cmocka_run_group_tests(p->type, tests, n, NULL, NULL);
+    fprintf(stderr, "[  SKIPPED ] %zu test(s) of the plugin %s: %s\n", n, p->type, reason);
+    return 0;
+}
+
 int test_plugins_run(const struct CMUnitTest *tests, size_t n)
 {
     int failed = 0;
 
-    for (size_t i = 0; i < ARRAY_SIZE(plugins); i++) {
-        char reason[80] = "";
-        test_plugin = &plugins[i];
-        top[0] = 0;
-        plugins[i].prepare(top, sizeof(top), reason, sizeof(reason));
-        if (top[0])
-            failed += _cmocka_run_group_tests(plugins[i].type, tests, n, NULL, NULL);
-        else
-            fprintf(stderr, "[  SKIPPED ] %zu test(s) of the plugin %s: %s\n", n, plugins[i].type, reason);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(plugins); i++)
+        failed += run_one(&plugins[i], tests, n);
     return failed;
+}
+
+int test_plugin_run(const char *type, const struct CMUnitTest *tests, size_t n)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(plugins); i++)
+        if (streq(plugins[i].type, type))
+            return run_one(&plugins[i], tests, n);
+    return 1;
 }

@@ -32,7 +32,14 @@ struct storage *test_plugin_storage(const char *folder, const char *more);
 /* FOLDER/store/BELOW, where `below` calls a raw image as dir does, "images/100/vm-100-disk-0.raw". The next calls
  * overwrite it. */
 const char *test_plugin_path(const char *folder, const char *below);
+/* A new btrfs file system on a folder, seen by this process alone. option: of mkfs.btrfs, or NULL. False with the
+ * reason where the machine cannot. */
+bool test_btrfs_mount(const char *folder, const char *option, char *reason, size_t reason_cap);
+/* What a power cut leaves of the last one: it is mounted again with what the device had been given. */
+MUST_CHECK int test_btrfs_power_cut(const char *folder);
 /* The tests once for each plugin; where the machine lacks what one needs it says so. The programs' exit code. */
 int test_plugins_run(const struct CMUnitTest *tests, size_t n);
+/* The tests for this type alone. */
+int test_plugin_run(const char *type, const struct CMUnitTest *tests, size_t n);
 
 #endif
