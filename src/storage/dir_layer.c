@@ -153,9 +153,9 @@ static int freeze_qcow2(struct storage *s, const struct volume_id *v, const stru
         r = freeze_names(s, folder, v, layer, &t, temp_folder, e);
         if (r < 0 && r != -EEXIST && dir_unfreeze(s, v, layer, &ignored) < 0)
             err_hint(e, "taking it back failed, too: %s", ignored.text);
-    } else {
-        dir_temp_remove(temp_folder, &t);
     }
+    if (r < 0)
+        dir_temp_remove(temp_folder, &t);
     close(t.fd);
     return r;
 }

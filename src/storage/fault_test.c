@@ -168,6 +168,69 @@ static void test_create_preallocated(void **state)
     storage_unref(s);
 }
 
+/* ---- layers and copies ---- */
+
+/* Makes a second image of the first one, 100/vm-100-disk-0; undo removes it again, whatever became of it. */
+struct verb {
+    const char *ending;
+    bool is_fork;
+};
+
+static int make_second(const struct verb *verb, struct storage *s, bool is_undo, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "local:100/vm-100-disk-0.%s", verb->ending);
+    struct volume_id v = id_of(name);
+    snprintf(name, sizeof(name), "local:101/vm-101-disk-0.%s", verb->ending);
+    struct volume_id to = id_of(name);
+
+    if (verb->is_fork)
+        return is_undo ? volume_delete(s, &to, "mark", e) : volume_fork(s, &v, &to, "mark", e);
+    return is_undo ? volume_unfreeze(s, &v, 1, e) : volume_freeze(s, &v, 1, e);
+}
+
+/* The n-th call fails, n = 1 until it is not reached any more: a failure leaves the first image alone as it was. */
+static unsigned long walk_second(const struct fixture *f, const struct verb *verb, const char *error, const char *extra)
+{
+    for (unsigned long n = 1;; n++) {
+        struct err e = ERR_INIT;
+        char spec[300];
+        snprintf(spec, sizeof(spec), "any:%lu:once:%s:%s%s", n, error, f->root, extra);
+        assert_int_equal(faultfs_arm(spec), 0);
+        int r = make_second(verb, f->s, false, &e);
+        unsigned long reached = faultfs_count();
+        assert_int_equal(faultfs_arm(NULL), 0);
+        if (files(f) != (r < 0 ? 1 : 2))
+            fail_msg("%s of call %lu (%d %s): %u files, one is %s", error, n, r, e.text, n_files, a_file);
+        if (r < 0 && has_owner_folder(f, "images/101"))
+            fail_msg("%s of call %lu (%s): the owner's folder is left", error, n, e.text);
+        if (r < 0 && streq(error, "ENOSPC") && (r != -ENOSPC || !streq(e.code, "storage.full")))
+            fail_msg("%s of call %lu: %d %s %s", error, n, r, e.code, e.text);
+        assert_int_equal(make_second(verb, f->s, true, &e), 0);
+        assert_int_equal(files(f), 1);
+        if (reached < n)
+            return n - 1;
+    }
+}
+
+static void test_layers(void **state)
+{
+    struct fixture *f = *state;
+    static const struct verb verbs[] = {{"raw", false}, {"raw", true}, {"qcow2", false}, {"qcow2", true}};
+    char no_tmpfile[100];
+
+    snprintf(no_tmpfile, sizeof(no_tmpfile), ",tmpfile:1:sticky:EOPNOTSUPP:%s", f->root);
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        bool is_raw = streq(verbs[i].ending, "raw");
+        struct volume_id v = id_of(is_raw ? "local:100/vm-100-disk-0.raw" : "local:100/vm-100-disk-0.qcow2");
+        struct err e = ERR_INIT;
+        assert_int_equal(volume_create(f->s, &v, 1 << 20, NULL, &e), 0);
+        assert_true(walk_second(f, &verbs[i], "ENOSPC", "") >= 8);
+        assert_true(walk_second(f, &verbs[i], "EIO", no_tmpfile) >= 8);
+        assert_int_equal(volume_delete(f->s, &v, NULL, &e), 0);
+    }
+}
+
 static bool is_replacing;
 
 static int receive_iso(struct storage *s, struct err *e)
@@ -299,7 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_folder(test_create_raw), with_folder(test_create_qcow2),     with_folder(test_create_preallocated),
         with_folder(test_receive),    with_folder(test_receive_replaces), with_folder(test_delete),
-        with_folder(test_no_xattr),
+        with_folder(test_no_xattr),   with_folder(test_layers),
     };
     return test_plugins_run(tests, ARRAY_SIZE(tests));
 }
