@@ -87,7 +87,7 @@ static int fork_temp(struct storage *s, const struct volume_id *from, const stru
     autoclose int fd = -EBADF;
     struct dir_temp t = {.fd = -EBADF};
     struct stat st;
-    uint64_t size_bytes;
+    uint64_t size_bytes = 0;
     int r = open_file(s, from, &fd, &st, &size_bytes, e);
 
     if (r == 0)
@@ -176,7 +176,7 @@ static int stands_on(const struct storage *s, const struct volume_id *v, const s
     char name[DIR_BACKING_MAX];
     struct qcow2_info image;
     struct stat st;
-    uint64_t size_bytes;
+    uint64_t size_bytes = 0;
     int r = open_file(s, v, &fd, &st, &size_bytes, e);
 
     if (r == 0)
