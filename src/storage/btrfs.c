@@ -328,7 +328,7 @@ static int draft_look(void *arg, int folder, struct err *e)
 static int draft_find(const struct storage *s, const struct volume_id *v, int fd, struct draft *ret, struct err *e)
 {
     struct draft d = {.folder = -EBADF, .subvolume = -EBADF, .file = fcntl(fd, F_DUPFD_CLOEXEC, 3), .from = -1};
-    char path[PATH_MAX];
+    char path[DIR_PATH_MAX];
     int r = d.file < 0 ? err_errno(e, errno, "the received file") : dir_fd_path(fd, path, e);
     char *slash = r == 0 ? strrchr(path, '/') : NULL, *name = NULL;
 

@@ -4,7 +4,6 @@
 #ifndef HOLM_STORAGE_DIR_BASE_H
 #define HOLM_STORAGE_DIR_BASE_H
 
-#include <limits.h>
 #include <sys/stat.h>
 
 #include "storage/storage_priv.h"
@@ -29,6 +28,7 @@ struct dir_storage {
 };
 
 #define DIR_TEMP_MAX (VOLUME_FILE_MAX + 40u)
+#define DIR_PATH_MAX 4096u
 
 /* dir.c: reads the keys of dir_keys into d, which is zeroed but for its kind. dir_close frees it, whatever it is the
  * beginning of. */
@@ -55,7 +55,7 @@ MUST_CHECK int dir_volume_open(const struct storage *s, const struct volume_id *
 void dir_temp_make_name(const char *for_name, char dst[DIR_TEMP_MAX]);
 bool dir_temp_is(const char *name);
 /* The path of an open file as /proc tells it: to be looked at, not to be opened. */
-MUST_CHECK int dir_fd_path(int fd, char dst[PATH_MAX], struct err *e);
+MUST_CHECK int dir_fd_path(int fd, char dst[DIR_PATH_MAX], struct err *e);
 /* Runs fn in the folder that v belongs to, made if it is missing; once more if the folder went away meanwhile, with its
  * last volume. ret_folder may be NULL. */
 typedef int (*dir_folder_fn)(void *arg, int folder, struct err *e);

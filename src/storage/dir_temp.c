@@ -91,12 +91,12 @@ int dir_temp_open(const struct storage *s, const struct volume_id *v, int *ret_f
     return dir_in_folder(s, v, open_in, &o, ret_folder, e);
 }
 
-int dir_fd_path(int fd, char dst[PATH_MAX], struct err *e)
+int dir_fd_path(int fd, char dst[DIR_PATH_MAX], struct err *e)
 {
     char link[40];
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, dst, PATH_MAX - 1);
+    ssize_t n = readlink(link, dst, DIR_PATH_MAX - 1);
     if (n < 0)
         return err_errno(e, errno, "name of the temporary file");
     dst[n] = 0;
@@ -105,7 +105,7 @@ int dir_fd_path(int fd, char dst[PATH_MAX], struct err *e)
 
 int dir_temp_name(int folder, int fd, char *ret_name, struct err *e)
 {
-    char target[PATH_MAX];
+    char target[DIR_PATH_MAX];
     struct stat st, named;
 
     if (fstat(fd, &st) < 0)
