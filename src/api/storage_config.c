@@ -8,15 +8,16 @@
 #include "api/access_common.h"
 #include "api/storage_common.h"
 
-/* Parameters that a dir storage takes; "type" and "path" only when it is made. */
+/* Parameters that one type of storage or another takes; "type" and "path" only when it is made. */
 static const struct {
     const char *key;
     bool is_bool, is_fixed;
-} dir_keys[] = {
+} keys[] = {
     {"content", false, false},       {"nodes", false, false},         {"disable", true, false},
     {"shared", true, false},         {"preallocation", false, false}, {"format", false, false},
     {"is_mountpoint", false, false}, {"mkdir", true, false},          {"create-base-path", true, false},
     {"create-subdirs", true, false}, {"prune-backups", false, false}, {"path", false, true},
+    {"nocow", true, false},
 };
 
 /* Refused for a reason of their own; the rest belongs to other types. */
@@ -28,11 +29,11 @@ static const struct {
     {"max-protected-backups", "backups are not counted yet"},
 };
 
-static int find_key(const char *key)
+static int find_key(const char *type, const char *key)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(dir_keys); i++)
-        if (streq(dir_keys[i].key, key))
-            return (int)i;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        if (streq(keys[i].key, key))
+            return storage_type_takes(type, key) ? (int)i : -1;
     return -1;
 }
 
@@ -41,40 +42,40 @@ static bool is_of_route(const char *key)
     return streq(key, "storage") || streq(key, "type") || streq(key, "delete") || streq(key, "digest");
 }
 
-static void refuse(struct api_call *c, const char *key, struct err *e)
+static void refuse(struct api_call *c, const char *type, const char *key, struct err *e)
 {
     for (size_t i = 0; i < ARRAY_SIZE(refused_keys); i++)
         if (streq(refused_keys[i].key, key)) {
             api_param_error(c, e, key, "%s", refused_keys[i].reason);
             return;
         }
-    api_param_error(c, e, key, "a storage of type 'dir' has no such setting");
+    api_param_error(c, e, key, "a storage of type '%s' has no such setting", type);
 }
 
-static int take_params(struct api_call *c, json_t *config, struct err *e)
+static int take_params(struct api_call *c, const char *type, json_t *config, struct err *e)
 {
     for (size_t i = 0; i < c->n_raw; i++) {
         const char *key = c->raw[i].key, *value = c->raw[i].value;
-        int at = find_key(key);
+        int at = find_key(type, key);
         if (is_of_route(key))
             continue;
         if (at < 0)
-            refuse(c, key, e);
-        else if (json_object_set_new(
-                     config, key, dir_keys[at].is_bool ? json_integer(api_bool(value) == 1) : json_string(value)) < 0)
+            refuse(c, type, key, e);
+        else if (json_object_set_new(config, key,
+                                     keys[at].is_bool ? json_integer(api_bool(value) == 1) : json_string(value)) < 0)
             return err_set(e, -ENOMEM, NULL, "out of memory");
     }
     return c->param_errors.len ? -EINVAL : 0;
 }
 
-static int take_deletes(struct api_call *c, const char *list, json_t *config, struct err *e)
+static int take_deletes(struct api_call *c, const char *type, const char *list, json_t *config, struct err *e)
 {
     char key[64];
 
     for (const char *pos = list; pos && auth_list_next(&pos, key, sizeof(key));) {
-        int at = find_key(key);
-        if (at < 0 || dir_keys[at].is_fixed)
-            return api_param_error(c, e, "delete", "'%s' cannot be removed from a storage of type 'dir'", key);
+        int at = find_key(type, key);
+        if (at < 0 || keys[at].is_fixed)
+            return api_param_error(c, e, "delete", "'%s' cannot be removed from a storage of type '%s'", key, type);
         if (api_raw_get(c, key))
             return api_param_error(c, e, "delete", "'%s' is set and removed at once", key);
         json_object_del(config, key);
@@ -136,7 +137,7 @@ static int resolve_path(const char *path, char ret[PATH_MAX], struct err *e)
 }
 
 struct creation {
-    const char *id, *json, *root_dir;
+    const char *id, *type, *json, *root_dir;
     struct storage *storage;
     bool is_tried; /* it is to be used here, so it must work */
 };
@@ -165,11 +166,11 @@ static char *dump(json_t *config, const struct api_call *c)
     return text ? arena_strdup((struct arena *)(uintptr_t)&c->arena, text) : NULL;
 }
 
-static void reply_config(struct api_call *c, const char *id)
+static void reply_config(struct api_call *c, const char *id, const char *type)
 {
     jw_object(&c->out);
     jw_kv_str(&c->out, "storage", id);
-    jw_kv_str(&c->out, "type", "dir");
+    jw_kv_str(&c->out, "type", type);
     jw_object_end(&c->out);
 }
 
@@ -191,14 +192,17 @@ static int finish_create(struct api_call *c, void *ctx, int r, struct err *e)
     const char *key = arena_printf(&c->arena, "shared/storage/%s", k->id);
     state_txn_expect(t, key ? key : "", 0);
     state_txn_put(t, key ? key : "", k->json);
-    reply_config(c, k->id);
+    reply_config(c, k->id, k->type);
     return api_commit(c, t);
 }
 
 static int check_new(struct api_call *c, const struct api_storage_create_args *a, struct err *e)
 {
-    if (!streq(a->type, "dir"))
-        return api_param_error(c, e, "type", "storages of type '%s' are not supported: dir", a->type);
+    char types[80];
+
+    storage_types_format(types, sizeof(types));
+    if (!storage_type_takes(a->type, "type"))
+        return api_param_error(c, e, "type", "storages of type '%s' are not supported: %s", a->type, types);
     if (!a->path)
         return api_param_error(c, e, "path", "property is missing and it is not optional");
     if (a->path[0] != '/')
@@ -224,13 +228,13 @@ static int check_config(struct api_call *c, const char *id, json_t *config, cons
 int api_storage_create(struct api_call *c, const struct api_storage_create_args *a, struct err *e)
 {
     struct creation *k = arena_alloc(&c->arena, sizeof(*k));
-    json_t *config = json_pack("{s:s}", "type", "dir");
+    json_t *config = json_pack("{s:s}", "type", a->type);
     int r = k && config ? check_new(c, a, e) : err_set(e, -ENOMEM, NULL, "out of memory");
 
     if (r == 0)
-        r = take_params(c, config, e);
+        r = take_params(c, a->type, config, e);
     if (r == 0) {
-        *k = (struct creation){.id = a->storage, .root_dir = c->api->root_dir};
+        *k = (struct creation){.id = a->storage, .type = a->type, .root_dir = c->api->root_dir};
         r = check_config(c, a->storage, config, &k->json, &k->storage, e);
     }
     json_decref(config);
@@ -274,9 +278,10 @@ int api_storage_update(struct api_call *c, const struct api_storage_update_args 
         return err_set(e, -EAGAIN, "state.conflict",
                        "detected modified configuration - file changed by other user? Try again.");
     json_t *config = json_loads(storage_json(en->storage), 0, NULL);
-    r = config ? take_params(c, config, e) : err_set(e, -ENOMEM, NULL, "out of memory");
+    const char *type = storage_type(en->storage);
+    r = config ? take_params(c, type, config, e) : err_set(e, -ENOMEM, NULL, "out of memory");
     if (r == 0)
-        r = take_deletes(c, a->delete, config, e);
+        r = take_deletes(c, type, a->delete, config, e);
     if (r == 0)
         r = check_config(c, a->storage, config, &json, &checked, e);
     json_decref(config);
@@ -289,7 +294,7 @@ int api_storage_update(struct api_call *c, const struct api_storage_update_args 
         state_txn_expect(t, key, en->revision);
         state_txn_put(t, key, json);
     }
-    reply_config(c, a->storage);
+    reply_config(c, a->storage, type);
     return api_commit(c, t);
 }
 

@@ -2,6 +2,7 @@
  * pve-storage, API2/Storage/Content.pm. What touches the storage runs in a pool thread. */
 #include <event2/event.h>
 #include <inttypes.h>
+#include <limits.h>
 
 #include "api/storage_common.h"
 #include "task/pool.h"
@@ -81,32 +82,16 @@ static int work_info(void *ctx, struct err *e)
     return r < 0 ? r : volume_note_get(k->storage, &k->volume, &k->note, e);
 }
 
-/* Where the file lies, as PVE shows it to whoever may look. */
-static const char *path_of(struct api_call *c, const struct volume_call *k)
-{
-    static const struct {
-        enum storage_content content;
-        const char *folder;
-    } folders[] = {{STORAGE_CONTENT_iso, "template/iso"}, {STORAGE_CONTENT_vztmpl, "template/cache"},
-                   {STORAGE_CONTENT_backup, "dump"},      {STORAGE_CONTENT_snippets, "snippets"},
-                   {STORAGE_CONTENT_import, "import"},    {STORAGE_CONTENT_boot, "boot"}};
-    const char *top = storage_path(k->storage), *path = NULL;
-
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
-        if (folders[i].content == k->volume.content)
-            path = arena_printf(&c->arena, "%s/%s/%s", top, folders[i].folder, k->volume.name);
-    if (!path)
-        path = arena_printf(&c->arena, "%s/images/%u/%s", top, k->volume.vmid, k->volume.name);
-    return path ? path : "";
-}
-
 static int finish_info(struct api_call *c, void *ctx, int r, struct err *e)
 {
     struct volume_call *k = ctx;
+    char path[PATH_MAX];
 
+    if (r == 0) /* PVE shows it to whoever may look */
+        r = volume_path(k->storage, &k->volume, path, sizeof(path), e);
     if (r == 0) {
         jw_object(&c->out);
-        jw_kv_str(&c->out, "path", path_of(c, k));
+        jw_kv_str(&c->out, "path", path);
         jw_kv_u64(&c->out, "size", k->info.size_bytes);
         jw_kv_u64(&c->out, "used", k->info.used_bytes);
         jw_kv_str(&c->out, "format", storage_format_name(&k->info));

@@ -64,7 +64,7 @@ struct cli_command {
     const char *method;     /* NULL: no single API call */
     const char *path;       /* with {node}, {vmid} and keys of args; NULL like method */
     const char *force_path; /* used instead when the command's own option --force is given */
-    const char *fixed;      /* one constant parameter "key=value" */
+    const char *fixed;      /* one parameter "key=value", unless an option gives another value */
     const char *only;       /* keep only reply rows with "key=value" */
     const char *columns;    /* default columns; the first is what -o name prints */
     const char *help;       /* one sentence */

@@ -136,8 +136,9 @@
         {"preallocation", "preallocation", OPT_CHOICE, "MODE", "off|falloc", "how space of new images is taken"},      \
         {"is-mountpoint", "is_mountpoint", OPT_TEXT, "yes|no|PATH", NULL, "use it only while something is mounted"},   \
         {"create-base-path", "create-base-path", OPT_BOOL, "BOOL", NULL, "make the folder when it is missing"},        \
+        {"create-subdirs", "create-subdirs", OPT_BOOL, "BOOL", NULL, "make the folders in it when they are missing"},  \
     {                                                                                                                  \
-        "create-subdirs", "create-subdirs", OPT_BOOL, "BOOL", NULL, "make the folders in it when they are missing"     \
+        "nocow", "nocow", OPT_BOOL, "BOOL", NULL, "type btrfs: raw images are written in place, without checksums"     \
     }
 
 #define NETWORK "/nodes/{node}/network"
@@ -417,7 +418,8 @@ const struct cli_command command_table[] = {
      .columns = "volid,content,format,size,used,vmid,ctime", .help = "List the volumes of a storage.",
      .example = "holm storage content local --content iso"},
     {"storage", "create", ARGS(STORAGE),
-     OPTS({"path", "path", OPT_TEXT, "PATH", NULL, "the folder, an absolute path", true}, STORAGE_OPTS),
+     OPTS({"path", "path", OPT_TEXT, "PATH", NULL, "the folder, an absolute path", true},
+          {"type", "type", OPT_CHOICE, "TYPE", "dir|btrfs", "what kind of storage; dir if not given"}, STORAGE_OPTS),
      .method = "POST", .path = "/storage", .fixed = "type=dir", .help = "Make a folder a storage.",
      .example = "holm storage create data --path /srv/data --content images,iso"},
     {"storage", "set", ARGS(STORAGE),

@@ -33,6 +33,14 @@ static bool path_uses(const char *path_template, const char *key)
     return strstr(path_template, placeholder);
 }
 
+static bool is_given(const struct cli_param *params, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (streq(params[i].key, key))
+            return true;
+    return false;
+}
+
 /* Options first, then positional arguments, then the row's constant; borrowed. */
 static size_t collect(const struct run_scope *s, const char *path_template, struct cli_param *out, size_t cap,
                       char *fixed, size_t fixed_cap)
@@ -51,7 +59,8 @@ static size_t collect(const struct run_scope *s, const char *path_template, stru
         snprintf(fixed, fixed_cap, "%s", s->cmd->fixed);
         char *value = strchr(fixed, '=');
         *value++ = 0;
-        out[n++] = (struct cli_param){.key = fixed, .value = value};
+        if (!is_given(out, n, fixed))
+            out[n++] = (struct cli_param){.key = fixed, .value = value};
     }
     return n;
 }

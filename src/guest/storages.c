@@ -244,7 +244,8 @@ void storage_mgr_sweep(struct storage_mgr *m)
         const char *id = storage_name(m->entries[i].storage);
         if (!is_usable(m, m->entries[i].storage))
             continue;
-        if (storage_sweep(m->entries[i].storage, clock_wall_s(), &n_removed, &e) < 0)
+        /* Nobody of this daemon has begun to write: what is there, though of this second, is of the last one. */
+        if (storage_sweep(m->entries[i].storage, clock_wall_s() + 1, &n_removed, &e) < 0)
             log_err(LOG_WARN, &e, "storage '%s'", id);
         else if (n_removed)
             log_note("storage '%s': removed %zu unfinished files", id, n_removed);

@@ -50,11 +50,18 @@ static bool is_in(const char *const *list, const char *word)
     return false;
 }
 
+bool storage_type_takes(const char *type, const char *key)
+{
+    const struct storage_ops *ops = storage_plugin_find(type);
+
+    return ops && (is_in(common_keys, key) || is_in(ops->keys, key));
+}
+
 static int check_keys(const struct storage *s, json_t *config, struct err *e)
 {
     for (void *it = json_object_iter(config); it; it = json_object_iter_next(config, it)) {
         const char *key = json_object_iter_key(it);
-        if (!is_in(common_keys, key) && !is_in(s->ops->keys, key))
+        if (!storage_type_takes(s->ops->type, key))
             return err_set(e, -EINVAL, "storage.config", "storage type '%s' has no setting '%.64s'", s->ops->type, key);
     }
     return 0;

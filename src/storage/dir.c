@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <strings.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 
 #include "base/fs.h"
@@ -31,7 +32,7 @@ static int check_path(const char *path, struct err *e)
     size_t n = strlen(path);
 
     if (n >= PATH_MAX / 4 || path[strspn(path, "/")] == 0)
-        return err_set(e, -EINVAL, "storage.path", "the path of a dir storage is a folder, not '/'");
+        return err_set(e, -EINVAL, "storage.path", "the path of a storage is a folder, not '/'");
     for (const char *p = path; *p;) {
         size_t len = strcspn(p, "/");
         if ((len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
@@ -44,13 +45,14 @@ static int check_path(const char *path, struct err *e)
     return 0;
 }
 
-static int load_path(struct dir_storage *d, const json_t *config, const char *root_dir, struct err *e)
+static int load_path(const struct storage *s, struct dir_storage *d, const json_t *config, const char *root_dir,
+                     struct err *e)
 {
     const char *path;
     int r = storage_config_str(config, "path", &path, e);
 
     if (r == 0 && !path)
-        r = err_set(e, -EINVAL, "storage.path", "a dir storage needs a 'path'");
+        r = err_set(e, -EINVAL, "storage.path", "a storage of type '%s' needs a 'path'", s->ops->type);
     if (r == 0)
         r = check_path(path, e);
     if (r < 0)
@@ -127,14 +129,10 @@ static int check_prune(const json_t *config, struct err *e)
     return err_set(e, -EINVAL, "storage.prune", "backups are not pruned yet: only keep-all=1 is taken");
 }
 
-static int dir_open(struct storage *s, const json_t *config, const char *root_dir, struct err *e)
+int dir_load(const struct storage *s, struct dir_storage *d, const json_t *config, const char *root_dir, struct err *e)
 {
-    struct dir_storage *d = calloc(1, sizeof(*d));
+    int r = load_path(s, d, config, root_dir, e);
 
-    if (!d)
-        return err_set(e, -ENOMEM, NULL, "out of memory");
-    s->priv = d;
-    int r = load_path(d, config, root_dir, e);
     if (r == 0)
         r = load_preallocation(d, config, e);
     if (r == 0)
@@ -144,7 +142,17 @@ static int dir_open(struct storage *s, const json_t *config, const char *root_di
     return r < 0 ? r : check_prune(config, e);
 }
 
-static void dir_close(struct storage *s)
+static int dir_open(struct storage *s, const json_t *config, const char *root_dir, struct err *e)
+{
+    struct dir_storage *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    s->priv = d;
+    return dir_load(s, d, config, root_dir, e);
+}
+
+void dir_close(struct storage *s)
 {
     struct dir_storage *d = s->priv;
 
@@ -155,9 +163,9 @@ static void dir_close(struct storage *s)
     free(d);
 }
 
-static const char *dir_path(const struct storage *s)
+const char *dir_path(const struct storage *s)
 {
-    return ((const struct dir_storage *)s->priv)->path;
+    return dir_of(s)->path;
 }
 
 /* ---- folders ---- */
@@ -172,6 +180,20 @@ static int check_mounted(const char *mountpoint, struct err *e)
     if (st.stx_attributes & st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
         return 0;
     return err_set(e, -ENODEV, "storage.mountpoint", "nothing is mounted on %s", mountpoint);
+}
+
+static int check_fs(const struct dir_storage *d, int fd, struct err *e)
+{
+    struct statfs fs;
+
+    if (!d->kind)
+        return 0;
+    if (fstatfs(fd, &fs) < 0)
+        return err_errno(e, errno, "look at %s", d->path);
+    if ((uint32_t)fs.f_type == d->kind->fs_magic)
+        return 0;
+    err_set(e, -EINVAL, "storage.filesystem", "'%s' is not on a %s file system", d->path, d->kind->fs_name);
+    return err_hint(e, "%s", d->kind->fs_hint);
 }
 
 int dir_root_open(const struct storage *s, int *ret_fd, struct err *e)
@@ -193,14 +215,17 @@ int dir_root_open(const struct storage *s, int *ret_fd, struct err *e)
     }
     if (fd < 0)
         return err_errno(e, errno, "open folder %s", path);
+    int r = check_fs(d, fd, e);
+    if (r < 0 && is_new)
+        rmdir(path);
     /* Several parents may be new; once in a storage's life, syncing all of it is the simple way. */
-    if (is_new && syncfs(fd) < 0) {
-        int r = err_errno(e, errno, "sync %s", path);
+    if (r == 0 && is_new && syncfs(fd) < 0)
+        r = err_errno(e, errno, "sync %s", path);
+    if (r < 0)
         close(fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
+    else
+        *ret_fd = fd;
+    return r;
 }
 
 void dir_folder_name(enum storage_content c, uint32_t vmid, char dst[DIR_FOLDER_MAX])
@@ -267,8 +292,7 @@ int dir_folder_open(const struct storage *s, enum storage_content c, uint32_t vm
         return r;
     dir_folder_name(c, vmid, folder);
     if (is_create)
-        return make_folder(root, folder, vmid != 0, !((const struct dir_storage *)s->priv)->has_no_folder_made, ret_fd,
-                           e);
+        return make_folder(root, folder, vmid != 0, !dir_of(s)->has_no_folder_made, ret_fd, e);
     int fd = path_open_beneath(root, folder, O_RDONLY | O_DIRECTORY, 0, e);
     if (fd < 0)
         return fd;
@@ -326,7 +350,7 @@ int dir_each(int folder, dir_name_fn fn, void *arg, struct err *e)
 
 /* ---- space ---- */
 
-static int dir_space(struct storage *s, struct storage_space *ret, struct err *e)
+int dir_space(struct storage *s, struct storage_space *ret, struct err *e)
 {
     autoclose int root = -EBADF;
     struct statvfs v;
@@ -363,7 +387,7 @@ int dir_explain(int r, const struct storage *s, uint64_t needed_bytes, struct er
     return err_hint(e, "free space below %.100s or choose another storage", dir_path(s));
 }
 
-static const char *const dir_keys[] = {
+const char *const dir_keys[] = {
     "path", "preallocation", "is_mountpoint", "mkdir", "create-base-path", "create-subdirs", "prune-backups", NULL};
 
 const struct storage_ops storage_dir_ops = {
@@ -377,6 +401,7 @@ const struct storage_ops storage_dir_ops = {
     .open = dir_open,
     .close = dir_close,
     .path = dir_path,
+    .volume_path = dir_volume_path,
     .space = dir_space,
     .create = dir_create,
     .make_begin = dir_make_begin,

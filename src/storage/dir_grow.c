@@ -82,14 +82,12 @@ static int grow_qcow2(int fd, const struct stat *st, uint64_t size_bytes, struct
 
 int dir_grow(struct storage *s, const struct volume_id *v, uint64_t size_bytes, struct err *e)
 {
-    autoclose int folder = -EBADF, fd = -EBADF;
+    autoclose int fd = -EBADF;
     struct stat st;
-    int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
+    int r = dir_volume_open(s, v, O_RDWR, &st, &fd, e);
 
-    if (r == 0)
-        r = dir_file_open(folder, volume_file(v).name, O_RDWR, &st, &fd, e);
     if (r < 0)
-        return r == -ENOENT ? err_set(e, r, "volume.missing", "the volume does not exist") : r;
+        return r;
     r = v->format == VOLUME_QCOW2 ? grow_qcow2(fd, &st, size_bytes, e) : grow_raw(s, fd, &st, size_bytes, e);
     if (r == 0 && FP("storage.grow.written"))
         r = err_set(e, -EIO, NULL, "fail point");

@@ -22,15 +22,13 @@ static int missing(int r, struct err *e)
     return r == -ENOENT ? err_set(e, r, "volume.missing", "the volume does not exist") : r;
 }
 
-/* The file of an image with its folder; ret_size: the virtual size. */
-static int open_file(const struct storage *s, const struct volume_id *v, int *ret_folder, int *ret_fd,
-                     struct stat *ret_st, uint64_t *ret_size, struct err *e)
+/* The file of an image; ret_size: the virtual size. */
+static int open_file(const struct storage *s, const struct volume_id *v, int *ret_fd, struct stat *ret_st,
+                     uint64_t *ret_size, struct err *e)
 {
     struct qcow2_info image;
-    int r = missing(dir_folder_open(s, v->content, v->vmid, false, ret_folder, e), e);
+    int r = dir_volume_open(s, v, O_RDONLY, ret_st, ret_fd, e);
 
-    if (r == 0)
-        r = dir_file_open(*ret_folder, volume_file(v).name, O_RDONLY, ret_st, ret_fd, e);
     if (r == 0 && v->format == VOLUME_QCOW2) {
         r = dir_header_read(*ret_fd, ret_st, &image, e);
         *ret_size = image.size_bytes;
@@ -70,15 +68,15 @@ static int copy_raw(int from, int to, uint64_t size_bytes, struct err *e)
 }
 
 /* What `to` begins with: an overlay on `from`, or a copy. */
-static int fill_fork(const struct volume_id *from, int from_fd, uint64_t size_bytes, const struct volume_id *to,
-                     int to_fd, struct err *e)
+static int fill_fork(const struct storage *s, const struct volume_id *from, int from_fd, uint64_t size_bytes,
+                     const struct volume_id *to, int to_fd, struct err *e)
 {
     char name[DIR_BACKING_MAX];
     struct qcow2_backing b = {.name = name, .format = volume_format_name(from->format)};
 
     if (to->format != VOLUME_QCOW2)
         return copy_raw(from_fd, to_fd, size_bytes, e);
-    dir_backing_name(to, from, name);
+    dir_backing_name(s, to, from, name);
     return qcow2_write_overlay(size_bytes, &b, write_at, &to_fd, e);
 }
 
@@ -86,17 +84,17 @@ static int fill_fork(const struct volume_id *from, int from_fd, uint64_t size_by
 static int fork_temp(struct storage *s, const struct volume_id *from, const struct volume_id *as,
                      const struct volume_id *to, int *ret_folder, struct dir_temp *ret, struct err *e)
 {
-    autoclose int folder = -EBADF, fd = -EBADF;
+    autoclose int fd = -EBADF;
     struct dir_temp t = {.fd = -EBADF};
     struct stat st;
     uint64_t size_bytes = 0;
-    int r = open_file(s, from, &folder, &fd, &st, &size_bytes, e);
+    int r = open_file(s, from, &fd, &st, &size_bytes, e);
 
     if (r == 0)
         r = dir_temp_open(s, to, ret_folder, &t, e);
     if (r < 0)
         return r;
-    r = fill_fork(as, fd, size_bytes, to, t.fd, e);
+    r = fill_fork(s, as, fd, size_bytes, to, t.fd, e);
     if (r < 0) {
         dir_temp_remove(*ret_folder, &t);
         close(t.fd);
@@ -155,9 +153,9 @@ static int freeze_qcow2(struct storage *s, const struct volume_id *v, const stru
         r = freeze_names(s, folder, v, layer, &t, temp_folder, e);
         if (r < 0 && r != -EEXIST && dir_unfreeze(s, v, layer, &ignored) < 0)
             err_hint(e, "taking it back failed, too: %s", ignored.text);
-    } else {
-        dir_temp_remove(temp_folder, &t);
     }
+    if (r < 0)
+        dir_temp_remove(temp_folder, &t);
     close(t.fd);
     return r;
 }
@@ -173,17 +171,17 @@ int dir_freeze(struct storage *s, const struct volume_id *v, const struct volume
 static int stands_on(const struct storage *s, const struct volume_id *v, const struct volume_id *layer, bool *ret,
                      struct err *e)
 {
-    autoclose int folder = -EBADF, fd = -EBADF;
+    autoclose int fd = -EBADF;
     struct err ignored = ERR_INIT;
     char name[DIR_BACKING_MAX];
     struct qcow2_info image;
     struct stat st;
-    uint64_t size_bytes;
-    int r = open_file(s, v, &folder, &fd, &st, &size_bytes, e);
+    uint64_t size_bytes = 0;
+    int r = open_file(s, v, &fd, &st, &size_bytes, e);
 
     if (r == 0)
         r = dir_header_read(fd, &st, &image, e);
-    dir_backing_name(v, layer, name);
+    dir_backing_name(s, v, layer, name);
     *ret = r == 0 && qcow2_check_overlay(&image, name, &ignored) == 0;
     return r;
 }
@@ -197,17 +195,19 @@ int dir_unfreeze(struct storage *s, const struct volume_id *v, const struct volu
 
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    if (fstatat(folder, volume_file(layer).name, &was, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(folder, dir_entry(s, layer).name, &was, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : err_errno(e, errno, "stat");
-    if (fstatat(folder, volume_file(v).name, &is, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(folder, dir_entry(s, v).name, &is, AT_SYMLINK_NOFOLLOW) < 0)
         return missing(-errno, e);
     if (v->format == VOLUME_QCOW2 && is.st_ino != was.st_ino)
         r = stands_on(s, v, layer, &is_on_layer, e);
     if (r < 0)
         return r;
-    r = is_on_layer ? renameat(folder, volume_file(layer).name, folder, volume_file(v).name)
-                    : unlinkat(folder, volume_file(layer).name, 0);
-    return r < 0 ? err_errno(e, errno, "take the layer back") : fs_sync_dir(folder, e);
+    if (!is_on_layer)
+        r = dir_entry_remove(s, folder, layer, e);
+    else if (renameat(folder, volume_file(layer).name, folder, volume_file(v).name) < 0)
+        r = err_errno(e, errno, "take the layer back");
+    return r < 0 ? r : fs_sync_dir(folder, e);
 }
 
 /* ---- names ---- */
@@ -220,19 +220,19 @@ int dir_exchange(struct storage *s, const struct volume_id *v, const struct volu
     int r = missing(dir_folder_open(s, v->content, v->vmid, false, &folder, e), e);
 
     if (r == 0)
-        r = dir_is_marked(folder, marked, mark, &is_due, e);
+        r = dir_is_marked(s, marked, mark, &is_due, e);
     if (r < 0 || !is_due)
         return r;
-    if (renameat2(folder, volume_file(v).name, folder, volume_file(layer).name, RENAME_EXCHANGE) < 0)
+    if (renameat2(folder, dir_entry(s, v).name, folder, dir_entry(s, layer).name, RENAME_EXCHANGE) < 0)
         return err_errno(e, errno, "exchange the names");
     return FP("storage.exchange.done") ? err_set(e, -EIO, NULL, "fail point") : fs_sync_dir(folder, e);
 }
 
-static bool is_there(int folder, const struct volume_id *v)
+static bool is_there(const struct storage *s, int folder, const struct volume_id *v)
 {
     struct stat st;
 
-    return fstatat(folder, volume_file(v).name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(folder, dir_entry(s, v).name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int dir_rename(struct storage *s, const struct volume_id *from, const struct volume_id *to, struct err *e)
@@ -244,9 +244,9 @@ int dir_rename(struct storage *s, const struct volume_id *from, const struct vol
         r = dir_folder_open(s, from->content, from->vmid, false, &old, e);
     if (r < 0 && r != -ENOENT)
         return r;
-    if (r == -ENOENT || !is_there(old, from))
-        return is_there(folder, to) ? 0 : missing(-ENOENT, e);
-    if (renameat2(old, volume_file(from).name, folder, volume_file(to).name, RENAME_NOREPLACE) < 0)
+    if (r == -ENOENT || !is_there(s, old, from))
+        return is_there(s, folder, to) ? 0 : missing(-ENOENT, e);
+    if (renameat2(old, dir_entry(s, from).name, folder, dir_entry(s, to).name, RENAME_NOREPLACE) < 0)
         return errno == EEXIST ? err_set(e, -EEXIST, "volume.exists", "the volume exists already")
                                : err_errno(e, errno, "rename");
     r = FP("storage.rename.done") ? err_set(e, -EIO, NULL, "fail point") : fs_sync_dir(folder, e);
@@ -290,7 +290,7 @@ int dir_replace_by(struct storage *s, const struct volume_id *child, const struc
         r = stands_on(s, child, layer, &is_on_layer, e);
     if (r < 0)
         return r;
-    if (!is_there(folder, layer))
+    if (!is_there(s, folder, layer))
         return is_on_layer ? missing(-ENOENT, e) : fs_sync_dir(folder, e);
     if (!is_on_layer)
         return err_set(e, -EINVAL, "image.chain", "'%s' does not stand on '%s'", volume_file(child).name,

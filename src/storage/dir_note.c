@@ -8,17 +8,6 @@
 #define NOTES_XATTR     "user.holm.notes"
 #define PROTECTED_XATTR "user.holm.protected"
 
-static int open_file(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e)
-{
-    autoclose int folder = -EBADF;
-    struct stat st;
-    int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
-
-    if (r == -ENOENT)
-        return err_set(e, r, "volume.missing", "the volume does not exist");
-    return r < 0 ? r : dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, ret_fd, e);
-}
-
 static bool is_none(int error)
 {
     return error == ENODATA || error == ENOTSUP;
@@ -35,7 +24,8 @@ static int is_protected(int fd, bool *ret, struct err *e)
 int dir_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e)
 {
     autoclose int fd = -EBADF;
-    int r = open_file(s, v, &fd, e);
+    struct stat st;
+    int r = dir_volume_open(s, v, O_RDONLY, &st, &fd, e);
 
     *ret = (struct volume_note){0};
     if (r == 0)
@@ -63,7 +53,8 @@ static int set_or_remove(int fd, const char *name, const char *value, struct err
 int dir_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e)
 {
     autoclose int fd = -EBADF;
-    int r = open_file(s, v, &fd, e);
+    struct stat st;
+    int r = dir_volume_open(s, v, O_RDONLY, &st, &fd, e);
 
     if (r == 0)
         r = set_or_remove(fd, NOTES_XATTR, note->notes, e);
@@ -95,12 +86,19 @@ int dir_note_copy(int from, int to, struct err *e)
     return r;
 }
 
-int dir_check_unprotected(int folder, const char *name, struct err *e)
+int dir_note_clear(int fd, struct err *e)
+{
+    int r = set_or_remove(fd, NOTES_XATTR, "", e);
+
+    return r < 0 ? r : set_or_remove(fd, PROTECTED_XATTR, "", e);
+}
+
+int dir_check_unprotected(const struct storage *s, const struct volume_id *v, struct err *e)
 {
     autoclose int fd = -EBADF;
     struct stat st;
     bool is_kept = false;
-    int r = dir_file_open(folder, name, O_RDONLY, &st, &fd, e);
+    int r = dir_volume_open(s, v, O_RDONLY, &st, &fd, e);
 
     if (r == -ENOENT) {
         *e = (struct err)ERR_INIT;
@@ -108,5 +106,5 @@ int dir_check_unprotected(int folder, const char *name, struct err *e)
     }
     if (r == 0)
         r = is_protected(fd, &is_kept, e);
-    return r < 0 || !is_kept ? r : err_set(e, -EPERM, "volume.protected", "the volume '%s' is protected", name);
+    return r < 0 || !is_kept ? r : err_set(e, -EPERM, "volume.protected", "the volume '%s' is protected", v->name);
 }

@@ -38,12 +38,12 @@ static void fill_info(const struct volume_id *v, const struct stat *st, struct v
     };
 }
 
-static int stat_in(int folder, const struct volume_id *v, struct volume_info *ret, struct err *e)
+int dir_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e)
 {
     autoclose int fd = -EBADF;
     struct qcow2_info image;
     struct stat st;
-    int r = dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, &fd, e);
+    int r = dir_volume_open(s, v, O_RDONLY, &st, &fd, e);
 
     if (r == 0 && is_qcow2(v))
         r = dir_header_read(fd, &st, &image, e);
@@ -55,55 +55,30 @@ static int stat_in(int folder, const struct volume_id *v, struct volume_info *re
     return 0;
 }
 
-static int open_folder(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e)
-{
-    int r = dir_folder_open(s, v->content, v->vmid, false, ret_fd, e);
-
-    return r == -ENOENT ? err_set(e, r, "volume.missing", "the volume does not exist") : r;
-}
-
-int dir_stat(struct storage *s, const struct volume_id *v, struct volume_info *ret, struct err *e)
-{
-    autoclose int folder = -EBADF;
-    int r = open_folder(s, v, &folder, e);
-
-    return r < 0 ? r : stat_in(folder, v, ret, e);
-}
-
-void dir_backing_name(const struct volume_id *v, const struct volume_id *below, char dst[DIR_BACKING_MAX])
-{
-    if (v->vmid == below->vmid)
-        snprintf(dst, DIR_BACKING_MAX, "%s", volume_file(below).name);
-    else
-        snprintf(dst, DIR_BACKING_MAX, "../%u/%s", below->vmid, volume_file(below).name);
-}
-
-static int check_chain(const struct volume_id *v, const struct volume_id *below, const struct qcow2_info *image,
-                       struct err *e)
+static int check_chain(const struct storage *s, const struct volume_id *v, const struct volume_id *below,
+                       const struct qcow2_info *image, struct err *e)
 {
     char name[DIR_BACKING_MAX];
 
     if (!below)
         return qcow2_check_standalone(image, e);
-    dir_backing_name(v, below, name);
+    dir_backing_name(s, v, below, name);
     return qcow2_check_overlay(image, name, e);
 }
 
 int dir_open_volume(struct storage *s, const struct volume_id *v, const struct volume_id *below, bool is_read_only,
                     struct volume_attachment *ret, struct err *e)
 {
-    autoclose int folder = -EBADF, fd = -EBADF;
+    autoclose int fd = -EBADF;
     struct qcow2_info image = {0};
     struct stat st;
-    int r = open_folder(s, v, &folder, e);
+    int r = dir_volume_open(s, v, is_read_only ? O_RDONLY : O_RDWR, &st, &fd, e);
 
-    if (r == 0)
-        r = dir_file_open(folder, volume_file(v).name, is_read_only ? O_RDONLY : O_RDWR, &st, &fd, e);
     if (r == 0 && is_qcow2(v))
         r = dir_header_read(fd, &st, &image, e);
     /* An engine would open the other file by a name that stands in the image. */
     if (r == 0 && is_qcow2(v))
-        r = check_chain(v, below, &image, e);
+        r = check_chain(s, v, below, &image, e);
     else if (r == 0 && below)
         r = err_set(e, -EINVAL, "image.chain", "a raw image stands on nothing");
     if (r < 0)
@@ -132,16 +107,14 @@ static int list_file(void *arg, int folder, const char *name, struct err *e)
     const struct lister *l = arg;
     struct err ignored = ERR_INIT;
     struct volume_info info;
-    struct volume_id v;
+    struct volume_id v = {.content = l->content, .vmid = l->vmid};
     struct stat st;
 
-    if (volume_id_make(l->s->id, l->content, l->vmid, name, &v, &ignored) < 0)
-        return 0; /* temporary files, and what others put there */
-    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-        return 0; /* gone since */
+    if (dir_volume_of(l->s, folder, name, false, &v, &st) < 0)
+        return 0;
     fill_info(&v, &st, &info);
     /* An image with a broken header is listed all the same, so that it can be seen and removed. */
-    if (is_qcow2(&v) && stat_in(folder, &v, &info, &ignored) < 0)
+    if (is_qcow2(&v) && dir_stat(l->s, &v, &info, &ignored) < 0)
         info.size_bytes = 0;
     return l->add(l->arg, &info);
 }
@@ -205,11 +178,10 @@ static int list_layer(void *arg, int folder, const char *name, struct err *e)
 {
     const struct lister *l = arg;
     struct volume_info info;
-    struct volume_id v;
+    struct volume_id v = {.content = STORAGE_CONTENT_images, .vmid = l->vmid};
     struct stat st;
 
-    if (volume_layer_of_file(l->s->id, l->vmid, name, &v) < 0 || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !S_ISREG(st.st_mode))
+    if (dir_volume_of(l->s, folder, name, true, &v, &st) < 0)
         return 0;
     fill_info(&v, &st, &info);
     return l->add(l->arg, &info);

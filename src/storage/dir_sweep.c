@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+#include "base/path.h"
+
 #define SHARED_MARGIN_S 86400
 
 struct sweep {
@@ -21,11 +23,29 @@ static bool is_old(const struct sweep *w, int folder, const char *name, mode_t t
            st.st_ctim.tv_sec < w->older_than_s;
 }
 
+/* A plain folder of such a name is somebody else's. */
+static int sweep_image_folder(struct sweep *w, int folder, const char *name, struct err *e)
+{
+    const struct dir_kind *kind = dir_of(w->s)->kind;
+    struct err ignored = ERR_INIT;
+    autoclose int fd = path_open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0, &ignored);
+
+    if (!kind || !kind->raw_file || fd < 0 || kind->raw_check(fd, &ignored) < 0)
+        return 0;
+    int r = kind->raw_remove(folder, name, e);
+    w->n_removed += r == 0;
+    return r;
+}
+
 static int sweep_file(void *arg, int folder, const char *name, struct err *e)
 {
     struct sweep *w = arg;
 
-    if (!dir_temp_is(name) || !is_old(w, folder, name, S_IFREG))
+    if (!dir_temp_is(name))
+        return 0;
+    if (is_old(w, folder, name, S_IFDIR))
+        return sweep_image_folder(w, folder, name, e);
+    if (!is_old(w, folder, name, S_IFREG))
         return 0;
     if (unlinkat(folder, name, 0) < 0)
         return errno == ENOENT ? 0 : err_errno(e, errno, "remove %.100s", name);

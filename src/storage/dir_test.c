@@ -1,11 +1,5 @@
-/* The dir plugin on a real folder: what is made has the size and the place it should, what is in the way is refused,
- * and no link leads out. Failing system calls are in fault_test.c. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+/* Plugins that keep volumes below a folder, each on a real one: what is made has the size and the place it should, what
+ * is in the way is refused, and no link leads out. Failing system calls are in fault_test.c. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -16,7 +10,7 @@
 
 #include "base/fp.h"
 #include "base/fs.h"
-#include "storage/storage.h"
+#include "storage/test_plugins.h"
 
 struct fixture {
     char root[64];
@@ -26,20 +20,13 @@ struct fixture {
 
 static struct storage *open_storage(struct fixture *f, const char *more)
 {
-    struct storage *s = NULL;
-    char json[256];
-    snprintf(json, sizeof(json),
-             "{\"type\":\"dir\",\"path\":\"store\",\"content\":\"images,iso,vztmpl,backup,snippets,import,boot\"%s}",
-             more);
-    assert_int_equal(storage_new("local", json, f->root, &s, &f->e), 0);
-    return s;
+    return test_plugin_storage(f->root, more);
 }
 
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    snprintf(f->root, sizeof(f->root), "/tmp/holm-dir-XXXXXX");
-    if (!mkdtemp(f->root))
+    if (test_plugin_folder(f->root, sizeof(f->root)) < 0)
         return -1;
     f->s = open_storage(f, "");
     *state = f;
@@ -49,9 +36,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    struct err e = ERR_INIT;
     storage_unref(f->s);
-    int r = fs_remove_tree(AT_FDCWD, f->root, &e);
+    int r = test_plugin_folder_remove(f->root);
     free(f);
     return r;
 }
@@ -66,11 +52,7 @@ static struct volume_id id_of(const char *text)
 
 static const char *path_of(struct fixture *f, const char *below)
 {
-    static char path[4][400];
-    static unsigned i;
-    char *p = path[i++ % 4];
-    snprintf(p, 400, "%s/store/%s", f->root, below);
-    return p;
+    return test_plugin_path(f->root, below);
 }
 
 static bool exists(struct fixture *f, const char *below)
@@ -213,7 +195,7 @@ struct seen {
     unsigned stop_at;
 };
 
-static int note(void *arg, const struct volume_info *info)
+static int note_volume(void *arg, const struct volume_info *info)
 {
     struct seen *seen = arg;
     char id[VOLUME_ID_MAX + 1];
@@ -223,9 +205,12 @@ static int note(void *arg, const struct volume_info *info)
     return ++seen->n == seen->stop_at ? -ECANCELED : 0;
 }
 
+/* A file of exactly this name, whatever a raw image is. */
 static void put(struct fixture *f, const char *below, const void *data, size_t n)
 {
-    autoclose int fd = open(path_of(f, below), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char path[300];
+    snprintf(path, sizeof(path), "%s/store/%s", f->root, below);
+    autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(fs_write_all(fd, data, n, &f->e), 0);
 }
@@ -237,7 +222,7 @@ static void test_list(void **state)
                                          "local:200/vm-200-disk-0.raw", "local:200/base-200-disk-9.raw"};
     struct seen all = {.n = 0}, some = {.n = 0}, one = {.n = 0}, none = {.n = 0};
 
-    assert_int_equal(volume_list(f->s, 255, 0, note, &none, &f->e), 0);
+    assert_int_equal(volume_list(f->s, 255, 0, note_volume, &none, &f->e), 0);
     assert_string_equal(none.text, "");
     for (size_t i = 0; i < ARRAY_SIZE(images); i++) {
         struct volume_id v = id_of(images[i]);
@@ -259,17 +244,17 @@ static void test_list(void **state)
     assert_int_equal(mkdir(path_of(f, "images/099"), 0755), 0);
     put(f, "images/200/vm-200-broken.qcow2", "not an image", 12);
 
-    assert_int_equal(volume_list(f->s, 255, 0, note, &all, &f->e), 0);
+    assert_int_equal(volume_list(f->s, 255, 0, note_volume, &all, &f->e), 0);
     assert_string_equal(all.text, "local:200/base-200-disk-9.raw=1024 local:200/vm-200-broken.qcow2=0 "
                                   "local:200/vm-200-disk-0.raw=1024 local:200/vm-200-disk-1.qcow2=1024 "
                                   "local:1000/vm-1000-disk-0.raw=1024 local:iso/a.iso=1 local:iso/b.iso=3 ");
-    assert_int_equal(volume_list(f->s, 255, 1000, note, &one, &f->e), 0);
+    assert_int_equal(volume_list(f->s, 255, 1000, note_volume, &one, &f->e), 0);
     assert_string_equal(one.text, "local:1000/vm-1000-disk-0.raw=1024 ");
     some.stop_at = 2;
-    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_rootdir, 0, note, &some, &f->e), -ECANCELED);
+    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_rootdir, 0, note_volume, &some, &f->e), -ECANCELED);
     assert_int_equal(some.n, 2);
     memset(&none, 0, sizeof(none));
-    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_images, 4711, note, &none, &f->e), 0);
+    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_images, 4711, note_volume, &none, &f->e), 0);
     assert_int_equal(none.n, 0);
 }
 
@@ -328,13 +313,17 @@ static void test_in_the_way(void **state)
         assert_refused(volume_create(f->s, &v, 512, NULL, &f->e), "volume.exists");
         assert_int_equal(remove(at), 0);
     }
+    if (test_plugin->raw_file) {
+        assert_refused(volume_stat(f->s, &v, &info, &f->e), "volume.type"); /* nothing in its folder */
+        assert_int_equal(rmdir(path_of(f, "images/100/vm-100-disk-0")), 0);
+    }
     assert_int_equal(rmdir(path_of(f, "images/100")), 0);
     assert_int_equal(symlink(outside, path_of(f, "images/100")), 0);
     assert_true(volume_create(f->s, &v, 512, NULL, &f->e) < 0);
     assert_true(volume_stat(f->s, &v, &info, &f->e) < 0);
     assert_int_equal(symlink(outside, path_of(f, "template")), 0);
     assert_true(volume_receive_begin(f->s, &iso, &fd, &f->e) < 0);
-    assert_true(volume_list(f->s, STORAGE_CONTENT_iso, 0, note, &(struct seen){.n = 0}, &f->e) < 0);
+    assert_true(volume_list(f->s, STORAGE_CONTENT_iso, 0, note_volume, &(struct seen){.n = 0}, &f->e) < 0);
     assert_int_equal(rmdir(outside), 0); /* still empty */
 }
 
@@ -412,7 +401,7 @@ static void test_receive(void **state)
     p = open("/dev/null", O_RDWR | O_CLOEXEC);
     assert_refused(volume_receive_finish(f->s, &iso, p, true, &f->e), "volume.type");
     assert_content(f, "template/iso/x.iso", "third");
-    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_iso, 0, note, &seen, &f->e), 0);
+    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_iso, 0, note_volume, &seen, &f->e), 0);
     assert_string_equal(seen.text, "local:iso/x.iso=5 ");
     /* an image, received: its owner's folder goes when it is given up */
     struct volume_id image = id_of("local:400/vm-400-disk-0.raw");
@@ -421,9 +410,35 @@ static void test_receive(void **state)
     assert_true(exists(f, "images/400"));
     volume_receive_abort(f->s, &image, other);
     assert_false(exists(f, "images/400"));
+    if (test_plugin->raw_file) { /* with the folder went the file */
+        assert_refused(volume_receive_finish(f->s, &image, other, false, &f->e), "volume.type");
+        assert_false(exists(f, "images/400"));
+        return;
+    }
     /* the folder goes away meanwhile: it is made again */
     assert_int_equal(volume_receive_finish(f->s, &image, other, false, &f->e), 0);
     assert_true(exists(f, "images/400/vm-400-disk-0.raw"));
+}
+
+static void test_receive_image(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id image = id_of("local:400/vm-400-disk-0.raw");
+    struct volume_note note = {.is_protected = true};
+    struct seen seen = {.n = 0};
+    int fd = -1;
+
+    receive(f, &image, "first", false, 0);
+    receive(f, &image, "second", false, -EEXIST);
+    assert_content(f, "images/400/vm-400-disk-0.raw", "first");
+    receive(f, &image, "third", true, 0);
+    assert_content(f, "images/400/vm-400-disk-0.raw", "third");
+    assert_int_equal(volume_note_set(f->s, &image, &note, &f->e), 0);
+    assert_refused(volume_receive_begin(f->s, &image, &fd, &f->e), "volume.protected");
+    assert_int_equal(volume_list(f->s, STORAGE_CONTENT_images, 0, note_volume, &seen, &f->e), 0);
+    assert_string_equal(seen.text, "local:400/vm-400-disk-0.raw=5 ");
+    assert_int_equal(volume_delete(f->s, &image, NULL, &f->e), 0);
+    assert_false(exists(f, "images/400")); /* nothing hidden in it */
 }
 
 static void test_sweep(void **state)
@@ -482,20 +497,26 @@ static void killed_at(struct fixture *f, const char *point, const struct volume_
 static void test_killed(void **state)
 {
     struct fixture *f = *state;
-    struct volume_id v = id_of("local:100/vm-100-disk-0.qcow2");
+    static const char *const names[] = {"local:100/vm-100-disk-0.qcow2", "local:100/vm-100-disk-0.raw"};
     struct volume_info info;
 
-    killed_at(f, "storage.create.written", &v, false);
-    assert_true(exists(f, "images/100")); /* empty: what the sweep is for */
-    assert_int_equal(rmdir(path_of(f, "images/100")), 0);
-    killed_at(f, "storage.create.linked", &v, false);
-    assert_int_equal(volume_stat(f->s, &v, &info, &f->e), 0);
-    assert_int_equal(info.size_bytes, 65536);
-    assert_int_equal(volume_delete(f->s, &v, "other", &f->e), 0);
-    assert_int_equal(volume_stat(f->s, &v, &info, &f->e), 0); /* it carries its mark already */
-    killed_at(f, "storage.delete.unlinked", &v, true);
-    assert_false(exists(f, "images/100/vm-100-disk-0.qcow2"));
-    assert_int_equal(volume_delete(f->s, &v, "mark", &f->e), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct volume_id v = id_of(names[i]);
+        killed_at(f, "storage.create.written", &v, false);
+        assert_int_equal(volume_stat(f->s, &v, &info, &f->e), -ENOENT);
+        assert_true(exists(f, "images/100")); /* what the sweep is for */
+        assert_int_equal(storage_sweep(f->s, time(NULL) + 10, NULL, &f->e), 0);
+        assert_false(exists(f, "images/100"));
+        killed_at(f, "storage.create.linked", &v, false);
+        assert_int_equal(volume_stat(f->s, &v, &info, &f->e), 0);
+        assert_int_equal(info.size_bytes, 65536);
+        assert_int_equal(volume_delete(f->s, &v, "other", &f->e), 0);
+        assert_int_equal(volume_stat(f->s, &v, &info, &f->e), 0); /* it carries its mark already */
+        killed_at(f, "storage.delete.unlinked", &v, true);
+        assert_int_equal(volume_stat(f->s, &v, &info, &f->e), -ENOENT);
+        assert_int_equal(volume_delete(f->s, &v, "mark", &f->e), 0);
+        assert_false(exists(f, "images/100"));
+    }
 }
 
 struct racer {
@@ -511,7 +532,7 @@ static void *create_and_delete(void *arg)
     struct err e = ERR_INIT;
     struct volume_id v = id_of(racer->name);
 
-    for (int i = 0; i < 300 && racer->result == 0; i++) {
+    for (int i = 0; i < (int)test_plugin->n_races && racer->result == 0; i++) {
         racer->result = volume_create(racer->s, &v, 512, NULL, &e);
         if (racer->result == 0)
             racer->result = volume_delete(racer->s, &v, NULL, &e);
@@ -558,13 +579,11 @@ static void test_path_is_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_folder(test_create_raw),     with_folder(test_create_sizes),
-        with_folder(test_qcow2_is_clean), with_folder(test_preallocation),
-        with_folder(test_delete),         with_folder(test_list),
-        with_folder(test_name_next),      with_folder(test_in_the_way),
-        with_folder(test_open_refused),   with_folder(test_receive),
-        with_folder(test_sweep),          with_folder(test_path_is_a_file),
-        with_folder(test_killed),         with_folder(test_owner_folder_race),
+        with_folder(test_create_raw),     with_folder(test_create_sizes),  with_folder(test_qcow2_is_clean),
+        with_folder(test_preallocation),  with_folder(test_delete),        with_folder(test_list),
+        with_folder(test_name_next),      with_folder(test_in_the_way),    with_folder(test_open_refused),
+        with_folder(test_receive),        with_folder(test_receive_image), with_folder(test_sweep),
+        with_folder(test_path_is_a_file), with_folder(test_killed),        with_folder(test_owner_folder_race),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_plugins_run(tests, ARRAY_SIZE(tests));
 }

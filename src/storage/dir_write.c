@@ -24,7 +24,7 @@ static long mark_nanoseconds(const char *mark)
     return (long)(h % 1000000000u);
 }
 
-static int mark_set(int fd, const char *mark, struct err *e)
+int dir_mark_set(int fd, const char *mark, struct err *e)
 {
     if (!mark || fsetxattr(fd, DIR_MARK_XATTR, mark, strlen(mark), 0) == 0)
         return 0;
@@ -35,6 +35,13 @@ static int mark_set(int fd, const char *mark, struct err *e)
         return err_errno(e, errno, "clock");
     times[1].tv_nsec = mark_nanoseconds(mark);
     return futimens(fd, times) < 0 ? err_errno(e, errno, "mark the volume") : 0;
+}
+
+int dir_copy_clean(int fd, struct err *e)
+{
+    if (fremovexattr(fd, MARK_XATTR) < 0 && errno != ENODATA)
+        return err_errno(e, errno, "unmark the copy");
+    return dir_note_clear(fd, e);
 }
 
 static int mark_matches(int fd, const struct stat *st, const char *mark, bool *ret, struct err *e)
@@ -79,7 +86,7 @@ static int preallocate(struct storage *s, int fd, uint64_t size_bytes, struct er
     return r < 0 ? err_errno(e, -r, "allocate") : 0;
 }
 
-static int fill(struct storage *s, const struct volume_id *v, int fd, uint64_t size_bytes, struct err *e)
+int dir_fill(struct storage *s, const struct volume_id *v, int fd, uint64_t size_bytes, struct err *e)
 {
     const struct dir_storage *d = s->priv;
 
@@ -96,7 +103,7 @@ static int fill(struct storage *s, const struct volume_id *v, int fd, uint64_t s
 int dir_finish(const struct storage *s, const struct volume_id *v, struct dir_temp *t, int folder, const char *mark,
                struct err *e)
 {
-    int r = mark_set(t->fd, mark, e);
+    int r = dir_mark_set(t->fd, mark, e);
 
     if (r == 0 && fsync(t->fd) < 0)
         r = err_errno(e, errno, "fsync");
@@ -109,13 +116,13 @@ int dir_finish(const struct storage *s, const struct volume_id *v, struct dir_te
     return dir_publish(s, v, t, folder, false, "storage.create.linked", e);
 }
 
-static int check_absent(const struct storage *s, const struct volume_id *v, struct err *e)
+int dir_check_absent(const struct storage *s, const struct volume_id *v, struct err *e)
 {
     autoclose int folder = -EBADF;
     struct stat st;
     int r = dir_folder_open(s, v->content, v->vmid, false, &folder, e);
 
-    if (r == 0 && fstatat(folder, volume_file(v).name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (r == 0 && fstatat(folder, dir_entry(s, v).name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return err_set(e, -EEXIST, "volume.exists", "the volume exists already");
     return r == -ENOENT ? 0 : r;
 }
@@ -124,12 +131,12 @@ int dir_create(struct storage *s, const struct volume_id *v, uint64_t size_bytes
 {
     autoclose int folder = -EBADF;
     struct dir_temp t = {.fd = -EBADF};
-    int r = check_absent(s, v, e); /* before the work; what decides is the link */
+    int r = dir_check_absent(s, v, e); /* before the work; what decides is the link */
 
     if (r == 0)
         r = dir_temp_open(s, v, &folder, &t, e);
     if (r == 0) {
-        r = fill(s, v, t.fd, size_bytes, e);
+        r = dir_fill(s, v, t.fd, size_bytes, e);
         if (r < 0)
             dir_temp_remove(folder, &t);
         else
@@ -145,12 +152,12 @@ int dir_make_begin(struct storage *s, const struct volume_id *v, uint64_t size_b
 {
     autoclose int folder = -EBADF;
     struct dir_temp t = {.fd = -EBADF};
-    int r = check_absent(s, v, e);
+    int r = dir_check_absent(s, v, e);
 
     if (r == 0)
         r = dir_temp_open(s, v, &folder, &t, e);
     if (r == 0) {
-        r = fill(s, v, t.fd, size_bytes, e);
+        r = dir_fill(s, v, t.fd, size_bytes, e);
         if (r < 0) {
             dir_temp_remove(folder, &t);
             close(t.fd);
@@ -194,11 +201,11 @@ void dir_owner_tidy(const struct storage *s, uint32_t vmid)
     unlinkat(images, name, AT_REMOVEDIR);
 }
 
-int dir_is_marked(int folder, const struct volume_id *v, const char *mark, bool *ret, struct err *e)
+int dir_is_marked(const struct storage *s, const struct volume_id *v, const char *mark, bool *ret, struct err *e)
 {
     autoclose int fd = -EBADF;
     struct stat st;
-    int r = dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, &fd, e);
+    int r = dir_volume_open(s, v, O_RDONLY, &st, &fd, e);
 
     *ret = false;
     if (r == -ENOENT)
@@ -206,19 +213,20 @@ int dir_is_marked(int folder, const struct volume_id *v, const char *mark, bool 
     return r < 0 ? r : mark_matches(fd, &st, mark, ret, e);
 }
 
-static int remove_in(int folder, const struct volume_id *v, const char *mark, struct err *e)
+static int remove_in(const struct storage *s, int folder, const struct volume_id *v, const char *mark, struct err *e)
 {
     autoclose int fd = -EBADF;
     struct stat st;
     bool is_ours = true;
-    int r = dir_file_open(folder, volume_file(v).name, O_RDONLY, &st, &fd, e);
+    int r = dir_volume_open(s, v, O_RDONLY, &st, &fd, e);
 
     if (r == 0 && mark)
         r = mark_matches(fd, &st, mark, &is_ours, e);
     if (r < 0 || !is_ours)
         return r == -ENOENT ? 0 : r;
-    if (unlinkat(folder, volume_file(v).name, 0) < 0 && errno != ENOENT)
-        return err_errno(e, errno, "unlink");
+    r = dir_entry_remove(s, folder, v, e);
+    if (r < 0)
+        return r;
     if (FP("storage.delete.unlinked"))
         return err_set(e, -EIO, NULL, "fail point");
     return fs_sync_dir(folder, e);
@@ -232,7 +240,7 @@ int dir_remove(struct storage *s, const struct volume_id *v, const char *mark, s
     if (r == -ENOENT)
         return 0;
     if (r == 0)
-        r = remove_in(folder, v, mark, e);
+        r = remove_in(s, folder, v, mark, e);
     if (r == 0)
         dir_owner_tidy(s, v->vmid);
     return r;
@@ -246,7 +254,7 @@ int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd,
     struct dir_temp t;
     int r = dir_temp_open(s, v, &folder, &t, e);
 
-    if (r == 0 && dir_check_unprotected(folder, volume_file(v).name, e) < 0) {
+    if (r == 0 && dir_check_unprotected(s, v, e) < 0) {
         r = e->num;
         dir_temp_remove(folder, &t);
         close(t.fd);

@@ -1,11 +1,5 @@
 /* Disk full, I/O errors and missing features of a file system at every system call of a creation and a receive: the
  * operation fails or succeeds as a whole, and a failure leaves nothing behind. Linked with tests/lib/faultfs. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -13,30 +7,19 @@
 
 #include "base/fs.h"
 #include "faultfs.h"
-#include "storage/storage.h"
+#include "storage/test_plugins.h"
 
 struct fixture {
     char root[64];
     struct storage *s;
 };
 
-static struct storage *open_storage(const char *root, const char *more)
-{
-    struct storage *s = NULL;
-    struct err e = ERR_INIT;
-    char json[300];
-    snprintf(json, sizeof(json), "{\"type\":\"dir\",\"path\":\"store\",\"content\":\"images,iso\"%s}", more);
-    assert_int_equal(storage_new("local", json, root, &s, &e), 0);
-    return s;
-}
-
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    snprintf(f->root, sizeof(f->root), "/tmp/holm-faults-XXXXXX");
-    if (!mkdtemp(f->root))
+    if (test_plugin_folder(f->root, sizeof(f->root)) < 0)
         return -1;
-    f->s = open_storage(f->root, "");
+    f->s = test_plugin_storage(f->root, "");
     *state = f;
     return 0;
 }
@@ -44,10 +27,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    struct err e = ERR_INIT;
     faultfs_arm(NULL);
     storage_unref(f->s);
-    int r = fs_remove_tree(AT_FDCWD, f->root, &e);
+    int r = test_plugin_folder_remove(f->root);
     free(f);
     return r;
 }
@@ -174,7 +156,7 @@ static void test_create_qcow2(void **state)
 static void test_create_preallocated(void **state)
 {
     struct fixture *f = *state;
-    struct storage *s = open_storage(f->root, ",\"preallocation\":\"falloc\"");
+    struct storage *s = test_plugin_storage(f->root, ",\"preallocation\":\"falloc\"");
     struct err e = ERR_INIT;
 
     walk_all(f, s, create_raw, "local:100/vm-100-disk-0.raw", 10);
@@ -184,6 +166,69 @@ static void test_create_preallocated(void **state)
     assert_int_equal(faultfs_arm("fallocate:1:EINTR"), 0); /* interrupted: tried again */
     assert_int_equal(create_raw(s, &e), 0);
     storage_unref(s);
+}
+
+/* ---- layers and copies ---- */
+
+/* Makes a second image of the first one, 100/vm-100-disk-0; undo removes it again, whatever became of it. */
+struct verb {
+    const char *ending;
+    bool is_fork;
+};
+
+static int make_second(const struct verb *verb, struct storage *s, bool is_undo, struct err *e)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "local:100/vm-100-disk-0.%s", verb->ending);
+    struct volume_id v = id_of(name);
+    snprintf(name, sizeof(name), "local:101/vm-101-disk-0.%s", verb->ending);
+    struct volume_id to = id_of(name);
+
+    if (verb->is_fork)
+        return is_undo ? volume_delete(s, &to, "mark", e) : volume_fork(s, &v, &to, "mark", e);
+    return is_undo ? volume_unfreeze(s, &v, 1, e) : volume_freeze(s, &v, 1, e);
+}
+
+/* The n-th call fails, n = 1 until it is not reached any more: a failure leaves the first image alone as it was. */
+static unsigned long walk_second(const struct fixture *f, const struct verb *verb, const char *error, const char *extra)
+{
+    for (unsigned long n = 1;; n++) {
+        struct err e = ERR_INIT;
+        char spec[300];
+        snprintf(spec, sizeof(spec), "any:%lu:once:%s:%s%s", n, error, f->root, extra);
+        assert_int_equal(faultfs_arm(spec), 0);
+        int r = make_second(verb, f->s, false, &e);
+        unsigned long reached = faultfs_count();
+        assert_int_equal(faultfs_arm(NULL), 0);
+        if (files(f) != (r < 0 ? 1 : 2))
+            fail_msg("%s of call %lu (%d %s): %u files, one is %s", error, n, r, e.text, n_files, a_file);
+        if (r < 0 && has_owner_folder(f, "images/101"))
+            fail_msg("%s of call %lu (%s): the owner's folder is left", error, n, e.text);
+        if (r < 0 && streq(error, "ENOSPC") && (r != -ENOSPC || !streq(e.code, "storage.full")))
+            fail_msg("%s of call %lu: %d %s %s", error, n, r, e.code, e.text);
+        assert_int_equal(make_second(verb, f->s, true, &e), 0);
+        assert_int_equal(files(f), 1);
+        if (reached < n)
+            return n - 1;
+    }
+}
+
+static void test_layers(void **state)
+{
+    struct fixture *f = *state;
+    static const struct verb verbs[] = {{"raw", false}, {"raw", true}, {"qcow2", false}, {"qcow2", true}};
+    char no_tmpfile[100];
+
+    snprintf(no_tmpfile, sizeof(no_tmpfile), ",tmpfile:1:sticky:EOPNOTSUPP:%s", f->root);
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        bool is_raw = streq(verbs[i].ending, "raw");
+        struct volume_id v = id_of(is_raw ? "local:100/vm-100-disk-0.raw" : "local:100/vm-100-disk-0.qcow2");
+        struct err e = ERR_INIT;
+        assert_int_equal(volume_create(f->s, &v, 1 << 20, NULL, &e), 0);
+        assert_true(walk_second(f, &verbs[i], "ENOSPC", "") >= 8);
+        assert_true(walk_second(f, &verbs[i], "EIO", no_tmpfile) >= 8);
+        assert_int_equal(volume_delete(f->s, &v, NULL, &e), 0);
+    }
 }
 
 static bool is_replacing;
@@ -317,7 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_folder(test_create_raw), with_folder(test_create_qcow2),     with_folder(test_create_preallocated),
         with_folder(test_receive),    with_folder(test_receive_replaces), with_folder(test_delete),
-        with_folder(test_no_xattr),
+        with_folder(test_no_xattr),   with_folder(test_layers),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_plugins_run(tests, ARRAY_SIZE(tests));
 }

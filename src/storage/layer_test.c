@@ -1,17 +1,15 @@
 /* Layers of an image in a folder: what is frozen keeps its bytes, what goes on stands on it and on nothing else, and
  * all of it can be taken back. qemu-io writes and reads, as a guest would; without it those tests are skipped. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
+#include "base/fp.h"
 #include "base/fs.h"
-#include "storage/storage_priv.h"
+#include "storage/test_plugins.h"
 
 #define SIZE ((uint64_t)1 << 20)
 
@@ -35,12 +33,10 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
-    snprintf(f->root, sizeof(f->root), "/tmp/holm-layer-XXXXXX");
-    if (!mkdtemp(f->root))
+    if (test_plugin_folder(f->root, sizeof(f->root)) < 0)
         return -1;
     *state = f;
-    if (storage_new("local", "{\"type\":\"dir\",\"path\":\"store\",\"content\":\"images\"}", f->root, &f->s, &f->e) < 0)
-        return -1;
+    f->s = test_plugin_storage(f->root, "");
     f->v = id_of("local:100/vm-100-disk-0.qcow2");
     return volume_create(f->s, &f->v, SIZE, "mark", &f->e);
 }
@@ -50,17 +46,17 @@ static int tear_down(void **state)
     struct fixture *f = *state;
 
     storage_unref(f->s);
-    int r = fs_remove_tree(AT_FDCWD, f->root, &f->e);
+    int r = test_plugin_folder_remove(f->root);
     free(f);
     return r;
 }
 
 static const char *path_of(const struct fixture *f, const struct volume_id *v)
 {
-    static char path[300];
+    char below[300];
 
-    snprintf(path, sizeof(path), "%s/store/images/%u/%s", f->root, v->vmid, volume_file(v).name);
-    return path;
+    snprintf(below, sizeof(below), "images/%u/%s", v->vmid, volume_file(v).name);
+    return test_plugin_path(f->root, below);
 }
 
 static bool exists(const struct fixture *f, const struct volume_id *v)
@@ -91,19 +87,37 @@ static void need_qemu(void)
         skip();
 }
 
-/* A byte all over the first 64 KiB. */
-static void put(const struct fixture *f, const struct volume_id *v, char byte)
-{
-    char command[64];
+#define PUT_BYTES 65536u
 
+/* A byte all over the first 64 KiB. */
+static void put(struct fixture *f, const struct volume_id *v, char byte)
+{
+    char command[64], bytes[PUT_BYTES];
+
+    if (v->format == VOLUME_RAW) {
+        struct volume_attachment a;
+        assert_int_equal(volume_open(f->s, v, false, &a, &f->e), 0);
+        memset(bytes, byte, sizeof(bytes));
+        assert_int_equal(pwrite(a.fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+        close(a.fd);
+        return;
+    }
     snprintf(command, sizeof(command), "write -P 0x%02x 0 64k", byte);
     assert_int_equal(qemu("qemu-io", "-c", command, path_of(f, v)), 0);
 }
 
-static bool holds(const struct fixture *f, const struct volume_id *v, char byte)
+static bool holds(struct fixture *f, const struct volume_id *v, char byte)
 {
-    char command[64];
+    char command[64], bytes[PUT_BYTES];
 
+    if (v->format == VOLUME_RAW) {
+        struct volume_attachment a;
+        assert_int_equal(volume_open(f->s, v, true, &a, &f->e), 0);
+        assert_int_equal(a.size_bytes, SIZE);
+        assert_int_equal(pread(a.fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+        close(a.fd);
+        return bytes[0] == byte && memcmp(bytes, bytes + 1, sizeof(bytes) - 1) == 0;
+    }
     snprintf(command, sizeof(command), "read -P 0x%02x 0 64k", byte);
     return qemu("qemu-io", "-rc", command, path_of(f, v)) == 0;
 }
@@ -174,12 +188,10 @@ static void test_unfreeze(void **state)
 }
 
 /* Back to a layer: a fork of it under the next number changes places with the volume, and back again. */
-static void test_reset(void **state)
+static void check_reset(struct fixture *f)
 {
-    struct fixture *f = *state;
     struct volume_id one = volume_layer(&f->v, 1), two = volume_layer(&f->v, 2);
 
-    need_qemu();
     put(f, &f->v, 1);
     assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
     put(f, &f->v, 2);
@@ -201,6 +213,83 @@ static void test_reset(void **state)
     assert_int_equal(volume_delete(f->s, &two, "task", &f->e), 0);
     assert_false(exists(f, &two));
     assert_int_equal(volume_exchange(f->s, &f->v, 2, "task", false, &f->e), 0); /* nothing to exchange with */
+}
+
+static void test_reset(void **state)
+{
+    need_qemu();
+    check_reset(*state);
+}
+
+/* The fixture's volume is a raw one from here on. */
+static void go_raw(struct fixture *f)
+{
+    assert_int_equal(volume_delete(f->s, &f->v, NULL, &f->e), 0);
+    f->v = id_of("local:100/vm-100-disk-0.raw");
+    assert_int_equal(volume_create(f->s, &f->v, SIZE, "mark", &f->e), 0);
+}
+
+static void test_reset_raw(void **state)
+{
+    go_raw(*state);
+    check_reset(*state);
+}
+
+/* Layers and copies of a raw image are its own: nothing of what is written or noted on one is seen on another. */
+static void test_freeze_raw(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_note note = {.is_protected = true, .notes = "mine"}, found;
+    struct volume_id one, two, clone = id_of("local:101/vm-101-disk-0.raw");
+
+    go_raw(f);
+    one = volume_layer(&f->v, 1);
+    two = volume_layer(&f->v, 2);
+    assert_int_equal(volume_note_set(f->s, &f->v, &note, &f->e), 0);
+    put(f, &f->v, 1);
+    assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
+    put(f, &f->v, 2);
+    assert_int_equal(volume_freeze(f->s, &f->v, 2, &f->e), 0);
+    put(f, &f->v, 3);
+    assert_true(holds(f, &one, 1) && holds(f, &two, 2) && holds(f, &f->v, 3));
+    assert_refused(volume_freeze(f->s, &f->v, 2, &f->e), "volume.exists");
+    assert_true(holds(f, &two, 2) && holds(f, &f->v, 3));
+    assert_int_equal(volume_delete(f->s, &one, "mark", &f->e), 0); /* the volume's mark is not the layer's */
+    assert_true(exists(f, &one));
+    assert_int_equal(volume_fork(f->s, &one, &clone, "task", &f->e), 0);
+    put(f, &clone, 4);
+    assert_true(holds(f, &one, 1) && holds(f, &clone, 4));
+    assert_int_equal(volume_note_get(f->s, &clone, &found, &f->e), 0);
+    assert_true(!found.is_protected && !found.notes[0]);
+    assert_int_equal(volume_grow(f->s, &clone, 2 * SIZE, &f->e), 0);
+    assert_int_equal(volume_unfreeze(f->s, &f->v, 2, &f->e), 0);
+    assert_false(exists(f, &two));
+    assert_int_equal(volume_delete(f->s, &clone, "task", &f->e), 0);
+    assert_int_equal(volume_delete(f->s, &one, NULL, &f->e), 0);
+    assert_true(holds(f, &f->v, 3));
+}
+
+/* Names change within a guest and between guests, of a volume and of its layers. */
+static void test_rename_raw(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id one, to = id_of("local:101/base-101-disk-5.raw"), to_one = volume_layer(&to, 7);
+
+    go_raw(f);
+    one = volume_layer(&f->v, 1);
+    put(f, &f->v, 1);
+    assert_int_equal(volume_freeze(f->s, &f->v, 1, &f->e), 0);
+    put(f, &f->v, 2);
+    for (int twice = 0; twice < 2; twice++) { /* again, after a crash */
+        assert_int_equal(volume_rename(f->s, &f->v, &to, &f->e), 0);
+        assert_int_equal(volume_rename(f->s, &one, &to_one, &f->e), 0);
+    }
+    assert_true(holds(f, &to, 2) && holds(f, &to_one, 1));
+    assert_false(exists(f, &f->v) || exists(f, &one));
+    assert_int_equal(volume_create(f->s, &f->v, SIZE, NULL, &f->e), 0);
+    assert_refused(volume_rename(f->s, &f->v, &to, &f->e), "volume.exists");
+    assert_refused(volume_rename(f->s, &f->v, &to_one, &f->e), "volume.exists");
+    assert_true(holds(f, &to, 2) && holds(f, &to_one, 1) && holds(f, &f->v, 0));
 }
 
 static void test_linked_clone(void **state)
@@ -249,6 +338,7 @@ static void test_raw(void **state)
     assert_int_equal(volume_create(f->s, &v, 64 * SIZE, NULL, &f->e), 0);
     f->e = (struct err)ERR_INIT;
     if (volume_freeze(f->s, &v, 1, &f->e) < 0) {
+        assert_false(test_plugin->can_copy_raw);
         assert_string_equal(f->e.code, "volume.snapshot");
         assert_true(f->e.hint[0]);
         assert_false(exists(f, &one));
@@ -258,6 +348,100 @@ static void test_raw(void **state)
     assert_int_equal(volume_unfreeze(f->s, &v, 1, &f->e), 0);
     assert_false(exists(f, &one));
     assert_true(exists(f, &v));
+}
+
+/* ---- kills ---- */
+
+enum verb { FREEZE, FORK, EXCHANGE, RENAME, DELETE };
+
+static int do_verb(struct fixture *f, enum verb verb)
+{
+    struct volume_id two = volume_layer(&f->v, 2), other = id_of("local:101/vm-101-disk-0.raw");
+
+    switch (verb) {
+    case FREEZE:
+        return volume_freeze(f->s, &f->v, 1, &f->e);
+    case FORK:
+        return volume_fork(f->s, &f->v, &two, "task", &f->e);
+    case EXCHANGE:
+        return volume_exchange(f->s, &f->v, 2, "task", false, &f->e);
+    case RENAME:
+        return volume_rename(f->s, &f->v, &other, &f->e);
+    case DELETE:
+        return volume_delete(f->s, &two, "task", &f->e);
+    }
+    return -EINVAL;
+}
+
+static void killed_at(struct fixture *f, const char *point, enum verb verb)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char spec[80];
+        snprintf(spec, sizeof(spec), "%s=kill", point);
+        setenv("HOLM_FP", spec, 1);
+        fp_init();
+        _exit(do_verb(f, verb) == 0 ? 1 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Entries of the guest's folder, hidden ones too. */
+static unsigned entries(struct fixture *f, const char *below)
+{
+    char path[300];
+    unsigned n = 0;
+
+    snprintf(path, sizeof(path), "%s/store/images/%s", f->root, below);
+    DIR *d = opendir(path);
+    for (struct dirent *de; d && (de = readdir(d));)
+        n += !streq(de->d_name, ".") && !streq(de->d_name, "..");
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* Killed in the middle, then taken back (or done again) as the journal would, then the daemon starts: finished or
+ * undone, and nothing hidden is left. */
+static void test_killed_raw(void **state)
+{
+    struct fixture *f = *state;
+    struct volume_id one, two, other = id_of("local:101/vm-101-disk-0.raw");
+    int64_t later = time(NULL) + 10;
+
+    go_raw(f);
+    one = volume_layer(&f->v, 1);
+    two = volume_layer(&f->v, 2);
+    put(f, &f->v, 1);
+    static const char *const points[] = {"storage.create.written", "storage.create.linked"};
+    for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+        killed_at(f, points[i], FREEZE);
+        assert_int_equal(exists(f, &one), i);
+        assert_int_equal(volume_unfreeze(f->s, &f->v, 1, &f->e), 0);
+        killed_at(f, points[i], FORK);
+        assert_int_equal(exists(f, &two), i);
+        assert_int_equal(volume_delete(f->s, &two, "task", &f->e), 0);
+        assert_int_equal(storage_sweep(f->s, later, NULL, &f->e), 0);
+        assert_int_equal(entries(f, "100"), 1);
+    }
+    assert_int_equal(do_verb(f, FORK), 0);
+    put(f, &two, 2);
+    killed_at(f, "storage.exchange.done", EXCHANGE);
+    assert_int_equal(do_verb(f, EXCHANGE), 0); /* is done already */
+    assert_true(holds(f, &f->v, 2) && holds(f, &two, 1));
+    assert_int_equal(volume_exchange(f->s, &f->v, 2, "task", true, &f->e), 0);
+    killed_at(f, "storage.delete.unlinked", DELETE);
+    assert_int_equal(do_verb(f, DELETE), 0);
+    killed_at(f, "storage.rename.done", RENAME);
+    assert_int_equal(do_verb(f, RENAME), 0);
+    assert_true(holds(f, &other, 1));
+    assert_int_equal(storage_sweep(f->s, later, NULL, &f->e), 0);
+    assert_int_equal(entries(f, "101"), 1);
+    assert_int_equal(entries(f, ""), 1);
 }
 
 struct found {
@@ -414,10 +598,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_volume(test_freeze),       with_volume(test_unfreeze), with_volume(test_reset),
-        with_volume(test_linked_clone), with_volume(test_replace),  with_volume(test_make),
-        with_volume(test_raw),          with_volume(test_lists),    with_volume(test_refused),
-        cmocka_unit_test(test_names),
+        with_volume(test_freeze),       with_volume(test_unfreeze),   with_volume(test_reset),
+        with_volume(test_linked_clone), with_volume(test_replace),    with_volume(test_make),
+        with_volume(test_freeze_raw),   with_volume(test_reset_raw),  with_volume(test_rename_raw),
+        with_volume(test_killed_raw),   with_volume(test_raw),        with_volume(test_lists),
+        with_volume(test_refused),      cmocka_unit_test(test_names),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_plugins_run(tests, ARRAY_SIZE(tests));
 }

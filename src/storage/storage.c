@@ -100,6 +100,11 @@ const char *storage_path(const struct storage *s)
     return s->ops->path(s);
 }
 
+int volume_path(const struct storage *s, const struct volume_id *v, char *dst, size_t cap, struct err *e)
+{
+    return s->ops->volume_path(s, v, dst, cap, e);
+}
+
 const char *storage_json(const struct storage *s)
 {
     return s->json;

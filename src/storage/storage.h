@@ -88,6 +88,11 @@ MUST_CHECK int storage_id_check(const char *id, struct err *e);
 MUST_CHECK int volume_id_parse(const char *text, struct volume_id *ret, struct err *e);
 void volume_id_format(const struct volume_id *v, char *dst, size_t cap);
 
+/* Whether there are storages of this type, and they have this key in their configuration: "type" all have. */
+bool storage_type_takes(const char *type, const char *key);
+/* "btrfs, dir" into dst. */
+void storage_types_format(char *dst, size_t cap);
+
 /* json: the value of shared/storage/ID: {"type":"dir","path":"/…","content":"iso,images",…}. Relative paths are below
  * root_dir. The plugin checks its own keys. Reference count 1. */
 MUST_CHECK int storage_new(const char *id, const char *json, const char *root_dir, struct storage **ret, struct err *e);
@@ -106,6 +111,8 @@ bool storage_has_format(const struct storage *s, enum volume_format f);
 /* Of new images that name none. */
 enum volume_format storage_default_format(const struct storage *s);
 const char *storage_path(const struct storage *s); /* NULL when the plugin has none */
+/* The file with the volume's bytes, as GET of a volume shows it; whether it is there is not looked at. */
+MUST_CHECK int volume_path(const struct storage *s, const struct volume_id *v, char *dst, size_t cap, struct err *e);
 /* The configuration as it was given: for GET /storage. */
 const char *storage_json(const struct storage *s);
 

@@ -31,6 +31,8 @@ struct storage_ops {
     int (*open)(struct storage *s, const json_t *config, const char *root_dir, struct err *e);
     void (*close)(struct storage *s); /* frees s->priv, which may be NULL */
     const char *(*path)(const struct storage *s);
+    /* Where the volume's bytes lie, for people to look at; no disk is touched. */
+    int (*volume_path)(const struct storage *s, const struct volume_id *v, char *dst, size_t cap, struct err *e);
 
     int (*space)(struct storage *s, struct storage_space *ret, struct err *e);
     int (*create)(struct storage *s, const struct volume_id *v, uint64_t size_bytes, const char *mark, struct err *e);
@@ -102,6 +104,7 @@ MUST_CHECK int volume_layer_of_file(const char *storage, uint32_t vmid, const ch
 MUST_CHECK int volume_vmid_parse(const char *s, size_t n, uint32_t *ret);
 
 /* the plugins */
+extern const struct storage_ops storage_btrfs_ops;
 extern const struct storage_ops storage_dir_ops;
 
 #endif

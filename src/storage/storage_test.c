@@ -16,7 +16,8 @@ static void test_plugins(void **state)
         const struct storage_ops *o = storage_plugins[i];
         assert_true(o->type && o->keys && o->open && o->close && o->path && o->space && o->create && o->remove);
         assert_true(o->stat && o->open_volume && o->list && o->receive_begin && o->receive_finish);
-        assert_true(o->receive_abort && o->sweep);
+        assert_true(o->receive_abort && o->sweep && o->volume_path && o->grow && o->note_get && o->note_set);
+        assert_true(o->freeze && o->unfreeze && o->fork && o->exchange && o->rename && o->layers);
         assert_true(o->contents && !(o->default_contents & ~o->contents));
         assert_ptr_equal(storage_plugin_find(o->type), o);
     }
@@ -56,6 +57,10 @@ static const struct row configs[] = {
     {"{\"type\":\"dir\",\"path\":\"/srv/x\",\"preallocation\":\"off\"}", NULL},
     {"{\"type\":\"dir\",\"path\":\"/srv/x\",\"preallocation\":\"falloc\"}", NULL},
     {"{\"type\":\"dir\",\"path\":\"/srv/x\",\"content\":\"none\"}", NULL},
+    {"{\"type\":\"btrfs\",\"path\":\"/srv/x\",\"nocow\":1,\"is_mountpoint\":\"yes\"}", NULL},
+    {"{\"type\":\"btrfs\",\"path\":\"/srv/x\",\"nocow\":\"often\"}", "storage.config"},
+    {"{\"type\":\"dir\",\"path\":\"/srv/x\",\"nocow\":1}", "storage.config"},
+    {"{\"type\":\"btrfs\"}", "storage.path"},
     {"", "storage.config"},
     {"[]", "storage.config"},
     {"{", "storage.config"},

@@ -1,15 +1,13 @@
 /* Makes file system calls fail on purpose: a shared library for tests, loaded with LD_PRELOAD or linked.
  *
  * HOLM_FAULT is a comma list of   op:N[:once|sticky]:ERRNO[:substring]
- *     op        open tmpfile write pwrite fsync rename link ftruncate fallocate mkdir unlink setxattr getxattr, or any
- *               (all but unlink, because a clean-up that cannot unlink must leave something)
- *     N         the N-th matching call fails; 0 only counts
- *     sticky    all later ones fail too (default: once)
- *     ERRNO     ENOSPC EDQUOT EIO EROFS EACCES EMFILE EINTR EFBIG EOPNOTSUPP ENOENT EEXIST, or a number
- *     substring a call counts only if its path contains it; a descriptor's path is that of /proc/self/fd
- * HOLM_FAULT_LOG=FILE: each matching call appends "op count path". A program that links the library arms it itself with
- * faultfs_arm and reads faultfs_count. "open" counts openat2 through syscall() too; a vectored or positioned write is a
- * write or a pwrite. Reads, mmap and io_uring are not seen. */
+ *     op        open tmpfile write pwrite fsync rename link ftruncate fallocate mkdir unlink setxattr getxattr ioctl,
+ * or any (all but unlink, because a clean-up that cannot unlink must leave something) N         the N-th matching call
+ * fails; 0 only counts sticky    all later ones fail too (default: once) ERRNO     ENOSPC EDQUOT EIO EROFS EACCES
+ * EMFILE EINTR EFBIG EOPNOTSUPP ENOENT EEXIST, or a number substring a call counts only if its path contains it; a
+ * descriptor's path is that of /proc/self/fd HOLM_FAULT_LOG=FILE: each matching call appends "op count path". A program
+ * that links the library arms it itself with faultfs_arm and reads faultfs_count. "open" counts openat2 through
+ * syscall() too; a vectored or positioned write is a write or a pwrite. Reads, mmap and io_uring are not seen. */
 #undef _FILE_OFFSET_BITS /* both open and open64 are defined below */
 #include "faultfs.h"
 
@@ -18,11 +16,13 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <pthread.h>
+#include <linux/btrfs.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -414,4 +414,25 @@ ssize_t fgetxattr(int fd, const char *name, void *value, size_t n)
 {
     FAIL_IF(check_fd("getxattr", fd));
     return REAL(fgetxattr)(fd, name, value, n);
+}
+
+int fremovexattr(int fd, const char *name)
+{
+    FAIL_IF(check_fd("setxattr", fd));
+    return REAL(fremovexattr)(fd, name);
+}
+
+/* Of btrfs: what makes subvolumes and sets their flags; removing one is what unlink is of a file. */
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list ap;
+
+    va_start(ap, request);
+    void *arg = va_arg(ap, void *);
+    va_end(ap);
+    if (request == BTRFS_IOC_SNAP_DESTROY)
+        FAIL_IF(check_fd("unlink", fd));
+    else if (_IOC_TYPE(request) == BTRFS_IOCTL_MAGIC)
+        FAIL_IF(check_fd("ioctl", fd));
+    return REAL(ioctl)(fd, request, arg);
 }
