@@ -95,6 +95,11 @@ int engine_key_index(const char *key, const char *stem)
     return (int)index;
 }
 
+bool engine_is_cloudinit(const char *file)
+{
+    return str_ends(file, ":cloudinit") || str_ends(file, "-cloudinit.raw");
+}
+
 void engine_disk_done(struct engine_disk *d)
 {
     for (size_t i = 0; i < d->n_below; i++)
