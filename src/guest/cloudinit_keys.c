@@ -8,6 +8,7 @@
 
 #include "base/propstr.h"
 #include "guest/cloudinit.h"
+#include "proto/text.h"
 
 #define SALT_CHARS 16u
 
@@ -87,29 +88,14 @@ int cloudinit_hash(const char *password, char dst[CLOUDINIT_HASH_MAX], struct er
 
 /* ---- SSH keys ---- */
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static int url_decode(const char *value, struct buf *ret, struct err *e)
 {
-    for (const char *p = value; *p; p++) {
-        if (*p != '%') {
-            buf_append_char(ret, *p);
-            continue;
-        }
-        int high = hex_value(p[1]), low = high < 0 ? -1 : hex_value(p[2]);
-        if (low < 0)
-            return invalid(e, "not URL-encoded");
-        buf_append_char(ret, (char)(high * 16 + low));
-        p += 2;
-    }
-    return ret->is_failed ? err_set(e, -EINVAL, "param.invalid", "more than %u bytes of keys", CLOUDINIT_SSHKEYS_MAX)
-                          : 0;
+    struct err ignored = ERR_INIT;
+    int r = text_percent_decode(value, strlen(value), false, ret, &ignored);
+
+    if (r == -E2BIG || ret->len > CLOUDINIT_SSHKEYS_MAX)
+        return err_set(e, -EINVAL, "param.invalid", "more than %u bytes of keys", CLOUDINIT_SSHKEYS_MAX);
+    return r < 0 ? invalid(e, "not URL-encoded") : 0;
 }
 
 /* RFC 4253, 6.6: the key's bytes begin with its type once more, after its length. */
@@ -156,7 +142,7 @@ int cloudinit_sshkeys(const char *value, struct buf *ret, struct err *e)
     autobuf struct buf text;
     unsigned number = 0;
 
-    buf_init(&text, CLOUDINIT_SSHKEYS_MAX);
+    buf_init(&text, 3 * CLOUDINIT_SSHKEYS_MAX); /* as long as it was encoded */
     int r = url_decode(value, &text, e);
     if (r == 0 && strlen(buf_str(&text)) != text.len)
         r = invalid(e, "a zero byte");
