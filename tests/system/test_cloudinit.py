@@ -45,12 +45,12 @@ def image(node):
 
 
 def install(node):
-    """The demo's initrd with the modules that read a CD-ROM on an IDE controller."""
+    """The demo's initrd with the modules that read a CD-ROM on virtio-scsi: Debian's cloud kernel has no AHCI."""
     guests.install_demo(node)
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(f"{folder}/more")
         subprocess.run([f"{facts.TOP}/tools/guest-modules", os.path.join(guests.demo_folder(), "vmlinuz"), f"{folder}/more",
-                        "isofs", "sr_mod", "ata_piix"], check=True)
+                        "isofs", "sr_mod"], check=True)
         names = ["more"] + [f"more/{n}" for n in sorted(os.listdir(f"{folder}/more"))]
         more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input="\n".join(names).encode(),
                               capture_output=True, check=True)
@@ -75,16 +75,17 @@ def read(shell, name):
 def the_files_are_there(node, shell):
     shell.run("for m in $(cat /more/order); do insmod /more/$m 2>/dev/null; done; mkdir -p /cd; "
               "for i in 1 2 3 4 5 6 7 8 9 10; do findfs LABEL=cidata >/dev/null 2>&1 && break; sleep 1; done")
-    assert read(shell, "user-data") == user_data(node, "first")
+    said = read(shell, "user-data")
+    assert said == user_data(node, "first"), said + shell.run("cat /proc/modules /proc/partitions; blkid")
     assert shell.run("cat /cd/network-config") == NETWORK == node.api.get(node.vm(VM, "/cloudinit/dump"), type="network")
     assert shell.run("cat /cd/meta-data") == node.api.get(node.vm(VM, "/cloudinit/dump"), type="meta")
     assert shell.run("ls /cd").split() == ["meta-data", "network-config", "user-data"]
-    assert shell.run("echo x > /cd/user-data 2>/dev/null || echo refused") == "refused\n"
+    assert shell.run("(echo x > /cd/user-data) 2>/dev/null || echo refused") == "refused\n"
 
 
 def a_change_waits_for_the_update(node, shell):
     put(node, ciuser="second", delete="searchdomain")
-    assert pending(node)["ciuser"] == {"value": "first", "pending": "second"}
+    assert pending(node)["ciuser"] == {"value": "first", "pending": "second"}, pending(node)
     assert pending(node)["searchdomain"] == {"value": "example.com", "delete": 1}
     assert "user: second\n" in node.api.get(node.vm(VM, "/cloudinit/dump"), type="user")
     assert "user: first\n" in read(shell, "user-data")
@@ -106,11 +107,12 @@ def hotplug_does_it_at_once(node, shell):
     put(node, delete="hotplug")
 
 
-@test(limit=240)
+@test(limit=400)
 def a_guest_reads_its_drive(node):
     install(node)
     node.create(VM, **{**guests.DEMO, "initrd": f"local:boot/{INITRD}", "name": "web", "net0": "virtio=BC:24:11:00:00:01",
-                       "ide2": "local:cloudinit", "ciuser": "first", "cipassword": "secret", "ciupgrade": 0,
+                       "scsihw": "virtio-scsi-pci",
+                       "scsi1": "local:cloudinit", "ciuser": "first", "cipassword": "secret", "ciupgrade": 0,
                        "sshkeys": KEY.replace(" ", "%20"), "nameserver": "192.0.2.53", "searchdomain": "example.com",
                        "ipconfig0": "ip=192.0.2.7/24,gw=192.0.2.1,ip6=2001:db8::7/64"})
     node.api.run("POST", node.vm(VM, "/status/start"))
