@@ -122,7 +122,8 @@ static bool is_volume_id(const char *s)
     return volume_id_parse(s, &v, &e) == 0;
 }
 
-/* A volume, "none"/"cdrom", or STORE:SIZE or STORE:cloudinit for a new one; paths are for the handler to refuse with its own text. */
+/* A volume, "none"/"cdrom", or STORE:SIZE or STORE:cloudinit for a new one; paths are for the handler to refuse with
+ * its own text. */
 static bool is_drive_file(const char *s)
 {
     const char *colon = strchr(s, ':');
