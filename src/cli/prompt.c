@@ -49,11 +49,11 @@ int prompt_encoded_file(const char *file, char **ret_value, struct err *e)
 {
     autofree char *text = NULL;
     autobuf struct buf b;
-    int r = prompt_secret_file(file, &text, e);
 
+    buf_init(&b, 1u << 20);
+    int r = prompt_secret_file(file, &text, e);
     if (r < 0)
         return r;
-    buf_init(&b, 1u << 20);
     for (const char *p = text; *p; p++) {
         bool is_plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
         if (is_plain || strchr("-_.~", *p))

@@ -199,9 +199,9 @@ int cloudinit_write(struct storage_mgr *storages, const struct config *c, uint32
     struct volume_id v;
     struct storage *s;
 
+    buf_init(&image, IMAGE_MAX);
     if (!key || !guest_drive_volume(config_get(c, key), &v))
         return 0;
-    buf_init(&image, IMAGE_MAX);
     int r = build(storages, c, vmid, &image, e);
     if (r == 0)
         r = storage_mgr_ref(storages, v.storage, &s, e);
