@@ -122,7 +122,8 @@ static bool is_volume_id(const char *s)
     return volume_id_parse(s, &v, &e) == 0;
 }
 
-/* A volume, "none"/"cdrom", or STORE:SIZE for a new one; paths are for the handler to refuse with its own text. */
+/* A volume, "none"/"cdrom", or STORE:SIZE or STORE:cloudinit for a new one; paths are for the handler to refuse with
+ * its own text. */
 static bool is_drive_file(const char *s)
 {
     const char *colon = strchr(s, ':');
@@ -130,6 +131,8 @@ static bool is_drive_file(const char *s)
     if (streq(s, "none") || streq(s, "cdrom") || s[0] == '/')
         return true;
     if (colon && colon[1] && strspn(colon + 1, "0123456789.") == strlen(colon + 1))
+        return true;
+    if (colon && streq(colon, ":cloudinit"))
         return true;
     return is_volume_id(s);
 }

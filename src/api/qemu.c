@@ -1,6 +1,7 @@
 /* Virtual machines: list, create, destroy, configuration. PVE: qemu-server, API2/Qemu.pm. */
 #include "api/qemu_change.h"
 #include "base/log.h"
+#include "guest/cloudinit.h"
 
 #include "api/idempotency.h"
 
@@ -40,12 +41,17 @@ static int find(struct api_call *c, const char *node, int64_t vmid, struct guest
 
 int api_qemu_index(struct api_call *c, const struct api_qemu_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"config",    "pending",  "spiceproxy",   "status",
+    static const char *const names[] = {"cloudinit", "config",   "pending",      "spiceproxy", "status",
                                         "termproxy", "vncproxy", "vncwebsocket", NULL};
     struct guest *g;
     int r = find(c, a->node, a->vmid, &g, e);
 
     return r < 0 ? r : api_reply_index(c, "subdir", names);
+}
+
+const char *qemu_shown(const char *key, const char *value)
+{
+    return value && streq(key, "cipassword") ? CLOUDINIT_HIDDEN : value;
 }
 
 /* A configuration value with the JSON type of its schema. */
@@ -63,7 +69,7 @@ void qemu_write_value(struct api_call *c, const char *key, const char *value)
     else if (p && p->kind == API_NUMBER)
         jw_num(&c->out, strtod(value, &end));
     else
-        jw_str(&c->out, value);
+        jw_str(&c->out, qemu_shown(key, value));
 }
 
 int api_qemu_config_get(struct api_call *c, const struct api_qemu_config_get_args *a, struct err *e)
@@ -92,14 +98,14 @@ int api_qemu_config_get(struct api_call *c, const struct api_qemu_config_get_arg
     return 0;
 }
 
-static void pending_item(struct jw *w, const char *key, const char *value, const char *pending, bool is_deleted)
+void qemu_pending_item(struct jw *w, const char *key, const char *value, const char *pending, bool is_deleted)
 {
     jw_object(w);
     jw_kv_str(w, "key", key);
     if (value)
-        jw_kv_str(w, "value", value);
+        jw_kv_str(w, "value", qemu_shown(key, value));
     if (pending)
-        jw_kv_str(w, "pending", pending);
+        jw_kv_str(w, "pending", qemu_shown(key, pending));
     if (is_deleted)
         jw_kv_int(w, "delete", 1);
     jw_object_end(w);
@@ -118,13 +124,13 @@ int api_qemu_pending(struct api_call *c, const struct api_qemu_pending_args *a, 
     for (size_t i = 0; i < g->config.n; i++) {
         const char *key = g->config.items[i].key;
         snprintf(deleted, sizeof(deleted), "!%s", key);
-        pending_item(w, key, g->config.items[i].value, config_get(&g->pending, key),
-                     config_get(&g->pending, deleted) != NULL);
+        qemu_pending_item(w, key, g->config.items[i].value, config_get(&g->pending, key),
+                          config_get(&g->pending, deleted) != NULL);
     }
     for (size_t i = 0; i < g->pending.n; i++) {
         const char *key = g->pending.items[i].key;
         if (key[0] != '!' && !config_get(&g->config, key))
-            pending_item(w, key, NULL, g->pending.items[i].value, false);
+            qemu_pending_item(w, key, NULL, g->pending.items[i].value, false);
     }
     jw_array_end(w);
     return 0;
@@ -475,7 +481,7 @@ static void on_hotplug_failed(void *arg, const char *key, const char *text)
         u->has_failed = true;
 }
 
-static void on_hotplugged(void *arg, int r, const struct err *e)
+static void update_end(void *arg, int r, const struct err *e)
 {
     struct update *u = arg;
     struct api_call *c = u->is_async ? NULL : u->call;
@@ -486,6 +492,24 @@ static void on_hotplugged(void *arg, int r, const struct err *e)
     update_abandon(u);
     if (c)
         api_finish(c, r, &copy);
+}
+
+static void on_cloudinit(void *arg, int r, const struct err *e)
+{
+    if (r < 0)
+        on_hotplug_failed(arg, "hotplug", e->text);
+    update_end(arg, 0, &(struct err)ERR_INIT);
+}
+
+static void on_hotplugged(void *arg, int r, const struct err *e)
+{
+    struct update *u = arg;
+    struct guest *g = r == 0 ? guest_find(u->guests, u->vmid) : NULL;
+
+    if (g && cloudinit_is_due(g))
+        cloudinit_update(u->guests, u->vmid, on_cloudinit, u);
+    else
+        update_end(u, r, e);
 }
 
 /* The new configuration is in force; what a running guest can take of what is pending, it takes now. */

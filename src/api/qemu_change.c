@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/propstr.h"
 #include "engine/firmware.h"
+#include "guest/cloudinit.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -125,6 +126,8 @@ static int add_key(struct change *ch, const struct api_kv *kv, struct err *e)
     if (!ch->is_create && streq(kv->key, "engine"))
         return err_set(e, -EINVAL, "param.unsupported", "the engine is fixed when the guest is created");
     r = change_check_key(ch, p, kv->key, kv->value, e);
+    if (r == 0)
+        r = cloudinit_check(kv->key, kv->value, e);
     if (r < 0)
         return r;
     if (p->key_class == API_KEY_ADVISORY && ch->n_warnings < ARRAY_SIZE(ch->warnings))
@@ -309,15 +312,17 @@ struct fixed_volume {
     const char *template; /* of its contents, or NULL */
 };
 
-/* The value as it is stored: the volume first, the client's options in their order, the true size last. */
+/* The value as it is stored: the volume first, the client's options in their order, the true size last. A cloud-init
+ * volume is a CD-ROM whether the client says so or not. */
 static int compose(const struct propstr *p, const char *volume, uint64_t size_bytes, struct buf *out)
 {
     static const char *const own[] = {"file", "volume", "format", "size", "import-from"};
+    bool is_cloudinit = engine_is_cloudinit(volume);
     char size[32];
 
-    buf_append_str(out, volume);
+    buf_printf(out, "%s%s", volume, is_cloudinit ? ",media=cdrom" : "");
     for (size_t i = 0; i < p->n; i++) {
-        bool is_own = false;
+        bool is_own = is_cloudinit && streq(p->items[i].key, "media");
         for (size_t k = 0; k < ARRAY_SIZE(own); k++)
             is_own = is_own || streq(p->items[i].key, own[k]);
         if (!is_own)
@@ -414,6 +419,83 @@ static int plan_new(struct change *ch, const char *key, const struct propstr *p,
     return compose(p, id, bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 
+/* Of the keys that the guest will have, another one with a cloud-init volume; NULL: none. */
+static const char *other_cloudinit(const struct change *ch, const char *key)
+{
+    const struct config *configs[] = {&ch->set, &ch->pending, &ch->config};
+    char ignored[STORAGE_ID_MAX + 1], deleted[80];
+
+    for (size_t k = 0; k < ARRAY_SIZE(configs); k++)
+        for (size_t i = 0; i < configs[k]->n; i++) {
+            const struct config_item *it = &configs[k]->items[i];
+            bool is_gone =
+                streq(it->key, key) || !guest_is_drive_key(it->key) ||
+                (!cloudinit_is_drive(it->value, ch->vmid) && !cloudinit_is_wanted(it->value, ignored, sizeof(ignored)));
+            snprintf(deleted, sizeof(deleted), "!%s", it->key);
+            for (size_t d = 0; d < ch->n_deleted; d++)
+                is_gone = is_gone || streq(ch->deleted[d], it->key);
+            /* It is replaced: what counts is what comes. */
+            if (k > 0 && (config_get(&ch->set, it->key) || config_get(&ch->pending, deleted)))
+                is_gone = true;
+            if (k > 1 && config_get(&ch->pending, it->key))
+                is_gone = true;
+            if (!is_gone)
+                return it->key;
+        }
+    return NULL;
+}
+
+static int check_cloudinit(struct change *ch, const char *key, const struct propstr *p, struct err *e)
+{
+    const char *media = propstr_get(p, "media"), *format = propstr_get(p, "format"), *other = other_cloudinit(ch, key);
+
+    if (guest_is_index_key(key, "efidisk") || guest_is_index_key(key, "tpmstate"))
+        return err_set(e, -EINVAL, "param.invalid", "it is no drive for cloud-init");
+    if (other)
+        return err_set(e, -EINVAL, "param.invalid", "a cloud-init drive is there already: %s", other);
+    if (media && !streq(media, "cdrom"))
+        return err_set(e, -EINVAL, "param.invalid", "a cloud-init drive is a CD-ROM (media=cdrom)");
+    if (format && !streq(format, "raw"))
+        return err_set(e, -EINVAL, "param.unsupported", "format=%.20s: a cloud-init drive is raw", format);
+    return 0;
+}
+
+/* "local:cloudinit": the one volume of this name. What it holds is written by each start, so one that was left over
+ * serves as well as a new one. */
+static int plan_cloudinit(struct change *ch, const struct propstr *p, const char *storage, struct buf *out,
+                          struct err *e)
+{
+    struct err missing = ERR_INIT;
+    char id[VOLUME_ID_MAX + 1];
+    struct volume_info info;
+    struct volume_id v;
+    struct storage *s;
+    int r = cloudinit_volume(storage, ch->vmid, &v, e);
+
+    if (r == 0)
+        r = storage_mgr_ref(ch->storages, storage, &s, e);
+    if (r < 0)
+        return r;
+    if (!(storage_contents(s) & STORAGE_CONTENT_images))
+        r = err_set(e, -EINVAL, "storage.content", "storage '%s' does not support vm images", storage);
+    else if (!storage_has_format(s, VOLUME_RAW))
+        r = err_set(e, -EINVAL, "storage.format", "storage '%s' does not support format 'raw'", storage);
+    int found = r == 0 ? volume_stat(s, &v, &info, &missing) : 0;
+    storage_unref(s);
+    if (found < 0 && found != -ENOENT) {
+        *e = missing;
+        r = found;
+    }
+    if (r < 0)
+        return r;
+    if (found < 0) {
+        ch->n_creates++;
+        json_array_append_new(ch->steps, guest_step_volume_create(&v, CLOUDINIT_BYTES));
+    }
+    volume_id_format(&v, id, sizeof(id));
+    return compose(p, id, CLOUDINIT_BYTES, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
+}
+
 static int plan_existing(struct change *ch, const struct propstr *p, const struct volume_id *v, struct buf *out,
                          struct err *e)
 {
@@ -443,6 +525,7 @@ static bool is_state_key(const char *key)
 static int plan_drive(struct change *ch, const char *key, const char *value, struct taken *taken, struct err *e)
 {
     struct err not_a_volume = ERR_INIT;
+    char storage[STORAGE_ID_MAX + 1];
     struct volume_id v;
     struct propstr p;
     struct buf out;
@@ -453,8 +536,13 @@ static int plan_drive(struct change *ch, const char *key, const char *value, str
     const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
     if (streq(file, "none"))
         return 0;
+    bool is_wanted = cloudinit_is_wanted(value, storage, sizeof(storage));
+    if ((is_wanted || cloudinit_is_drive(value, ch->vmid)) && check_cloudinit(ch, key, &p, e) < 0)
+        return err_wrap(e, e->num, "%s", key);
     buf_init(&out, 8192);
-    if (volume_id_parse(file, &v, &not_a_volume) == 0 && v.content != STORAGE_CONTENT_images && is_state_key(key))
+    if (is_wanted)
+        r = plan_cloudinit(ch, &p, storage, &out, e);
+    else if (volume_id_parse(file, &v, &not_a_volume) == 0 && v.content != STORAGE_CONTENT_images && is_state_key(key))
         r = err_set(e, -EINVAL, "storage.content", "'%.80s' is not an image", file);
     else if (not_a_volume.num == 0)
         r = plan_existing(ch, &p, &v, &out, e);
@@ -474,13 +562,32 @@ static int plan_removal(struct change *ch, const char *key, struct err *e)
 
     if (!value || !guest_drive_volume(value, &v) || v.content != STORAGE_CONTENT_images || v.vmid != ch->vmid)
         return 0;
-    if (!guest_is_index_key(key, "unused") && (!ch->is_forced || !guest_is_drive_key(key)))
+    /* The drive of cloud-init holds nothing that is not made again: it is not kept as an unused disk, unless another
+     * key takes it over. */
+    bool is_cloudinit = !ch->is_running && !ch->n_creates && guest_is_drive_key(key) &&
+                        cloudinit_is_drive(value, ch->vmid) && !other_cloudinit(ch, key);
+    if (!guest_is_index_key(key, "unused") && !is_cloudinit && (!ch->is_forced || !guest_is_drive_key(key)))
         return 0;
     if (ch->is_running && guest_is_drive_key(key))
         return err_set(e, -EBUSY, "guest.running", "%s is in use by the running guest", key);
     ch->n_removes++;
     json_array_append_new(ch->steps, guest_step_volume_delete(&v));
     return 0;
+}
+
+/* From here on nobody knows the password any more. */
+static int plan_password(struct change *ch, char *password, struct err *e)
+{
+    char hash[CLOUDINIT_HASH_MAX];
+    int r = cloudinit_hash(password, hash, e);
+
+    mem_wipe(password, strlen(password));
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < ch->set.n; i++)
+        if (streq(ch->set.items[i].key, "cipassword"))
+            mem_wipe((char *)(uintptr_t)ch->set.items[i].value, strlen(ch->set.items[i].value));
+    return config_set(&ch->set, "cipassword", hash) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 
 int change_plan(void *arg, struct err *e)
@@ -496,6 +603,8 @@ int change_plan(void *arg, struct err *e)
             r = err_set(e, -ENOMEM, NULL, "out of memory");
         else if (guest_is_drive_key(ch->set.items[i].key))
             r = plan_drive(ch, ch->set.items[i].key, value, &taken, e);
+        else if (streq(ch->set.items[i].key, "cipassword"))
+            r = plan_password(ch, value, e);
     }
     for (size_t i = 0; r == 0 && i < ch->n_deleted; i++)
         r = plan_removal(ch, ch->deleted[i], e);

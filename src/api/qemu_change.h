@@ -59,6 +59,10 @@ int qemu_update(struct api_call *c, const char *node, uint32_t vmid, const struc
 
 /* qemu.c: a key of a configuration in a reply, as the type that its parameter has. */
 void qemu_write_value(struct api_call *c, const char *key, const char *value);
+/* qemu.c: what may be shown of a value: not the hash of a password. */
+const char *qemu_shown(const char *key, const char *value);
+/* qemu.c: one key of GET pending and GET cloudinit; value and pending may be NULL. */
+void qemu_pending_item(struct jw *w, const char *key, const char *value, const char *pending, bool is_deleted);
 
 /* permission of one key (qemu_perm.c) */
 MUST_CHECK int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value,

@@ -2,6 +2,7 @@
  * (PVE: qemu-server, check_vm_modify_config_perm and check_storage_access). Loop thread. */
 #include "api/qemu_change.h"
 #include "base/propstr.h"
+#include "guest/cloudinit.h"
 #include "guest/cpu_models.h"
 #include "network/network.h"
 
@@ -82,12 +83,14 @@ static bool is_bus_drive(const char *key)
 
 static int check_drive(struct change *ch, const char *key, const char *value, struct err *e)
 {
+    char storage[STORAGE_ID_MAX + 1];
     struct volume_id v;
     struct propstr p;
     const char *old = config_get(&ch->config, key);
-    priv_mask mask = guest_drive_is_cdrom(value) ? PRIV_M(VM_CONFIG_CDROM) : PRIV_M(VM_CONFIG_DISK);
+    bool is_cloudinit = cloudinit_is_drive(value, ch->vmid) || cloudinit_is_wanted(value, storage, sizeof(storage));
+    priv_mask mask = guest_drive_is_cdrom(value) && !is_cloudinit ? PRIV_M(VM_CONFIG_CDROM) : PRIV_M(VM_CONFIG_DISK);
 
-    if (old && !guest_drive_is_cdrom(old))
+    if (old && (!guest_drive_is_cdrom(old) || cloudinit_is_drive(old, ch->vmid)))
         mask |= PRIV_M(VM_CONFIG_DISK); /* a CD-ROM in the place of a disk takes the disk away */
     int r = require_vm(ch, mask, e);
     if (r < 0)
@@ -108,7 +111,6 @@ static int check_drive(struct change *ch, const char *key, const char *value, st
         return check_volume(ch, &v, e);
     }
     const char *colon = strchr(file, ':');
-    char storage[STORAGE_ID_MAX + 1];
     snprintf(storage, sizeof(storage), "%.*s", colon ? (int)(colon - file) : 0, file);
     return require_storage(ch, storage, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
 }
@@ -231,6 +233,27 @@ static int check_cpu(struct change *ch, const char *value, struct err *e)
     return r;
 }
 
+/* Who may set addresses may set all of it (PVE: check_vm_modify_config_perm). The files of cicustom are looked at as
+ * any other volume. */
+static int check_cloudinit(struct change *ch, const char *key, const char *value, struct err *e)
+{
+    static const char *const files[] = {"user", "network", "meta", "vendor"};
+    const priv_mask mask = PRIV_M(VM_CONFIG_CLOUDINIT) | PRIV_M(VM_CONFIG_NETWORK);
+    char path[AUTH_PATH_MAX];
+    struct volume_id v;
+    int r = 0;
+
+    snprintf(path, sizeof(path), "/pool/%s", ch->pool ? ch->pool : "");
+    if (!ch->pool || !auth_has(ch->call->api->auth, &ch->call->who, path, mask, true)) {
+        api_vm_path(ch->vmid, path);
+        r = api_require(ch->call, path, mask, true, e);
+    }
+    for (size_t i = 0; r == 0 && value && streq(key, "cicustom") && i < ARRAY_SIZE(files); i++)
+        if (cloudinit_snippet(value, files[i], &v))
+            r = check_volume(ch, &v, e);
+    return r;
+}
+
 int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value, struct err *e)
 {
     unsigned bit;
@@ -243,6 +266,8 @@ int change_check_key(struct change *ch, const struct api_param *p, const char *k
         return check_usb_change(ch, key, value, e);
     if (value && streq(key, "cpu"))
         return check_cpu(ch, value, e);
+    if (cloudinit_is_key(key))
+        return check_cloudinit(ch, key, value, e);
     if (value && (streq(key, "kernel") || streq(key, "initrd")))
         return check_boot_file(ch, value, e);
     if (value && guest_is_index_key(key, "serial") && !streq(value, "socket"))

@@ -133,6 +133,7 @@ static int check_value(const struct cli_opt *o, const char *value, const char **
     case OPT_FLAG:
     case OPT_NO:
     case OPT_TEXT:
+    case OPT_LINES:
     case OPT_SECRET:
         return 0;
     }
@@ -151,6 +152,14 @@ static int add_secret(struct cli_args *a, const char *key, const char *file, str
     return r;
 }
 
+static int add_lines(struct cli_args *a, const char *key, const char *file, struct err *e)
+{
+    autofree char *value = NULL;
+    int r = prompt_encoded_file(file, &value, e);
+
+    return r < 0 ? r : args_add(a, key, value, false, e);
+}
+
 static int take_command_option(struct parse *p, const struct cli_opt *o, const char *value, struct err *e)
 {
     const char *key = o->key ? o->key : o->name;
@@ -166,6 +175,8 @@ static int take_command_option(struct parse *p, const struct cli_opt *o, const c
     int r = take_value(p, option, value, &text, e);
     if (r == 0 && o->kind == OPT_SECRET)
         return add_secret(p->a, key, text, e);
+    if (r == 0 && o->kind == OPT_LINES)
+        return add_lines(p->a, key, text, e);
     if (r == 0)
         r = check_value(o, text, &text, e);
     return r < 0 ? r : args_add(p->a, key, text, !o->key, e);

@@ -30,6 +30,7 @@ enum opt_kind {
     OPT_INT,    /* decimal digits */
     OPT_BOOL,   /* yes/no, on/off, true/false, 1/0: sends 1 or 0 */
     OPT_CHOICE, /* one of `choices`, "a|b" */
+    OPT_LINES,  /* the value is a file, or standard input for "-", sent percent-encoded */
     OPT_SECRET, /* the value is the first line of a file, or of standard input for "-" */
 };
 

@@ -65,7 +65,10 @@
         {"cpu", "cpu", OPT_TEXT, "MODEL", NULL, "CPU model and flags"},                                                \
         {"scsi0", "scsi0", OPT_TEXT, "DISK", NULL, "first disk: STORAGE:GIB or a volume, then options"},               \
         {"net0", "net0", OPT_TEXT, "NIC", NULL, "first network card: virtio[,bridge=vmbr0]"},                          \
-        {"ide2", "ide2", OPT_TEXT, "CDROM", NULL, "CD drive: VOLUME,media=cdrom"},                                     \
+        {"ide2", "ide2", OPT_TEXT, "CDROM", NULL, "CD drive: VOLUME,media=cdrom or STORAGE:cloudinit"},                \
+        {"ciuser", "ciuser", OPT_TEXT, "USER", NULL, "user that cloud-init makes"},                                    \
+        {"sshkeys", "sshkeys", OPT_LINES, "FILE", NULL, "SSH keys that cloud-init installs, one a line"},              \
+        {"ipconfig0", "ipconfig0", OPT_TEXT, "ADDRESS", NULL, "address that cloud-init sets: ip=CIDR|dhcp[,gw=IP]"},   \
         {"boot", "boot", OPT_TEXT, "ORDER", NULL, "boot order: order=scsi0;net0"},                                     \
         {"serial0", "serial0", OPT_TEXT, "socket", NULL, "serial port for 'holm vm console'"},                         \
         {"vga", "vga", OPT_TEXT, "TYPE", NULL, "display; serial0 or none for no display"},                             \
@@ -194,6 +197,15 @@ const struct cli_command command_table[] = {
      .path = VM "/config", .help = "Show the configuration of a virtual machine.", .example = "holm vm config 100"},
     {"vm", "pending", ARGS(GUEST), .method = "GET", .path = VM "/pending", .columns = "key,value,pending,delete",
      .help = "Show which changes wait for the next start.", .example = "holm vm pending 100"},
+    {"vm", "cloudinit show", ARGS(GUEST), .method = "GET", .path = VM "/cloudinit",
+     .columns = "key,value,pending,delete", .help = "Show the cloud-init keys, and which of them wait.",
+     .example = "holm vm cloudinit show web"},
+    {"vm", "cloudinit dump", ARGS(GUEST, {"FILE", "type", ARG_TEXT}), .method = "GET", .path = VM "/cloudinit/dump",
+     .help = "Print a file that cloud-init reads: user, network or meta.",
+     .example = "holm vm cloudinit dump web network"},
+    {"vm", "cloudinit update", ARGS(GUEST), .method = "PUT", .path = VM "/cloudinit",
+     .help = "Make the cloud-init image anew; a running guest finds it in its drive.",
+     .example = "holm vm cloudinit update web"},
     {"vm", "start", ARGS(GUESTS), .method = "POST", .path = VM "/status/start", .help = "Start virtual machines.",
      .example = "holm vm start web db", .flags = CMD_TASK},
     {"vm", "stop", ARGS(GUESTS),

@@ -231,6 +231,21 @@ static int ask_password(const struct compat_row *row, struct compat_line *l, cha
     return r < 0 ? r : add_param(l, "password", *ret, e);
 }
 
+/* qm takes a file with keys where the API takes the keys. */
+static int read_keys(struct compat_line *l, char **ret, struct err *e)
+{
+    for (size_t i = 0; i < l->n_params; i++) {
+        if (!streq(l->params[i].key, "sshkeys"))
+            continue;
+        int r = prompt_encoded_file(l->params[i].value, ret, e);
+        if (r < 0)
+            return r;
+        l->params[i].value = *ret;
+        break;
+    }
+    return 0;
+}
+
 static int check_route(const struct compat_row *row, struct err *e)
 {
     json_t *paths = schema_paths(e);
@@ -320,7 +335,7 @@ static int call_row(struct cli *c, const struct compat_row *row, struct compat_l
 static int run_row(struct cli *c, const struct compat_row *row, struct compat_line *l, struct err *e)
 {
     char names[COMPAT_ARGS_MAX][40], fixed[64];
-    autofree char *password = NULL;
+    autofree char *password = NULL, *keys = NULL;
     int r = check_route(row, e);
 
     if (r == 0)
@@ -329,6 +344,8 @@ static int run_row(struct cli *c, const struct compat_row *row, struct compat_li
         return run_console(c, l, e);
     if (r == 0 && row->flags & COMPAT_ASKS_PASSWORD)
         r = ask_password(row, l, &password, e);
+    if (r == 0 && row->flags & COMPAT_KEY_FILE)
+        r = read_keys(l, &keys, e);
     if (r == 0)
         r = call_row(c, row, l, e);
     if (password)

@@ -23,6 +23,7 @@ enum compat_print {
 enum compat_flag {
     COMPAT_ASKS_PASSWORD = 1, /* parameter password, if it is not given */
     COMPAT_CONSOLE = 2,       /* the terminal */
+    COMPAT_KEY_FILE = 8,      /* sshkeys is a file */
     COMPAT_VOLUME = 4,        /* {storage} is the part of {volume} before its colon */
 };
 

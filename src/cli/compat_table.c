@@ -7,10 +7,13 @@
 
 const struct compat_row compat_table[] = {
     {"qm", "list", "", "GET", "/nodes/{node}/qemu", .print = PRINT_QM_LIST},
-    {"qm", "create", "vmid", "POST", "/nodes/{node}/qemu", .print = PRINT_NOTHING},
-    {"qm", "set", "vmid", "PUT", VM "/config", .print = PRINT_NOTHING},
+    {"qm", "create", "vmid", "POST", "/nodes/{node}/qemu", .print = PRINT_NOTHING, .flags = COMPAT_KEY_FILE},
+    {"qm", "set", "vmid", "PUT", VM "/config", .print = PRINT_NOTHING, .flags = COMPAT_KEY_FILE},
     {"qm", "config", "vmid", "GET", VM "/config", .print = PRINT_KEYS},
     {"qm", "pending", "vmid", "GET", VM "/pending", .print = PRINT_PENDING},
+    {"qm", "cloudinit dump", "vmid type", "GET", VM "/cloudinit/dump"},
+    {"qm", "cloudinit pending", "vmid", "GET", VM "/cloudinit", .print = PRINT_PENDING},
+    {"qm", "cloudinit update", "vmid", "PUT", VM "/cloudinit", .print = PRINT_NOTHING},
     {"qm", "status", "vmid", "GET", VM "/status/current", .print = PRINT_QM_STATUS},
     {"qm", "start", "vmid", "POST", VM "/status/start", .print = PRINT_NOTHING},
     {"qm", "stop", "vmid", "POST", VM "/status/stop", .print = PRINT_NOTHING},

@@ -202,12 +202,26 @@ static int scalars_print(json_t *list, struct err *e)
     return output_flush(&out, e);
 }
 
+/* One text by itself keeps its lines: a file of cloud-init, what a monitor says. */
+static int text_print(const json_t *text, struct err *e)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    text_append_clean_lines(&out, json_string_value(text), json_string_length(text));
+    if (!out.len || out.data[out.len - 1] != '\n')
+        buf_append_char(&out, '\n');
+    return output_flush(&out, e);
+}
+
 int output_data(const struct cli *c, const char *columns, json_t *data, struct err *e)
 {
     if (c->format == FORMAT_JSON || c->format == FORMAT_NDJSON)
         return output_json(c, data, e);
     if (!data)
         return 0;
+    if (json_is_string(data))
+        return text_print(data, e);
     if (json_is_object(data))
         return object_print(c, columns, data, e);
     if (json_is_array(data) && (!json_array_size(data) || json_is_object(json_array_get(data, 0))))

@@ -45,6 +45,26 @@ int prompt_secret_file(const char *file, char **ret_value, struct err *e)
     return r;
 }
 
+int prompt_encoded_file(const char *file, char **ret_value, struct err *e)
+{
+    autofree char *text = NULL;
+    autobuf struct buf b;
+
+    buf_init(&b, 1u << 20);
+    int r = prompt_secret_file(file, &text, e);
+    if (r < 0)
+        return r;
+    for (const char *p = text; *p; p++) {
+        bool is_plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (is_plain || strchr("-_.~", *p))
+            buf_append_char(&b, *p);
+        else
+            buf_printf(&b, "%%%02X", (unsigned char)*p);
+    }
+    *ret_value = buf_take(&b);
+    return *ret_value ? 0 : err_set(e, -EFBIG, NULL, "%s is too large", file);
+}
+
 /* One line from the terminal, byte by byte so that nothing of the next one is swallowed. */
 static int read_line(char *line, size_t cap, struct err *e)
 {

@@ -8,6 +8,8 @@
 
 /* The file's text without one final line end; "-" reads standard input. Wipe what ret_value points to. */
 MUST_CHECK int prompt_secret_file(const char *file, char **ret_value, struct err *e);
+/* The same, percent-encoded, as the API takes SSH keys. */
+MUST_CHECK int prompt_encoded_file(const char *file, char **ret_value, struct err *e);
 /* Asks twice on the terminal, without echo. */
 MUST_CHECK int prompt_new_password(const char *who, char **ret_value, struct err *e);
 /* Asks for one line of less than max bytes, which may be seen. */

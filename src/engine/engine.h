@@ -146,6 +146,7 @@ enum engine_hotplug_bit {
     ENGINE_HOTPLUG_CPU = 1 << 2,
     ENGINE_HOTPLUG_MEMORY = 1 << 3,
     ENGINE_HOTPLUG_USB = 1 << 4,
+    ENGINE_HOTPLUG_CLOUDINIT = 1 << 5,
 };
 uint32_t engine_hotplug(const struct config_item *config, size_t n);
 
@@ -243,6 +244,8 @@ int engine_unsupported(struct err *e, const char *engine, const char *key, const
 /* "virtio" and "virtio12": the number, or -1. */
 int engine_key_index(const char *key, const char *stem);
 const char *config_item_get(const struct config_item *config, size_t n, const char *key);
+/* The file of a drive is a cloud-init volume, or asks for one: "local:cloudinit". */
+bool engine_is_cloudinit(const char *file);
 /* The key `memory`, "2048" or "current=2048"; 512 without it. */
 uint64_t engine_memory_mib(const struct config_item *config, size_t n);
 /* The key `sockets`, or its older name `smp`. */

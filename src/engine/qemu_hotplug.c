@@ -14,11 +14,9 @@ uint32_t engine_hotplug(const struct config_item *config, size_t n)
     static const struct {
         const char *name;
         uint32_t bit;
-    } features[] = {{"disk", ENGINE_HOTPLUG_DISK},
-                    {"network", ENGINE_HOTPLUG_NETWORK},
-                    {"cpu", ENGINE_HOTPLUG_CPU},
-                    {"memory", ENGINE_HOTPLUG_MEMORY},
-                    {"usb", ENGINE_HOTPLUG_USB}};
+    } features[] = {{"disk", ENGINE_HOTPLUG_DISK}, {"network", ENGINE_HOTPLUG_NETWORK},
+                    {"cpu", ENGINE_HOTPLUG_CPU},   {"memory", ENGINE_HOTPLUG_MEMORY},
+                    {"usb", ENGINE_HOTPLUG_USB},   {"cloudinit", ENGINE_HOTPLUG_CLOUDINIT}};
     const char *value = config_item_get(config, n, "hotplug");
     uint32_t bits = 0;
 

@@ -73,7 +73,7 @@ static void test_features(void **state)
                  {"0", 0},
                  {"cpu,memory", ENGINE_HOTPLUG_CPU | ENGINE_HOTPLUG_MEMORY},
                  {"usb", ENGINE_HOTPLUG_USB},
-                 {"cloudinit,disk", ENGINE_HOTPLUG_DISK}};
+                 {"cloudinit,disk", ENGINE_HOTPLUG_CLOUDINIT | ENGINE_HOTPLUG_DISK}};
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct config_item item = {"hotplug", cases[i].value};

@@ -100,6 +100,11 @@ const char *engine_disk_on(const struct engine_disk *d, size_t i)
     return i < d->n_below ? d->below[i].name : "";
 }
 
+bool engine_is_cloudinit(const char *file)
+{
+    return str_ends(file, ":cloudinit") || str_ends(file, "-cloudinit.raw");
+}
+
 void engine_disk_done(struct engine_disk *d)
 {
     for (size_t i = 0; i < d->n_below; i++)

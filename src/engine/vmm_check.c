@@ -76,13 +76,17 @@ static int check_disk(const char *key, const char *value, struct err *e)
 
     if (r < 0)
         return err_wrap(e, r, "%s", key);
-    for (size_t i = 0; i < p.n; i++)
+    const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
+    for (size_t i = 0; i < p.n; i++) {
+        /* A CD-ROM for others, for this engine's guests a disk that cannot be written to. */
+        if (file && engine_is_cloudinit(file) && streq(p.items[i].key, "media"))
+            continue;
         if ((r = check_disk_item(key, p.items[i].key, p.items[i].value, e)) < 0)
             return r;
+    }
     r = check_limits(key, &p, e);
     if (r < 0)
         return r;
-    const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
     if (file && str_ends(file, ".qcow2"))
         return engine_unsupported(e, "vmm", key, "a qcow2 image; disks are raw");
     if (propstr_get_u64(&p, "queues", 1, &queues, e) < 0 || !queues || queues > VMM_DISK_QUEUES_MAX)
@@ -279,6 +283,11 @@ static const struct key_row {
     {"bios", false, check_bios},
     {"boot", false, NULL}, /* of disks that somebody boots from: the kernel is given */
     {"bootdisk", false, NULL},
+    {"cicustom", false, NULL}, /* of cloud-init, which only reads a drive */
+    {"cipassword", false, NULL},
+    {"citype", false, NULL},
+    {"ciupgrade", false, NULL},
+    {"ciuser", false, NULL},
     {"cmdline", false, check_cmdline},
     {"cores", false, NULL},
     {"cpu", false, check_cpu},
@@ -292,6 +301,7 @@ static const struct key_row {
     {"hugepages", false, NULL},
     {"ide", true, check_other_drive},
     {"initrd", false, NULL},
+    {"ipconfig", true, NULL},
     {"keephugepages", false, NULL},
     {"kernel", false, NULL},
     {"keyboard", false, NULL}, /* as with vga=none of any engine */
@@ -303,6 +313,7 @@ static const struct key_row {
     {"migrate_downtime", false, NULL},
     {"migrate_speed", false, NULL},
     {"name", false, NULL},
+    {"nameserver", false, NULL},
     {"net", true, check_net},
     {"numa", false, check_off},
     {"numa", true, refuse},
@@ -314,10 +325,12 @@ static const struct key_row {
     {"sata", true, check_other_drive},
     {"scsi", true, check_disk},
     {"scsihw", false, check_scsihw},
+    {"searchdomain", false, NULL},
     {"serial", true, check_serial},
     {"shares", false, NULL},
     {"smbios1", false, check_smbios},
     {"sockets", false, NULL},
+    {"sshkeys", false, NULL},
     {"startdate", false, refuse},
     {"startup", false, NULL},
     {"tablet", false, NULL},

@@ -129,7 +129,8 @@ static int add_disk(struct vmm_build *b, const struct engine_disk *d, struct err
         return r;
     if (d->is_qcow2)
         return engine_unsupported(e, "vmm", d->key, "a qcow2 image; disks are raw");
-    if (d->fd < 0 || d->is_cdrom)
+    const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
+    if (d->fd < 0 || (d->is_cdrom && !(file && engine_is_cloudinit(file))))
         return engine_unsupported(e, "vmm", d->key, "a CD-ROM drive");
     const char *aio = propstr_get(&p, "aio"), *discard = propstr_get(&p, "discard"), *cache = propstr_get(&p, "cache"),
                *queues = propstr_get(&p, "queues");

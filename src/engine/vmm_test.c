@@ -176,6 +176,29 @@ static void test_launch_refuses(void **state)
     }
 }
 
+/* The only CD-ROM that this engine has: a disk that cannot be written to. */
+static void test_launch_cloudinit(void **state)
+{
+    struct engine_disk disk = {.key = "virtio1",
+                               .index = 1,
+                               .fd = 7,
+                               .is_cdrom = true,
+                               .is_read_only = true,
+                               .options = "local:100/vm-100-cloudinit.raw,media=cdrom,size=4M"};
+    struct engine_vm vm = small_vm();
+    struct engine_launch l;
+    struct err e = ERR_INIT;
+
+    vm.disks = &disk;
+    vm.n_disks = 1;
+    assert_int_equal(engine_vmm.launch(&host, &vm, &l, &e), 0);
+    assert_non_null(strstr(options_of(&l), "disk fd=21,id=virtio1,discard=off,engine=uring,readonly=on,cached=on\n"));
+    engine_launch_done(&l);
+    disk.options = "local:iso/x.iso,media=cdrom";
+    assert_int_equal(engine_vmm.launch(&host, &vm, &l, &e), -EINVAL);
+    assert_string_equal(e.code, "param.unsupported");
+}
+
 static void test_accepted(void **state)
 {
     static const struct config_item config[] = {
@@ -185,6 +208,8 @@ static void test_accepted(void **state)
         {"balloon", "128"},
         {"bios", "seabios"},
         {"boot", "order=virtio0"},
+        {"ciuser", "me"},
+        {"cipassword", "$5$salt$hash"},
         {"cmdline", "console=ttyS0"},
         {"cores", "2"},
         {"cpu", "host"},
@@ -193,6 +218,7 @@ static void test_accepted(void **state)
         {"engine", "vmm"},
         {"freeze", "1"},
         {"hugepages", "2"},
+        {"ipconfig0", "ip=dhcp"},
         {"kernel", "local:boot/vmlinuz"},
         {"kvm", "1"},
         {"machine", "direct"},
@@ -203,7 +229,11 @@ static void test_accepted(void **state)
         {"ostype", "l26"},
         {"rng0", "source=/dev/urandom"},
         {"scsi30", "local:100/a.raw,size=1G,format=raw,backup=0,iothread=1,queues=4,discard=ignore,aio=io_uring"},
+        {"scsi29", "local:100/vm-100-cloudinit.raw,media=cdrom,size=4M"},
         {"scsihw", "virtio-scsi-single"},
+        {"searchdomain", "a"},
+        {"nameserver", "192.0.2.1"},
+        {"sshkeys", "x"},
         {"serial0", "socket"},
         {"smbios1", "uuid=3dd75e8d-a91a-47ee-8fd4-3cd2b2b7d0c1"},
         {"tags", "a"},
@@ -211,6 +241,7 @@ static void test_accepted(void **state)
         {"vcpus", "1"},
         {"vga", "serial0"},
         {"virtio15", "local:100/c.raw,serial=abc,ro=1,cache=writeback"},
+        {"virtio13", "local:cloudinit,media=cdrom"},
         {"virtio14", "local:100/d.raw,mbps_rd=1.5,mbps_rd_max=2,bps_rd_max_length=3,iops=100,bps_wr=4096"},
         {"vmgenid", "3dd75e8d-a91a-47ee-8fd4-3cd2b2b7d0c1"},
     };
@@ -237,6 +268,7 @@ static void test_refused(void **state)
         {"efidisk0", "local:1"},
         {"hostpci0", "0000:00:01.0"},
         {"ide2", "none,media=cdrom"},
+        {"ide2", "local:cloudinit,media=cdrom"},
         {"kvm", "0"},
         {"localtime", "1"},
         {"machine", "q35"},
@@ -268,6 +300,7 @@ static void test_refused(void **state)
         {"virtio0", "local:100/a.raw,detect_zeroes=1"},
         {"virtio0", "local:100/a.raw,werror=stop"},
         {"virtio0", "local:100/a.iso,media=cdrom"},
+        {"virtio0", "local:iso/x-cloudinit.iso,media=cdrom"},
         {"virtio0", "local:100/a.raw,serial=123456789012345678901"},
         {"watchdog", "i6300esb"},
         {"no-such-key", "1"},
@@ -382,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_order_of_a_small_guest),
         cmocka_unit_test(test_order_of_a_full_guest),
         cmocka_unit_test(test_launch_refuses),
+        cmocka_unit_test(test_launch_cloudinit),
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_hints),

@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "base/propstr.h"
 #include "guest/attach.h"
+#include "guest/cloudinit.h"
 #include "guest/guest_priv.h"
 #include "guest/netif.h"
 #include "guest/limits.h"
@@ -197,6 +198,8 @@ static int open_all(struct launch *l, struct err *e)
 {
     int r = open_boot_file(l, "kernel", &l->kernel_fd, e);
 
+    if (r == 0)
+        r = cloudinit_write(storages(l), &l->job->config, l->job->vmid, e);
     if (r == 0)
         r = open_boot_file(l, "initrd", &l->initrd_fd, e);
     for (size_t i = 0; r == 0 && i < l->job->config.n; i++) {

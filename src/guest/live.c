@@ -10,6 +10,7 @@
 #include "base/propstr.h"
 #include "engine/limits.h"
 #include "guest/attach.h"
+#include "guest/cloudinit.h"
 #include "guest/guest_priv.h"
 #include "guest/netif.h"
 #include "guest/still.h"
@@ -137,6 +138,8 @@ static enum live_plan plan_of(const struct guest *g, const struct config_item *i
     }
     if (!guest_is_drive_key(key))
         return LIVE_NONE;
+    if (!is_gone && cloudinit_is_drive(it->value, g->vmid))
+        return LIVE_NONE; /* filled by the start */
     if (old && !is_gone && guest_drive_is_cdrom(old) && guest_drive_is_cdrom(it->value))
         return LIVE_MEDIUM;
     if (old && !is_gone && limit_is_all_that_differs(old, it->value))

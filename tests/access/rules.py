@@ -74,7 +74,8 @@ def _need_vm(world, who, request, privs, is_any=False):
 
 
 def _is_cdrom(value):
-    return "media=cdrom" in value.split(",")
+    """The drive of cloud-init counts as a disk."""
+    return "media=cdrom" in value.split(",") and not re.match(r"(file=)?[^:,]+:(cloudinit|\d+/vm-\d+-cloudinit\.raw)(,|$)", value)
 
 
 def _volume(world, who, request, volume):
@@ -83,6 +84,8 @@ def _volume(world, who, request, volume):
     storage, _, name = volume.partition(":")
     if need(world, who, f"/storage/{storage}", ["Datastore.Allocate"]) is None:
         return None
+    if name.startswith("snippets/"):
+        return f"/storage/{storage}, Datastore.Allocate"
     owned = re.fullmatch(r"(?:\d+/)?vm-(\d+)-.*", name)
     if not owned:
         return need(world, who, f"/storage/{storage}", ["Datastore.Audit", "Datastore.AllocateSpace"], True)
@@ -105,7 +108,7 @@ def _drive(world, who, request, key, value):
     file = (value or "none").split(",")[0].removeprefix("file=")
     if check is not None or file == "none":
         return check
-    if re.fullmatch(r"[^:]+:\d+(\.\d+)?", file):
+    if re.fullmatch(r"[^:]+:(\d+(\.\d+)?|cloudinit)", file):
         return need(world, who, "/storage/" + file.split(":")[0], ["Datastore.AllocateSpace"])
     return _volume(world, who, request, file)
 
@@ -151,7 +154,9 @@ def config_key(world, who, request, key, value):
     if rule == "root":
         return ROOT_ONLY
     if isinstance(rule, tuple):
-        return _need_vm(world, who, request, list(rule), True)
+        check = _need_vm(world, who, request, list(rule), True)
+        files = [item.partition("=")[2] for item in (value or "").split(",")] if key == "cicustom" and value else []
+        return first(lambda: check, *[functools.partial(_volume, world, who, request, f) for f in files])
     check = _need_vm(world, who, request, [rule])
     if check is None and key in ALSO:
         return need(world, who, *ALSO[key])

@@ -128,6 +128,8 @@ REQUESTS = {
     "PUT /nodes/{node}/qemu/{vmid}/sendkey": [{"key": "ret"}, {"key": "ret", "skiplock": 1}],
     "POST /nodes/{node}/qemu/{vmid}/monitor": [{"command": "info status"}, {"command": "stop"}],
     "PUT /nodes/{node}/qemu/{vmid}/unlink": [{"vmid": PLAIN, "idlist": "scsi9"}],
+    "PUT /nodes/{node}/qemu/{vmid}/cloudinit": [{"vmid": PLAIN}],
+    "GET /nodes/{node}/qemu/{vmid}/cloudinit/dump": [{"type": "user"}],
     "PUT /nodes/{node}/qemu/{vmid}/resize": [{"vmid": PLAIN, "disk": "scsi9", "size": "+1G"},
                                              {"vmid": PLAIN, "disk": "scsi9", "size": "+1G", "skiplock": 1}],
     "GET /nodes/{node}/qemu/{vmid}/feature": [{"feature": "snapshot"}],

@@ -152,10 +152,15 @@ KEYS = {
     "protection": (OPTIONS, 0), "reboot": (OPTIONS, 1), "startdate": (OPTIONS, "now"), "tags": (OPTIONS, "a"),
     "tdf": (OPTIONS, 0), "net0": (NETWORK, "virtio"), "boot": (DISK, "order=scsi1"), "bootdisk": (DISK, "scsi1"),
 }
+# Either of two privileges.
+CLOUDINIT = ("VM.Config.Cloudinit", NETWORK)
+CLOUDINIT_KEYS = {"cipassword": "secret", "citype": "nocloud", "ciupgrade": 0, "ciuser": "me", "ipconfig0": "ip=dhcp",
+                  "nameserver": "192.0.2.1", "searchdomain": "example.com",
+                  "sshkeys": "ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"}
 DRIVES = ("ide0", "sata0", "scsi0", "virtio0")
 # These have rows of their own below.
 OTHERS = {"startup", "freeze", "kernel", "initrd", "engine", "lock", "vmgenid", "unused0", *DRIVES, "efidisk0", "tpmstate0",
-          "affinity", "args", "arch", "hugepages", "keephugepages", "cdrom"}
+          "affinity", "args", "cicustom", "arch", "hugepages", "keephugepages", "cdrom"}
 
 
 def change(*needs, **params):
@@ -178,6 +183,12 @@ def key_cases():
         yield change(on_vm(privilege), **{key: value})
         yield change(on_vm(privilege), delete=key)
         yield change(on_vm(privilege), revert=key)
+    for key, value in CLOUDINIT_KEYS.items():
+        yield change(on_vm(*CLOUDINIT), **{key: value})
+        yield change(on_vm(*CLOUDINIT), delete=key)
+    yield change(on_vm(NETWORK, text=f"/vms/{VM}, " + "|".join(CLOUDINIT), instead=[(f"/vms/{VM}", CLOUDINIT[0])]), ciuser="me")
+    yield change(on_vm(*CLOUDINIT), on_storage("Datastore.Allocate"), cicustom="user=local:snippets/none.yaml")
+    yield change(on_vm(*CLOUDINIT), delete="cicustom")
     yield change(on_vm(OPTIONS), on("/", "Sys.Modify"), startup="order=1")
     yield change(on_vm(OPTIONS), on("/", "Sys.Modify"), delete="startup")
     yield change(on_vm(NETWORK), on("/sdn/zones/localnetwork/vmbr0", "SDN.Use"), net0="virtio,bridge=vmbr0")
@@ -201,6 +212,7 @@ def drive_cases():
     for key in DRIVES:
         yield change(on_vm(DISK), on_storage("Datastore.AllocateSpace"), **{key: "local:1"})
         yield change(on_vm(DISK), delete=key)
+        yield change(on_vm(DISK), on_storage("Datastore.AllocateSpace"), **{key: "local:cloudinit,media=cdrom"})
         if key != "virtio0":
             yield change(on_vm(CDROM), **{key: "none,media=cdrom"})
             yield change(on_vm(CDROM), see_iso, **{key: "local:iso/x.iso,media=cdrom"})
@@ -223,7 +235,8 @@ def drive_cases():
 
 @test(limit=120)
 def configuration_keys(node):
-    assert accepted_keys() == set(KEYS) | OTHERS, accepted_keys() ^ (set(KEYS) | OTHERS)
+    tried = set(KEYS) | set(CLOUDINIT_KEYS) | OTHERS
+    assert accepted_keys() == tried, accepted_keys() ^ tried
     court = Court(node)
     for vmid in (VM, OTHER):
         court.ground.guest(vmid, memory=64, scsi1="local:0.01", ide2="none,media=cdrom")

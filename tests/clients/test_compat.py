@@ -66,6 +66,28 @@ def qm_life_of_a_guest(node):
 
 
 @test
+def qm_cloudinit(node):
+    """sshkeys is a file, as the original has it; dump, pending, update."""
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me+you@host"
+    path = node.base + "/keys.pub"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(key + "\n")
+    tool(node, "qm", "create", 202, "--ide2", "local:cloudinit", "--sshkeys", path, "--ciuser", "me", "--cipassword", "secret")
+    text = tool(node, "qm", "cloudinit", "dump", 202, "user")
+    assert f"  - '{key}'\n" in text and "user: me\n" in text and "password: '**********'\n" in text, text
+    tool(node, "qm", "set", 202, "--ipconfig0", "ip=dhcp")
+    tool(node, "qm", "cloudinit", "update", 202)
+    lines = tool(node, "qm", "cloudinit", "pending", 202).splitlines()
+    assert "cur ciuser: me" in lines and "cur cipassword: **********" in lines and "cur ipconfig0: ip=dhcp" in lines, lines
+    assert "keys.none" in tool(node, "qm", "set", 202, "--sshkeys", "/keys.none", code=255)
+    done = node.cli("vm", "set", "202", "--sshkeys", path, "--ciuser", "you")
+    assert "user: you\n" in node.cli("vm", "cloudinit", "dump", "202", "user").stdout, done.stdout
+    assert "ciuser" in node.cli("vm", "cloudinit", "show", "202").stdout
+    node.cli("vm", "cloudinit", "update", "202")
+    tool(node, "qm", "destroy", 202)
+
+
+@test
 def qm_refuses_as_the_original_does(node):
     text = tool(node, "qm", "create", 201, "--memory", "much", code=255)
     assert text.startswith("400 Parameter verification failed.\nmemory: "), text

@@ -136,8 +136,7 @@ def plant_in_wrong_places(node):
         ("DELETE", "/access/groups/none", {"password": plant("password in the query of DELETE")}),
         ("GET", "/access/users", {"password": plant("password in the query of GET")}),
         ("POST", "/no/such/route", {"password": plant("password to no route")}),
-        ("PUT", "/nodes/{node}/qemu/100/config", {"cipassword": plant("cipassword")}),
-        ("POST", "/nodes/{node}/qemu", {"vmid": 101, "cipassword": plant("cipassword of a dry run"), "dry-run": 1}),
+        ("PUT", "/nodes/{node}/qemu/100/config", {"cipassword": plant("cipassword that is refused"), "ciuser": "a b"}),
         ("POST", "/storage", {"storage": "s", "type": "cifs", "password": plant("password of a storage")}),
     ]
     for method, path, params in refused:
@@ -156,6 +155,18 @@ def plant_in_wrong_places(node):
                  headers={"Cookie": "PVEAuthCookie=PVE:admin@pve:" + plant("ticket that is none")})
     requests.get(api.url("/version"), verify=False, timeout=30,
                  headers={"Authorization": "Basic " + base64.b64encode(b"u:" + plant("basic password").encode()).decode()})
+
+
+def plant_cloudinit(node):
+    """What is kept is a hash, and that is shown to nobody."""
+    node.api.put(node.vm(100, "/config"), cipassword=plant("cipassword"))
+    node.api.call("POST", "/nodes/{node}/qemu", {"vmid": 101, "cipassword": plant("cipassword of a dry run"), "dry-run": 1})
+    state = json.loads(node.cli("state", "dump").stdout)["keys"]["shared/guest/100"]
+    kept = {**state["config"], **state["pending"]}["cipassword"]
+    assert kept.startswith("$5$"), kept
+    for rest in ("config", "config?current=1", "pending", "cloudinit", "cloudinit/dump?type=user"):
+        reply = node.api.call("GET", node.vm(100, f"/{rest}"))
+        assert reply.status == 200 and kept not in reply.text, rest
 
 
 def plant_tokens(node):
@@ -226,6 +237,7 @@ def nothing_keeps_a_secret():
             plant_console(node)
             plant_passwords(node)
             plant_in_wrong_places(node)
+            plant_cloudinit(node)
             plant_tokens(node)
             plant_login_replay(node)
             node.api.post("/access/groups", groupid="sec")

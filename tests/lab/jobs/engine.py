@@ -159,7 +159,8 @@ def vmm_has(option):
 
 def create(guest):
     config = {"vmid": VMID, "name": "inner", "engine": "vmm", "memory": 256, "cores": 2, "serial0": "socket", "rng0": "source=/dev/urandom",
-              "kernel": "local:boot/vmlinuz", "initrd": "local:boot/initrd.img", "cmdline": CMDLINE, "virtio0": "local:1,format=raw,serial=first"}
+              "kernel": "local:boot/vmlinuz", "initrd": "local:boot/initrd.img", "cmdline": CMDLINE, "virtio0": "local:1,format=raw,serial=first",
+              "virtio1": "local:cloudinit", "ciuser": "inner"}
     if not vmm_has("balloon"):
         config["balloon"] = 0
     if vmm_has("net"):
@@ -181,6 +182,21 @@ def test_refusals(guest):
     step("what the engine refuses")
     for key, value in (("vga", "std"), ("agent", "1"), ("ide2", "none,media=cdrom"), ("net1", "virtio"), ("bios", "ovmf"), ("cpu", "kvm64")):
         refused(guest, key, value)
+
+
+def test_cloudinit(guest):
+    """A disk that cannot be written to, with the label and the file that cloud-init looks for."""
+    step("the cloud-init drive")
+    assert "vm-100-cloudinit.raw,media=cdrom,size=4M" in guest.api.config.get()["virtio1"]
+    guest.console.ask("echo label=$(dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null).", "label=cidata.")
+    guest.console.ask("echo users=$(grep -a -c '^user: inner' /dev/vdb).", "users=1.")
+    guest.console.ask("echo ro=$(cat /sys/block/vdb/ro).", "ro=1.")
+    try:
+        guest.api.cloudinit.put()
+    except ResourceException as e:
+        assert "next time" in str(e), e
+    else:
+        raise AssertionError("the medium of a running guest was changed")
 
 
 def test_running(guest):
@@ -269,6 +285,7 @@ def main():
         create(guest)
         test_refusals(guest)
         test_running(guest)
+        test_cloudinit(guest)
         test_suspend_and_reset(guest)
         test_adoption(guest, daemon)
         test_ends(guest)
