@@ -39,7 +39,7 @@ int dir_mark_set(int fd, const char *mark, struct err *e)
 
 int dir_copy_clean(int fd, struct err *e)
 {
-    if (fremovexattr(fd, MARK_XATTR) < 0 && errno != ENODATA)
+    if (fremovexattr(fd, DIR_MARK_XATTR) < 0 && errno != ENODATA)
         return err_errno(e, errno, "unmark the copy");
     return dir_note_clear(fd, e);
 }
