@@ -106,16 +106,16 @@ int qemu_check_disk(const char *key, const char *value, struct err *e)
 
 /* Without a wish: past the host's cache where the file system can, as Proxmox VE does. O_DIRECT is tried on the very
  * descriptor and taken back, which costs no I/O. */
-static const struct cache_mode *cache_of(const struct engine_disk *d, const struct propstr *p)
+static const struct cache_mode *cache_of(int fd, const struct propstr *p)
 {
     const char *name = propstr_get(p, "cache");
-    int flags = fcntl(d->fd, F_GETFL);
+    int flags = fcntl(fd, F_GETFL);
 
     if (name && cache_find(name))
         return cache_find(name);
-    if (flags < 0 || fcntl(d->fd, F_SETFL, flags | O_DIRECT) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_DIRECT) < 0)
         return cache_find("writeback");
-    if (fcntl(d->fd, F_SETFL, flags) < 0)
+    if (fcntl(fd, F_SETFL, flags) < 0)
         return cache_find("writeback");
     return cache_find("none");
 }
@@ -151,14 +151,17 @@ static void node_name(const struct image *m, char dst[QEMU_NODE_MAX])
     qemu_image_node(m->key, m->on, dst);
 }
 
-/* The file node, as the value of "file". */
+static void file_name(const struct image *m, char dst[QEMU_NODE_MAX + 8])
+{
+    snprintf(dst, QEMU_NODE_MAX + 8, m->on[0] ? "file-%s-%s" : "file-%s%s", m->key, m->on);
+}
+
 static void put_file(struct jw *w, const struct image *m)
 {
     char name[QEMU_NODE_MAX + 8], path[40];
 
-    snprintf(name, sizeof(name), m->on[0] ? "file-%s-%s" : "file-%s%s", m->key, m->on);
+    file_name(m, name);
     snprintf(path, sizeof(path), "/dev/fdset/%" PRIu64, m->set);
-    jw_key(w, "file");
     jw_object(w);
     jw_kv_str(w, "driver", "file");
     jw_kv_str(w, "node-name", name);
@@ -172,6 +175,7 @@ static void put_file(struct jw *w, const struct image *m)
     jw_object_end(w);
 }
 
+/* Without "file". */
 static void put_format(struct jw *w, const struct image *m)
 {
     char name[QEMU_NODE_MAX];
@@ -191,7 +195,6 @@ static void put_format(struct jw *w, const struct image *m)
         else
             jw_null(w);
     }
-    put_file(w, m);
 }
 
 /* A set for each image, named as its node is: another descriptor can join it later. */
@@ -246,6 +249,8 @@ static int add_image(struct qemu_build *q, int fd, const struct image *m, struct
     qemu_argf(q, "fd=%d,set=%" PRIu64, number, m->set);
     qemu_json_begin(&node);
     put_format(&node.w, m);
+    jw_key(&node.w, "file");
+    put_file(&node.w, m);
     qemu_json_end(q, "-blockdev", &node);
     return 0;
 }
@@ -269,7 +274,7 @@ static struct image image_of(const struct engine_disk *d, const struct propstr *
                           .is_discard = discard && streq(discard, "on"),
                           .is_zeroes = is_set(propstr_get(p, "detect_zeroes")),
                           .aio = propstr_get(p, "aio"),
-                          .cache = cache_of(d, p)};
+                          .cache = cache_of(d->fd, p)};
 }
 
 /* The images that a disk stands on, the lowest first; ret_below: the node of the uppermost. */
@@ -323,6 +328,44 @@ int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct e
         return r;
     struct image m = image_of(d, &p);
     return add_image(q, d->fd, &m, e);
+}
+
+int qemu_image_reopen(const struct engine_disk *d, const struct qemu_reopen *o, struct buf *ret_arguments,
+                      struct err *e)
+{
+    const char *on = engine_disk_on(d, o->image), *discard;
+    char below[QEMU_NODE_MAX], name[QEMU_NODE_MAX + 8];
+    struct propstr p;
+    struct jw w;
+    int r = propstr_parse(d->options ? d->options : "", "file", &p, e);
+
+    if (r < 0)
+        return r;
+    discard = propstr_get(&p, "discard");
+    struct image m = {.key = d->key,
+                      .on = on,
+                      .set = qemu_fdset(d->bus, d->index, on),
+                      .is_qcow2 = true,
+                      .is_read_only = o->is_read_only,
+                      .is_discard = o->is_top && discard && streq(discard, "on"),
+                      .is_zeroes = o->is_top && is_set(propstr_get(&p, "detect_zeroes")),
+                      .aio = propstr_get(&p, "aio"),
+                      .cache = cache_of(o->fd, &p)};
+    qemu_image_node(d->key, engine_disk_on(d, o->below), below);
+    m.below = o->below <= d->n_below ? below : NULL;
+    file_name(&m, name);
+    jw_init(&w, ret_arguments);
+    jw_object(&w);
+    jw_key(&w, "options");
+    jw_array(&w);
+    put_file(&w, &m);
+    jw_object(&w);
+    put_format(&w, &m);
+    jw_kv_str(&w, "file", name);
+    jw_object_end(&w);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    return 0;
 }
 
 /* ---- controllers and devices ---- */

@@ -57,12 +57,28 @@ int qemu_has_image(const char *answer, size_t n, const char *key, const char *on
 /* Between them nothing is written without the other one: QEMU goes over by itself where the guest does not write to the
  * upper one, and waits to be told (ENGINE_PIVOT) where it does. What stands on the upper one keeps its name for it: the
  * lower one gets that name. */
-static void give_writable(const struct engine_disk *d, size_t i, int fd, struct engine_script *s)
+static int reopen(const struct engine_disk *d, char kind, const struct qemu_reopen *o, struct engine_script *s,
+                  struct err *e)
 {
-    if (fd < 0)
-        return;
+    autobuf struct buf arguments;
+
+    buf_init(&arguments, QEMU_SCRIPT_MAX);
+    int r = qemu_image_reopen(d, o, &arguments, e);
+    if (r == 0)
+        qemu_step(s, kind, "blockdev-reopen", "%s", buf_str(&arguments));
+    return r;
+}
+
+/* A layer is open for reading only, by a descriptor of that kind. */
+static int make_writable(const struct engine_disk *d, size_t i, bool is_top, struct engine_script *s, struct err *e)
+{
+    struct qemu_reopen o = {.image = i, .below = i + 1, .fd = d->below[i - 1].fd, .is_top = is_top};
+
     qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, i)));
-    s->fds[s->n_fds++] = fd;
+    s->fds[s->n_fds++] = o.fd;
+    int r = reopen(d, '+', &o, s, e);
+    o.is_read_only = true;
+    return r < 0 ? r : reopen(d, 'u', &o, s, e);
 }
 
 static int merge(const struct engine_vm *vm, size_t i, struct engine_script *s, struct err *e)
@@ -74,15 +90,29 @@ static int merge(const struct engine_vm *vm, size_t i, struct engine_script *s, 
         return err_set(e, -EINVAL, "engine.live", "%s: no image to merge", d->key);
     qemu_image_node(d->key, engine_disk_on(d, i), upper);
     qemu_image_node(d->key, engine_disk_on(d, i + 1), lower);
-    give_writable(d, i + 1, d->below[i].fd, s);
-    if (i > 0)
-        give_writable(d, i - 1, i > 1 ? d->below[i - 2].fd : d->fd, s);
+    int r = make_writable(d, i + 1, i == 0, s, e);
+    if (r == 0 && i > 1)
+        r = make_writable(d, i - 1, false, s, e);
     qemu_step(s, '+', "block-commit",
               "{\"job-id\":\"merge-%s\",\"device\":\"%s\",\"top-node\":\"%s\",\"base-node\":\"%s\",%s%s%s"
               "\"auto-finalize\":true,\"auto-dismiss\":false}",
               d->key, d->key, upper, lower, i ? "\"backing-file\":\"" : "", i ? d->below[i - 1].file : "",
               i ? "\"," : "");
-    return 0;
+    return r;
+}
+
+/* It is closed; after a merge the layers beside it are open for reading only again. */
+static int leave(const struct engine_vm *vm, size_t i, struct engine_script *s, struct err *e)
+{
+    const struct engine_disk *d = &vm->disks[0];
+    int r = 0;
+
+    qemu_drop_image(s, "+-", d, i); /* one that is in use refuses, and keeps its descriptors */
+    if (i > 0 && d->below[i].fd >= 0)
+        r = reopen(d, '-', &(struct qemu_reopen){i + 1, i + 2, d->below[i].fd, true, false}, s, e);
+    if (r == 0 && i > 1)
+        r = reopen(d, '-', &(struct qemu_reopen){i - 1, i + 1, d->below[i - 2].fd, true, false}, s, e);
+    return r;
 }
 
 int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e)
@@ -136,9 +166,7 @@ int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t
     case ENGINE_SWITCH:
         return switch_over(vm, s);
     case ENGINE_LEAVE:
-        qemu_drop_image(s, "+-", &vm->disks[0],
-                        (size_t)number); /* one that is in use refuses, and keeps its descriptors */
-        return 0;
+        return leave(vm, (size_t)number, s, e);
     case ENGINE_MERGE:
         return merge(vm, (size_t)number, s, e);
     case ENGINE_PIVOT:

@@ -164,6 +164,15 @@ MUST_CHECK int qemu_job(const char *answer, size_t n, const char *key, struct en
 /* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */
 uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on);
 void qemu_image_node(const char *key, const char *on, char dst[QEMU_NODE_MAX]);
+/* Arguments of blockdev-reopen for a qcow2 image of a running disk. */
+struct qemu_reopen {
+    size_t image, below; /* numbers in the disk: its own, and that of the one that it stands on now */
+    int fd;              /* one of its descriptors */
+    bool is_read_only;
+    bool is_top; /* it is, or will be, what the guest writes to */
+};
+MUST_CHECK int qemu_image_reopen(const struct engine_disk *d, const struct qemu_reopen *o, struct buf *ret_arguments,
+                                 struct err *e);
 /* The nodes of the disk's uppermost image alone, standing on nothing yet. */
 MUST_CHECK int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct err *e);
 /* qemu_check.c */

@@ -139,7 +139,8 @@ def running_guest(node):
         assert read(shell) == 1 and read(shell, "vdb") == 11
         write(shell, 6)
         for name in ("three", "one"):
-            node.api.run("DELETE", node.vm(VM, f"/snapshot/{name}"))
+            upid = node.api.run("DELETE", node.vm(VM, f"/snapshot/{name}"))
+            assert "WARNING" not in str(node.api.task_log(upid)), node.api.task_log(upid)
             assert read(shell) == 6 and read(shell, "vdb") == 11
         write(shell, 16, "vdb")
         assert files(node) == sorted(os.path.basename(v.split(":")[1]) for v in volumes), files(node)
