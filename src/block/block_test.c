@@ -98,7 +98,7 @@ static void expect_job(const struct block_request *q, const char *command, const
 
 #define FILE_NODE(number, discard, ro)                                                                                 \
     "\"file\":{\"driver\":\"file\",\"node-name\":\"file" number "\",\"filename\":\"/dev/fdset/" number                 \
-    "\",\"locking\":\"auto\",\"discard\":\"" discard "\",\"read-only\":" ro ",\"auto-read-only\":false}}"
+    "\",\"locking\":\"off\",\"discard\":\"" discard "\",\"read-only\":" ro ",\"auto-read-only\":false}}"
 
 static void test_copy_graph(void **state)
 {

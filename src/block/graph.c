@@ -44,7 +44,7 @@ static void put_file(struct jw *w, size_t i, bool is_read_only, const char *disc
     jw_kv_str(w, "node-name", name);
     snprintf(name, sizeof(name), "/dev/fdset/%zu", i);
     jw_kv_str(w, "filename", name);
-    jw_kv_str(w, "locking", "auto");
+    jw_kv_str(w, "locking", "off"); /* who uses which image is the caller's care; a layer keeps the lock of its guest */
     jw_kv_str(w, "discard", discard);
     put_bool(w, "read-only", is_read_only);
     put_bool(w, "auto-read-only", false);

@@ -54,6 +54,7 @@ struct engine_below {
     bool is_qcow2;
     char name[16];    /* of the layer in this disk: "3", "base1" */
     const char *file; /* ENGINE_MERGE: what the image that stands on it calls it */
+    bool is_writable; /* ENGINE_MERGE: the hypervisor has a descriptor for writing (ENGINE_IMAGE_WRITABLE) */
 };
 
 struct engine_disk {
@@ -164,10 +165,10 @@ enum engine_live {
     ENGINE_PROBE,  /* succeeds if the device of the key is there */
     /* Its images (ADR 6), for engines with has_image */
     ENGINE_IMAGES,  /* tells what engine->has_image reads */
-    ENGINE_OVERLAY, /* the image in vm->disks[0] is opened, beside what it is to stand on, below[0]: read-only */
+    ENGINE_OVERLAY, /* the image in vm->disks[0] is opened, standing on nothing yet */
     ENGINE_SWITCH,  /* the overlays of all vm->disks take over, at one moment */
     /* vm->disks[0]'s image number size_bytes (0: its own; i: below[i - 1]) is closed; fails if it is not open, or in
-     * use */
+     * use. What ENGINE_MERGE wrote to, but for the disk's own image, is only read again. */
     ENGINE_LEAVE,
     /* A job begins: that image is brought into the one that it stands on. Descriptors for writing: that one's, and that
      * of the image which stands on it, if there is one (-1: it is open for writing already). */
@@ -177,6 +178,8 @@ enum engine_live {
     ENGINE_DISMISS, /* it is done, and forgotten */
     ENGINE_JOBS,    /* tells what engine->job reads */
 };
+
+enum engine_image { ENGINE_IMAGE_NONE, ENGINE_IMAGE_READ_ONLY, ENGINE_IMAGE_WRITABLE };
 
 /* A job on the images of a drive. */
 enum engine_job_state {
@@ -227,7 +230,8 @@ struct engine {
     int (*count)(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
     /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? NULL:
      * images of a running guest stay as they are. */
-    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
+    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, enum engine_image *ret,
+                     struct err *e);
     /* Reads the answer to ENGINE_JOBS. NULL: its images are merged when the guest does not run. */
     int (*job)(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
 };

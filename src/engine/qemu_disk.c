@@ -151,22 +151,24 @@ static void node_name(const struct image *m, char dst[QEMU_NODE_MAX])
     qemu_image_node(m->key, m->on, dst);
 }
 
-static void file_name(const struct image *m, char dst[QEMU_NODE_MAX + 8])
+void qemu_image_file(const char *key, const char *on, char dst[QEMU_NODE_MAX + 8])
 {
-    snprintf(dst, QEMU_NODE_MAX + 8, m->on[0] ? "file-%s-%s" : "file-%s%s", m->key, m->on);
+    snprintf(dst, QEMU_NODE_MAX + 8, on[0] ? "file-%s-%s" : "file-%s%s", key, on);
 }
 
 static void put_file(struct jw *w, const struct image *m)
 {
     char name[QEMU_NODE_MAX + 8], path[40];
 
-    file_name(m, name);
+    qemu_image_file(m->key, m->on, name);
     snprintf(path, sizeof(path), "/dev/fdset/%" PRIu64, m->set);
     jw_object(w);
     jw_kv_str(w, "driver", "file");
     jw_kv_str(w, "node-name", name);
     jw_kv_str(w, "filename", path);
-    jw_kv_str(w, "locking", "auto");
+    /* A qcow2 image came with its lock (image/lock.h): QEMU's own would stay with each descriptor that it ever had of a
+     * layer, and keep it from writing to that. */
+    jw_kv_str(w, "locking", m->is_qcow2 ? "off" : "auto");
     jw_kv_str(w, "aio", m->aio ? m->aio : "threads");
     jw_kv_str(w, "discard", "unmap");
     jw_key(w, "read-only");
@@ -353,12 +355,13 @@ int qemu_image_reopen(const struct engine_disk *d, const struct qemu_reopen *o, 
                       .cache = cache_of(o->fd, &p)};
     qemu_image_node(d->key, engine_disk_on(d, o->below), below);
     m.below = o->below <= d->n_below ? below : NULL;
-    file_name(&m, name);
+    qemu_image_file(d->key, on, name);
     jw_init(&w, ret_arguments);
     jw_object(&w);
     jw_key(&w, "options");
     jw_array(&w);
-    put_file(&w, &m);
+    if (o->is_new_file)
+        put_file(&w, &m);
     jw_object(&w);
     put_format(&w, &m);
     jw_kv_str(&w, "file", name);

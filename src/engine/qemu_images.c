@@ -5,17 +5,11 @@
 
 #include "engine/qemu_priv.h"
 
-/* QEMU makes what is below read-only when the overlay takes over, for which it wants a descriptor of that kind. */
 static int add_overlay(const struct engine_vm *vm, struct engine_script *s, struct err *e)
 {
-    const struct engine_disk *d = &vm->disks[0];
     int r = qemu_disk_options(vm, s, false, true, e);
 
-    if (r == 0 && s->n_fds < ARRAY_SIZE(s->fds)) {
-        qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, 1)));
-        s->fds[s->n_fds++] = d->below[0].fd;
-    }
-    qemu_drop_image(s, "uu", d, 0);
+    qemu_drop_image(s, "uu", &vm->disks[0], 0);
     return r;
 }
 
@@ -35,20 +29,32 @@ static int switch_over(const struct engine_vm *vm, struct engine_script *s)
     return 0;
 }
 
-int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e)
+static json_t *find_node(json_t *nodes, const char *name)
+{
+    json_t *node;
+    size_t i;
+
+    json_array_foreach(nodes, i, node)
+    {
+        const char *text = json_string_value(json_object_get(node, "node-name"));
+        if (text && streq(text, name))
+            return node;
+    }
+    return NULL;
+}
+
+int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, enum engine_image *ret, struct err *e)
 {
     json_t *nodes = json_loadb(answer, n, 0, NULL);
-    char node[QEMU_NODE_MAX];
-    bool is_found = false;
+    char node[QEMU_NODE_MAX], file[QEMU_NODE_MAX + 8];
 
     qemu_image_node(key, on, node);
-    for (size_t i = 0; !is_found && i < json_array_size(nodes); i++) {
-        const char *name = json_string_value(json_object_get(json_array_get(nodes, i), "node-name"));
-        is_found = name && streq(name, node);
-    }
+    qemu_image_file(key, on, file);
+    *ret = !find_node(nodes, node)                                        ? ENGINE_IMAGE_NONE
+           : json_is_false(json_object_get(find_node(nodes, file), "ro")) ? ENGINE_IMAGE_WRITABLE
+                                                                          : ENGINE_IMAGE_READ_ONLY;
     int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
     json_decref(nodes);
-    *ret = is_found;
     return r;
 }
 
@@ -69,15 +75,20 @@ static int reopen(const struct engine_disk *d, char kind, const struct qemu_reop
     return r;
 }
 
-/* A layer is open for reading only, by a descriptor of that kind. */
+/* A layer that was one at the start is open for reading only, by a descriptor of that kind. One that QEMU froze, or has
+ * written to before, keeps its first descriptor: locks belong to that. */
 static int make_writable(const struct engine_disk *d, size_t i, bool is_top, struct engine_script *s, struct err *e)
 {
-    struct qemu_reopen o = {.image = i, .below = i + 1, .fd = d->below[i - 1].fd, .is_top = is_top};
+    const struct engine_below *b = &d->below[i - 1];
+    struct qemu_reopen o = {.image = i, .below = i + 1, .fd = b->fd, .is_new_file = !b->is_writable, .is_top = is_top};
 
-    qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, i)));
-    s->fds[s->n_fds++] = o.fd;
+    if (o.is_new_file) {
+        qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, i)));
+        s->fds[s->n_fds++] = o.fd;
+    }
     int r = reopen(d, '+', &o, s, e);
     o.is_read_only = true;
+    o.is_new_file = false;
     return r < 0 ? r : reopen(d, 'u', &o, s, e);
 }
 
@@ -108,10 +119,10 @@ static int leave(const struct engine_vm *vm, size_t i, struct engine_script *s, 
     int r = 0;
 
     qemu_drop_image(s, "+-", d, i); /* one that is in use refuses, and keeps its descriptors */
-    if (i > 0 && d->below[i].fd >= 0)
-        r = reopen(d, '-', &(struct qemu_reopen){i + 1, i + 2, d->below[i].fd, true, false}, s, e);
+    if (i > 0 && i < d->n_below)
+        r = reopen(d, '-', &(struct qemu_reopen){i + 1, i + 2, d->below[i].fd, true, false, false}, s, e);
     if (r == 0 && i > 1)
-        r = reopen(d, '-', &(struct qemu_reopen){i - 1, i + 1, d->below[i - 2].fd, true, false}, s, e);
+        r = reopen(d, '-', &(struct qemu_reopen){i - 1, i + 1, d->below[i - 2].fd, true, false, false}, s, e);
     return r;
 }
 

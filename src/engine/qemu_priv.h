@@ -145,7 +145,8 @@ bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the defa
 MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
                          struct engine_script *ret, struct err *e);
 MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
-MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
+MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, enum engine_image *ret,
+                              struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
 #define QEMU_NODE_MAX 32u /* the longest name of a node, with its zero */
 /* qemu_live.c: what scripts are made of. fmt gives the arguments, a JSON object; keys of the configuration need no
@@ -164,12 +165,13 @@ MUST_CHECK int qemu_job(const char *answer, size_t n, const char *key, struct en
 /* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */
 uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on);
 void qemu_image_node(const char *key, const char *on, char dst[QEMU_NODE_MAX]);
+void qemu_image_file(const char *key, const char *on, char dst[QEMU_NODE_MAX + 8]);
 /* Arguments of blockdev-reopen for a qcow2 image of a running disk. */
 struct qemu_reopen {
-    size_t image, below; /* numbers in the disk: its own, and that of the one that it stands on now */
-    int fd;              /* one of its descriptors */
-    bool is_read_only;
-    bool is_top; /* it is, or will be, what the guest writes to */
+    size_t image, below;            /* numbers in the disk: its own, and that of the one that it stands on now */
+    int fd;                         /* one of its descriptors */
+    bool is_read_only, is_new_file; /* of the format's node; the file's node changes with it */
+    bool is_top;                    /* it is, or will be, what the guest writes to */
 };
 MUST_CHECK int qemu_image_reopen(const struct engine_disk *d, const struct qemu_reopen *o, struct buf *ret_arguments,
                                  struct err *e);

@@ -9,6 +9,7 @@
 #include "base/propstr.h"
 #include "engine/firmware.h"
 #include "guest/attach.h"
+#include "image/lock.h"
 
 int attach_volume(struct storage_mgr *storages, const char *text, bool is_read_only, struct volume_attachment *ret,
                   struct err *e)
@@ -60,7 +61,9 @@ static int open_chain(struct storage *s, const struct volume_id *v, const struct
     d->fd = a.fd;
     d->size_bytes = a.size_bytes;
     d->is_qcow2 = a.format == VOLUME_QCOW2;
-    r = attach_names(c, d, e);
+    r = d->is_qcow2 && !is_read_only ? image_lock(d->fd, false, e) : 0;
+    if (r == 0)
+        r = attach_names(c, d, e);
     for (size_t i = 0; r == 0 && i < d->n_below; i++) {
         r = volume_open_on(s, &c->below[i], i + 1 < c->n ? &c->below[i + 1] : NULL, true, &a, e);
         if (r == 0) {
@@ -71,10 +74,9 @@ static int open_chain(struct storage *s, const struct volume_id *v, const struct
     return r;
 }
 
-/* The two uppermost of the chain: the overlay, and what it stands on. */
 int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct engine_disk *d, struct err *e)
 {
-    struct volume_attachment top, below;
+    struct volume_attachment top;
     struct storage *s;
     int r = storage_mgr_ref(storages, c->volume.storage, &s, e);
 
@@ -85,11 +87,7 @@ int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct e
         d->fd = top.fd;
         d->size_bytes = top.size_bytes;
         d->is_qcow2 = top.format == VOLUME_QCOW2;
-        r = volume_open_on(s, &c->below[0], c->n > 1 ? &c->below[1] : NULL, true, &below, e);
-    }
-    if (r == 0) {
-        d->below[0].fd = below.fd;
-        d->below[0].is_qcow2 = below.format == VOLUME_QCOW2;
+        r = image_lock(d->fd, false, e);
     }
     storage_unref(s);
     return r;

@@ -12,8 +12,7 @@ MUST_CHECK int attach_disk(struct storage_mgr *storages, const struct chains *ch
                            bool is_read_only, struct engine_disk *d, struct err *e);
 /* What the images of a running disk are called, nothing opened. c: NULL for one that stands on nothing. */
 MUST_CHECK int attach_names(const struct chain *c, struct engine_disk *d, struct err *e);
-/* The image of a running disk that is to take over, and what it stands on, into d, which attach_names has filled.
- * engine_disk_done also on failure. */
+/* The image of a running disk that is to take over, into d, which attach_names has filled. */
 MUST_CHECK int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct engine_disk *d,
                               struct err *e);
 /* A kernel or initrd: a descriptor that the guest's user may open anew. */

@@ -207,14 +207,14 @@ static void opened(void *arg)
 static int look_at(const struct engine *engine, const struct engine_disk *d, const char *answer, size_t n,
                    bool *ret_is_due, struct err *e)
 {
-    bool is_open = false, is_due = false;
-    int r = engine->has_image(answer, n, d->key, engine_disk_on(d, 0), &is_open, e);
+    enum engine_image own = ENGINE_IMAGE_NONE, below = ENGINE_IMAGE_NONE;
+    int r = engine->has_image(answer, n, d->key, engine_disk_on(d, 0), &own, e);
 
     if (r == 0)
-        r = engine->has_image(answer, n, d->key, engine_disk_on(d, 1), &is_due, e);
-    if (r == 0 && !is_open && !is_due)
+        r = engine->has_image(answer, n, d->key, engine_disk_on(d, 1), &below, e);
+    if (r == 0 && !own && !below)
         r = err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d->key);
-    *ret_is_due = !is_open;
+    *ret_is_due = !own;
     return r;
 }
 

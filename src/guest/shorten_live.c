@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "guest/attach.h"
 #include "guest/guest_priv.h"
+#include "image/lock.h"
 #include "image/qcow2.h"
 #include "task/pool.h"
 
@@ -251,31 +252,43 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- before it ---- */
 
-/* Both that are written, for writing; a second descriptor beside the hypervisor's own. */
-static int open_two(struct live_merge *l, struct storage *s, struct err *e)
+/* Number i of the chain, 0 the image itself. */
+static int open_image(struct storage *s, const struct chain *c, size_t i, bool is_read_only, int *ret_fd, struct err *e)
 {
-    const struct chain *c = &l->chain;
     struct volume_attachment a;
-    size_t i = l->index;
-    int r = volume_open_on(s, &c->below[i], i + 1 < c->n ? &c->below[i + 1] : NULL, false, &a, e);
+    int r = volume_open_on(s, i ? &c->below[i - 1] : &c->volume, i < c->n ? &c->below[i] : NULL, is_read_only, &a, e);
 
-    if (r < 0 || (l->disk.below[i].fd = a.fd, i == 0))
-        return r;
-    r = volume_open_on(s, i > 1 ? &c->below[i - 2] : &c->volume, &c->below[i - 1], false, &a, e);
-    if (r < 0)
-        return r;
-    if (i > 1)
-        l->disk.below[i - 2].fd = a.fd;
-    else
-        l->disk.fd = a.fd;
+    if (r == 0)
+        *ret_fd = a.fd;
+    return r;
+}
+
+/* What the one above calls the upper one. */
+static int read_name(struct live_merge *l, int fd, struct err *e)
+{
     uint8_t head[QCOW2_HEADER_BYTES];
     struct stat st;
-    ssize_t n = pread(a.fd, head, sizeof(head), 0);
-    if (n < 0 || fstat(a.fd, &st) < 0)
+    ssize_t n = pread(fd, head, sizeof(head), 0);
+
+    if (n < 0 || fstat(fd, &st) < 0)
         return err_errno(e, errno, "read the image's header");
-    r = qcow2_header_parse(head, (size_t)n, (uint64_t)st.st_size, &l->above, e);
-    l->disk.below[i - 1].file = l->above.backing;
+    int r = qcow2_header_parse(head, (size_t)n, (uint64_t)st.st_size, &l->above, e);
+    l->disk.below[l->index - 1].file = l->above.backing;
     return r;
+}
+
+/* The lower one, and the one above the upper, whose header is changed; descriptors beside the hypervisor's own. */
+static int open_two(struct live_merge *l, struct storage *s, struct err *e)
+{
+    size_t i = l->index;
+    int r = open_image(s, &l->chain, i + 1, false, &l->disk.below[i].fd, e);
+
+    if (r == 0 && i == 0) /* the image from then on */
+        return image_lock(l->disk.below[0].fd, true, e);
+    if (r < 0)
+        return r;
+    r = open_image(s, &l->chain, i - 1, i == 1, i > 1 ? &l->disk.below[i - 2].fd : &l->disk.fd, e);
+    return r < 0 ? r : read_name(l, i > 1 ? l->disk.below[i - 2].fd : l->disk.fd, e);
 }
 
 static void open_in_thread(void *arg)
@@ -290,6 +303,26 @@ static void open_in_thread(void *arg)
     storage_unref(s);
 }
 
+static void on_known(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct live_merge *l = arg;
+    struct guest *g = guest_find(l->w.m, l->w.vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    struct err why = *e;
+
+    if (!engine && r == 0)
+        r = err_set(&why, -ESRCH, "guest.gone", "the guest has ended");
+    for (size_t i = 0; r == 0 && i < l->disk.n_below; i++) {
+        enum engine_image image = ENGINE_IMAGE_NONE;
+        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, i + 1), &image, &why);
+        l->disk.below[i].is_writable = image == ENGINE_IMAGE_WRITABLE;
+    }
+    if (r < 0)
+        fail(l, r, &why);
+    else
+        run(l, ENGINE_MERGE, on_told);
+}
+
 static void opened(void *arg)
 {
     struct live_merge *l = arg;
@@ -297,7 +330,7 @@ static void opened(void *arg)
     if (l->r < 0)
         done(l);
     else
-        run(l, ENGINE_MERGE, on_told);
+        run(l, ENGINE_IMAGES, on_known);
 }
 
 bool merge_is_live(const struct merge *w, const struct guest *g, const struct config_item **ret_drive,

@@ -122,5 +122,79 @@ def refused_by_the_hypervisor():
         node.remove(VM)
 
 
+MERGES = ("qmmerge.begin", "guest.merge.still", "guest.merge.over", "guest.replace.begin", "storage.replace.begin",
+          "storage.replace.done", "guest.replace.done", "qmmerge.commit", "qmmerge.committed")
+
+
+def place(node, byte):
+    """A byte of its own place, so that what is lost in a merge is seen."""
+    for key in KEYS:
+        for command in (f"write -P {byte} {byte}M 64k", "flush"):
+            assert monitor(node, f'qemu-io -d {key} "{command}"').strip() == '""'
+
+
+def holds(image, places):
+    commands = [w for byte in places for w in ("-c", f"read -P {byte} {byte}M 64k")]
+    done = subprocess.run(["qemu-io", "-r", "-U", *commands, image], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "failed" not in done.stdout, f"{image}: {done.stdout} {done.stderr}"
+
+
+def restarted(node, **env):
+    node.restart(**env)
+    wait_for(lambda: monitor(node, "info status").count("running"), 30)
+
+
+@test(limit=400)
+def merge_killed():
+    """The uppermost layer is merged with the image that is written to, with a kill at each point."""
+    with Node() as node:
+        make(node)
+        for number, point in enumerate(MERGES, 1):
+            place(node, number)
+            node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "gone"})
+            restarted(node, HOLM_FP=f"{point}=kill@1")
+            try:
+                node.api.wait_task(node.api.delete(node.vm(VM, "/snapshot/gone")), 60)
+            except (requests.ConnectionError, requests.Timeout):
+                pass
+            assert node.wait_dead() == -9, f"{point} was not passed"
+            restarted(node)
+            assert names(node) == []
+            place(node, 20)
+            for image in images(node):
+                holds(image, (*range(1, number + 1), 20))
+        node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "last"})
+        node.api.run("DELETE", node.vm(VM, "/snapshot/last"))
+        assert len(files(node)) == len(KEYS), files(node)
+        node.api.run("POST", node.vm(VM, "/status/stop"))
+        for image in images(node):
+            holds(image, (*range(1, len(MERGES) + 1), 20))
+            subprocess.run(["qemu-img", "check", "-q", image], check=True)
+        node.remove(VM)
+
+
+@test(limit=300)
+def deleted_in_any_order():
+    """By the hypervisor: layers that it froze itself, and, after a new start, such as it was given for reading only."""
+    with Node() as node:
+        make(node)
+        for order in ((2, 1, 4, 3), (1, 3, 2, 4)):
+            for number in range(1, 5):
+                place(node, number)
+                node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": f"s{number}"})
+            place(node, 5)
+            for left, number in enumerate(order, 1):
+                upid = node.api.run("DELETE", node.vm(VM, f"/snapshot/s{number}"))
+                assert "WARNING" not in str(node.api.task_log(upid)), node.api.task_log(upid)
+                assert len(files(node)) == len(KEYS) * (5 - left), files(node)
+                place(node, 5 + left)
+                for image in images(node):
+                    holds(image, range(1, 6 + left))
+                if left == 1:
+                    for action in ("stop", "start"):
+                        node.api.run("POST", node.vm(VM, f"/status/{action}"))
+        node.remove(VM)
+
+
 if __name__ == "__main__":
     main()
