@@ -87,7 +87,7 @@ int attach_overlay(struct storage_mgr *storages, const struct chain *c, struct e
         d->fd = top.fd;
         d->size_bytes = top.size_bytes;
         d->is_qcow2 = top.format == VOLUME_QCOW2;
-        r = image_lock(d->fd, false, e);
+        r = image_lock(d->fd, true, e); /* it may have been this guest's before */
     }
     storage_unref(s);
     return r;

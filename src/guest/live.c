@@ -692,8 +692,11 @@ static void on_images(void *arg, int r, const struct err *e)
     struct err ignored = ERR_INIT;
 
     if (r < 0 && r != -EPIPE)
-        log_err(LOG_WARN, e, "guest %u: its images", t->vmid);
-    still_settle(t->m, t->vmid);
+        log_err(LOG_ERROR, e, "guest %u: its images", t->vmid);
+    if (r == 0)
+        still_settle(t->m, t->vmid);
+    else if (g && g->is_still) /* what it wrote now might be lost with its next start */
+        log_error("guest %u: stays as it is, paused", t->vmid);
     if (!g || config_copy(&g->config, &t->config) < 0) {
         truth_free(t);
         return;

@@ -133,19 +133,23 @@ static void on_committed(void *arg, int r, const struct err *e)
         wake(l);
 }
 
-static void on_closed(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+static void commit(struct live_merge *l)
 {
-    struct live_merge *l = arg;
     json_t *steps = json_array();
     struct err why = ERR_INIT;
 
-    (void)FP("guest.merge.over"); /* for kill: an error here would be a lie */
     if (json_array_append_new(steps, guest_step_volume_replace(&l->w.layer, l->w.child)) < 0) {
         json_decref(steps);
         steps = NULL;
     }
     if (merge_commit(&l->w, steps, on_committed, l, &why) < 0)
         fail(l, why.num, &why);
+}
+
+static void on_closed(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    (void)FP("guest.merge.over"); /* for kill: an error here would be a lie */
+    commit(arg);
 }
 
 static void on_dismissed(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
@@ -312,13 +316,17 @@ static void on_known(void *arg, int r, const char *body, size_t n, bool is_eof, 
 
     if (!engine && r == 0)
         r = err_set(&why, -ESRCH, "guest.gone", "the guest has ended");
+    enum engine_image image = ENGINE_IMAGE_NONE;
     for (size_t i = 0; r == 0 && i < l->disk.n_below; i++) {
-        enum engine_image image = ENGINE_IMAGE_NONE;
         r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, i + 1), &image, &why);
         l->disk.below[i].is_writable = image == ENGINE_IMAGE_WRITABLE;
     }
+    if (r == 0)
+        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, l->index), &image, &why);
     if (r < 0)
         fail(l, r, &why);
+    else if (image == ENGINE_IMAGE_NONE && l->index > 0)
+        commit(l); /* for a daemon that died before it could say so */
     else
         run(l, ENGINE_MERGE, on_told);
 }

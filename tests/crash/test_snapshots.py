@@ -54,6 +54,18 @@ def layer(image, number):
     return image.replace("/vm-", "/snap-").replace(".qcow2", f"-{number}.qcow2")
 
 
+def die(node, point, method, path, params=None):
+    """A call in which holmd is killed."""
+    upid = status = None
+    try:
+        upid = getattr(node.api, method)(path, **(params or {}))
+        status = node.api.wait_task(upid, 60)
+    except (requests.ConnectionError, requests.Timeout):
+        pass
+    assert status is None, f"{point} was not passed: {status} {node.api.task_log(upid)}"
+    assert node.wait_dead() == -9, point
+
+
 def make(node):
     node.create(VM, memory=64, scsihw="virtio-scsi-pci", **{key: "local:0.03125,format=qcow2" for key in KEYS})
     node.api.run("POST", node.vm(VM, "/status/start"))
@@ -68,13 +80,7 @@ def killed():
             node.restart(HOLM_FP=f"{point}=kill@1")
             wait_for(lambda: monitor(node, "info status").count("running"), 30)
             write(node, 2 * number)
-            status = "none"
-            try:
-                status = node.api.wait_task(node.api.post(node.vm(VM, "/snapshot"), snapname=f"at{number}"), 60)
-            except (requests.ConnectionError, requests.Timeout):
-                pass
-            assert status == "none", status
-            assert node.wait_dead() == -9, f"{point} was not passed: {status}"
+            die(node, point, "post", node.vm(VM, "/snapshot"), {"snapname": f"at{number}"})
             node.start()
             wait_for(lambda: node.guest_state(VM) == "running", 30)
             check(node, number, taken, point)
@@ -153,11 +159,7 @@ def merge_killed():
             place(node, number)
             node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "gone"})
             restarted(node, HOLM_FP=f"{point}=kill@1")
-            try:
-                node.api.wait_task(node.api.delete(node.vm(VM, "/snapshot/gone")), 60)
-            except (requests.ConnectionError, requests.Timeout):
-                pass
-            assert node.wait_dead() == -9, f"{point} was not passed"
+            die(node, point, "delete", node.vm(VM, "/snapshot/gone"))
             restarted(node)
             assert names(node) == []
             place(node, 20)
