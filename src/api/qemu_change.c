@@ -44,7 +44,7 @@ void change_free(struct change *ch)
     free(ch);
 }
 
-static void random_uuid(char dst[37])
+void qemu_random_uuid(char dst[37])
 {
     unsigned char b[16];
 
@@ -56,7 +56,7 @@ static void random_uuid(char dst[37])
 }
 
 /* PVE's own prefix for generated addresses, so that tools recognise them. */
-static void random_mac(char dst[18])
+void qemu_random_mac(char dst[18])
 {
     unsigned char b[3];
 
@@ -78,7 +78,7 @@ static int complete_net(const char *value, struct buf *out, struct err *e)
         buf_append_str(out, value);
         return 0;
     }
-    random_mac(mac);
+    qemu_random_mac(mac);
     buf_printf(out, "%s=%s", model, mac);
     for (size_t i = 0; i < p.n; i++)
         if (!streq(p.items[i].key, "model"))
@@ -662,7 +662,7 @@ static int add_defaults(struct change *ch)
     const char *uuid = smbios ? strstr(smbios, "uuid=") : NULL;
     int r = 0;
 
-    random_uuid(ch->uuid);
+    qemu_random_uuid(ch->uuid);
     if (uuid && strlen(uuid) >= 41)
         snprintf(ch->uuid, sizeof(ch->uuid), "%.36s", uuid + 5);
     if (!smbios) {
@@ -671,7 +671,7 @@ static int add_defaults(struct change *ch)
     }
     if (r == 0 && (!vmgenid || streq(vmgenid, "1"))) {
         char id[37];
-        random_uuid(id);
+        qemu_random_uuid(id);
         r = config_set(&ch->config, "vmgenid", id);
     }
     return r;

@@ -4,6 +4,7 @@
 #include "api/idempotency.h"
 #include "api/qemu_change.h"
 #include "base/clock.h"
+#include "guest/clone.h"
 #include "guest/snap.h"
 #include "guest/still.h"
 
@@ -331,6 +332,8 @@ static int check(struct snap *s, const struct guest *g, struct err *e)
 
     if (lock)
         return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", lock);
+    if (guest_is_template(g) && s->action == TAKE)
+        return err_set(e, -EINVAL, "guest.template", "VM %u is a template: it does not change", s->vmid);
     if (guest_is_running(g) && s->action == ROLL_BACK && !s->call->is_dry_run)
         return err_set(e, -EBUSY, "guest.running", "VM %u was started meanwhile", s->vmid);
     return 0;
