@@ -471,6 +471,14 @@ static void template_unlocked(void *arg, int r, const struct err *lock_err)
         r = guest_get(c->api->guests, k->vmid, &g, &e);
     if (r == 0)
         r = check_template(g, &e);
+    if (r == 0 && c->is_dry_run) {
+        struct change as_plan = {.call = c, .steps = json_array()};
+        r = change_reply_plan(&as_plan);
+        json_decref(as_plan.steps);
+        templating_free(k);
+        api_finish(c, r, &e);
+        return;
+    }
     if (r == 0)
         r = start_template(k, g, &t, &e);
     if (r < 0)
