@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/propstr.h"
 #include "engine/firmware.h"
+#include "guest/clone.h"
 #include "guest/cloudinit.h"
+#include "guest/snap.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -251,6 +253,27 @@ static int load_current(struct change *ch, const struct guest *g, const struct c
     return 0;
 }
 
+/* Volumes that a snapshot needs, or a clone, are not removed. */
+static int check_removals(struct change *ch, const struct guest *g, struct err *e)
+{
+    for (size_t i = 0; i < ch->n_deleted; i++) {
+        const char *key = ch->deleted[i], *value = config_get(&g->config, key);
+        struct volume_id v;
+        bool is_removal = guest_is_index_key(key, "unused") || (ch->is_forced && guest_is_drive_key(key));
+        if (!is_removal || !value || !guest_drive_volume(value, &v) || v.vmid != g->vmid)
+            continue;
+        const char *snapshot = snap_holds(g, &v);
+        uint32_t dependent = guest_dependent(ch->call->api->guests, g->vmid);
+        if (snapshot)
+            return err_set(e, -EBUSY, "guest.snapshot", "%s: the snapshot '%s' has this volume", key, snapshot);
+        if (layers_find(&g->layers, &v) && layers_find(&g->layers, &v)->n)
+            return err_set(e, -EBUSY, "guest.layers", "%s: layers of this volume are not merged yet", key);
+        if (dependent)
+            return err_set(e, -EBUSY, "guest.template", "%s: images of VM %u stand on this guest's", key, dependent);
+    }
+    return 0;
+}
+
 /* Every device of "order=…" is one that the guest will have. */
 static int check_boot(struct change *ch, struct err *e)
 {
@@ -290,6 +313,8 @@ int change_init(struct change *ch, const struct guest *g, const struct change_re
         r = revert(ch, q->reverted, e);
     if (r == 0 && g)
         r = check_current(g, q, e);
+    if (r == 0 && g)
+        r = check_removals(ch, g, e);
     return r < 0 ? r : check_boot(ch, e);
 }
 

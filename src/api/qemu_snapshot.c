@@ -433,6 +433,8 @@ int api_qemu_snapshot_take(struct api_call *c, const struct api_qemu_snapshot_ta
 
     if (r < 0)
         return api_param_error(c, e, "snapname", "%s", e->text);
+    if (a->has_vmstate && a->vmstate)
+        return api_param_error(c, e, "vmstate", "snapshots hold disks, not memory");
     return begin(c, a->node, a->vmid, a->snapname, &(struct snap){.action = TAKE, .description = a->description}, e);
 }
 
