@@ -450,6 +450,12 @@ int api_qemu_delete(struct api_call *c, const struct api_qemu_delete_args *a, st
     d->hold = task_hold(c->api->tasks, g->vmid, "destroyed");
     d->is_sweeping = a->destroy_unreferenced_disks;
     d->has_layers = g->layers.n > 0;
+    for (size_t i = 0; i < g->snapshots.n; i++) {
+        struct err ignored = ERR_INIT;
+        struct volume_id v;
+        if (g->snapshots.items[i].vmstate[0] && volume_id_parse(g->snapshots.items[i].vmstate, &v, &ignored) == 0)
+            add_removal(d, &v);
+    }
     for (size_t i = 0; i < storage_mgr_count(c->api->storages) && i < ARRAY_SIZE(d->storages); i++)
         d->storages[d->n_storages++] = storage_ref(storage_mgr_at(c->api->storages, i)->storage);
     return api_offload(c, plan_destruction, finish_delete, d);

@@ -38,7 +38,7 @@ static void write_snapshot(struct jw *w, const struct snapshot *s)
     if (s->parent[0])
         jw_kv_str(w, "parent", s->parent);
     jw_kv_int(w, "snaptime", s->time_s);
-    jw_kv_int(w, "vmstate", s->vmstate[0] != 0);
+    jw_kv_int(w, "vmstate", s->vmstate[0] && !s->is_saving);
     jw_object_end(w);
 }
 
@@ -110,7 +110,9 @@ struct snap {
     char user[AUTH_PATH_MAX];
     struct task_hold *hold;
     /* of a running guest */
-    bool is_live, has_copies;
+    bool is_live, has_copies, has_ram;
+    char ram_volume[VOLUME_ID_MAX + 1]; /* "": without memory */
+    struct ram *ram;
     struct still *still; /* while images are copied */
     int r;               /* of the part behind the commit */
     struct err err;
@@ -121,6 +123,7 @@ static void snap_free(struct snap *s)
     struct task_hold *hold = s->hold;
 
     still_free(s->still);
+    ram_free(s->ram);
     free(s);
     task_hold_release(hold); /* last: the next one in line runs inside */
 }
@@ -133,7 +136,7 @@ static void on_woken(void *arg, int r, const struct err *e)
 static void snap_ended(struct task *t, void *arg, int r, const struct err *e)
 {
     struct snap *s = arg;
-    struct guest_op op = {.vmid = s->vmid, .user = s->user};
+    struct guest_op op = {.vmid = s->vmid, .user = s->user, .ram = s->ram_volume[0] ? s->ram_volume : NULL};
     struct err why = ERR_INIT;
 
     if (r == 0 && s->is_starting && guest_start(s->guests, &op, NULL, &why) < 0)
@@ -244,14 +247,48 @@ static void take_back(struct snap *s)
         on_taken_back(s, r, &e);
 }
 
+static void on_ram_told(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct snap *s = arg;
+
+    if (r < 0 && s->r == 0) {
+        s->r = r;
+        s->err = *e;
+    }
+    live_end(s);
+}
+
+/* The memory is whole; or there is none, and its volume is of no use but goes with the snapshot. */
+static void tell_ram(struct snap *s)
+{
+    struct snapshots changed = {0};
+    struct state_txn *txn = NULL;
+    struct err e = ERR_INIT;
+    struct guest *g;
+    int r = guest_get(s->guests, s->vmid, &g, &e);
+
+    if (r == 0 && snapshots_copy(&g->snapshots, &changed) == 0) {
+        struct guest_record record = guest_record_of(g);
+        struct snapshot *one = snapshots_find(&changed, s->name);
+        record.snapshots = &changed;
+        if (one)
+            one->is_saving = false;
+        txn = guest_txn(guest_env(s->guests)->node, g->vmid, g->revision, &record);
+    }
+    snapshots_done(&changed);
+    state_commit(guest_env(s->guests)->state, txn, on_ram_told, s);
+}
+
 static void on_images(void *arg, int r, const struct err *e)
 {
     struct snap *s = arg;
 
     s->r = r;
     s->err = *e;
-    if (r < 0 && r != -EPIPE)
+    if (r < 0 && r != -EPIPE && !streq(e->code, SNAPSHOT_WITHOUT_MEMORY))
         take_back(s);
+    else if (r == 0 && s->ram)
+        tell_ram(s);
     else
         live_end(s);
 }
@@ -259,8 +296,12 @@ static void on_images(void *arg, int r, const struct err *e)
 static void live_after(struct task *t, void *arg)
 {
     struct snap *s = arg;
+    struct err e = ERR_INIT;
 
-    guest_images_settle(s->guests, s->vmid, !s->still, on_images, s);
+    if (s->ram_volume[0] && ram_new(s->guests, s->vmid, t, s->ram_volume, &s->ram, &e) < 0)
+        on_images(s, e.num, &e);
+    else
+        guest_images_settle(s->guests, s->vmid, !s->still, s->ram, on_images, s);
 }
 
 static void on_shortened(void *arg, int r, const struct err *e)
@@ -282,7 +323,28 @@ static void shorten_after(struct task *t, void *arg)
     guest_shorten(s->guests, s->vmid, t, s->user, on_shortened, s);
 }
 
-static int check_live(struct snap *s, const struct guest *g, const struct snap_plan *p, struct err *e)
+/* Where the first of its own disks is. */
+static int add_ram(struct snap *s, const struct guest *g, struct snap_plan *p, struct err *e)
+{
+    const struct engine *engine = engine_find(g->engine);
+    struct volume_id v;
+
+    if (!engine || !engine->saved)
+        return err_set(e, -EOPNOTSUPP, "engine.live", "the engine %s does not save the memory of its guests",
+                       g->engine);
+    for (size_t i = 0; i < g->config.n; i++) {
+        const struct config_item *it = &g->config.items[i];
+        if (!guest_is_drive_key(it->key) || guest_drive_is_cdrom(it->value) || !guest_drive_volume(it->value, &v) ||
+            v.vmid != g->vmid)
+            continue;
+        int r = snap_plan_add_ram(p, g, s->name, v.storage, e);
+        snprintf(s->ram_volume, sizeof(s->ram_volume), "%s", snapshots_find(&p->snapshots, s->name)->vmstate);
+        return r;
+    }
+    return err_set(e, -EINVAL, "guest.no-disk", "the guest has no disk beside which its memory could be kept");
+}
+
+static int check_live(struct snap *s, const struct guest *g, struct snap_plan *p, struct err *e)
 {
     if (s->action != TAKE || !guest_is_running(g))
         return 0;
@@ -290,7 +352,8 @@ static int check_live(struct snap *s, const struct guest *g, const struct snap_p
         return err_set(e, -EBUSY, "guest.busy", "VM %u is starting or stopping", s->vmid);
     s->is_live = true;
     s->has_copies = p->has_copies;
-    return p->has_overlays ? guest_images_check(g, e) : 0;
+    int r = p->has_overlays ? guest_images_check(g, e) : 0;
+    return r == 0 && s->has_ram ? add_ram(s, g, p, e) : r;
 }
 
 /* A deletion goes on after a crash: its layers are nobody's from its journal entry on. */
@@ -358,6 +421,11 @@ static void unlocked(void *arg, int r, const struct err *lock_err)
         r = plan(s, g, &p, &e);
     if (r == 0)
         r = check_live(s, g, &p, &e);
+    const struct snapshot *old = r == 0 && s->action == ROLL_BACK ? snapshots_find(&g->snapshots, s->name) : NULL;
+    if (old && old->vmstate[0] && !old->is_saving) { /* it goes on where it was */
+        snprintf(s->ram_volume, sizeof(s->ram_volume), "%s", old->vmstate);
+        s->is_starting = true;
+    }
     if (r == 0 && c->is_dry_run) {
         struct change as_plan = {.call = c, .steps = p.steps};
         r = change_reply_plan(&as_plan);
@@ -433,9 +501,9 @@ int api_qemu_snapshot_take(struct api_call *c, const struct api_qemu_snapshot_ta
 
     if (r < 0)
         return api_param_error(c, e, "snapname", "%s", e->text);
-    if (a->has_vmstate && a->vmstate)
-        return api_param_error(c, e, "vmstate", "snapshots hold disks, not memory");
-    return begin(c, a->node, a->vmid, a->snapname, &(struct snap){.action = TAKE, .description = a->description}, e);
+    return begin(c, a->node, a->vmid, a->snapname,
+                 &(struct snap){.action = TAKE, .description = a->description, .has_ram = a->has_vmstate && a->vmstate},
+                 e);
 }
 
 int api_qemu_snapshot_rollback(struct api_call *c, const struct api_qemu_snapshot_rollback_args *a, struct err *e)

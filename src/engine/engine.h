@@ -119,6 +119,7 @@ struct engine_vm {
     int tpm_fd; /* state of a TPM, -1: none */
     bool is_tpm_v2;
     uint32_t hugepage_mib; /* size of the pages its memory is made of; 0: ordinary ones */
+    int ram_fd;            /* memory that ENGINE_SAVE wrote: it goes on from there; 0: none */
     const char *cmdline;
     bool is_paused; /* start with vCPUs stopped */
 };
@@ -175,6 +176,23 @@ enum engine_live {
     ENGINE_CANCEL,  /* it gives up; both stay what they were */
     ENGINE_DISMISS, /* it is done, and forgotten */
     ENGINE_JOBS,    /* tells what engine->job reads */
+    /* Its memory, for engines with `saved` */
+    ENGINE_SAVE,        /* begins to write it to the script's descriptor (vm->ram_fd), while the guest runs */
+    ENGINE_SAVE_REST,   /* it stands still (ENGINE_SAVE_STILL): what is left */
+    ENGINE_SAVE_CANCEL, /* no more of it; the guest is as it was. Also after a daemon's death */
+    ENGINE_SAVED,       /* tells what engine->saved reads */
+};
+
+enum engine_save_state {
+    ENGINE_SAVE_RUNNING,
+    ENGINE_SAVE_STILL, /* all is written but the last; CPUs stand still, until ENGINE_SAVE_REST */
+    ENGINE_SAVE_DONE,  /* and they stand still yet */
+    ENGINE_SAVE_FAILED,
+};
+struct engine_save {
+    enum engine_save_state state;
+    uint64_t done_bytes, total_bytes;
+    char error[160];
 };
 
 enum engine_image { ENGINE_IMAGE_NONE, ENGINE_IMAGE_READ_ONLY, ENGINE_IMAGE_WRITABLE };
@@ -232,6 +250,8 @@ struct engine {
                      struct err *e);
     /* Reads the answer to ENGINE_JOBS. NULL: its images are merged when the guest does not run. */
     int (*job)(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
+    /* Reads the answer to ENGINE_SAVED. NULL: snapshots of its guests are without memory. */
+    int (*saved)(const char *answer, size_t n, struct engine_save *ret, struct err *e);
 };
 
 /* Null-terminated table of table.c. */

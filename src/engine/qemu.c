@@ -90,4 +90,5 @@ const struct engine engine_qemu = {
     .count = qemu_count,
     .has_image = qemu_has_image,
     .job = qemu_job,
+    .saved = qemu_saved,
 };

@@ -1,5 +1,5 @@
-/* The images of a running QEMU's disks: overlays that take over, layers that are brought into the one below. Parts of
- * qemu_live.c's scripts; what a job is called says of which drive it is. Pure. */
+/* What snapshots need of a running QEMU: overlays that take over, layers that are brought into the one below, memory
+ * that is written to a file. Parts of qemu_live.c's scripts; what a job is called says of which drive it is. Pure. */
 #include <inttypes.h>
 #include <jansson.h>
 
@@ -163,6 +163,46 @@ int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *r
     return r;
 }
 
+/* ---- memory ---- */
+
+/* A migration to a file: it stops short of its end, where the disks go over to their overlays. */
+static int save(const struct engine_vm *vm, struct engine_script *s)
+{
+    qemu_step(s, 'f', "getfd", "{\"fdname\":\"ram\"}");
+    s->fds[s->n_fds++] = vm->ram_fd;
+    qemu_step(s, '+', "migrate-set-capabilities",
+              "{\"capabilities\":[{\"capability\":\"pause-before-switchover\",\"state\":true}]}");
+    qemu_step(s, '+', "migrate-set-parameters", "{\"max-bandwidth\":17179869184}");
+    qemu_step(s, '+', "migrate", "{\"uri\":\"fd:ram\"}");
+    qemu_step(s, 'u', "closefd", "{\"fdname\":\"ram\"}");
+    return 0;
+}
+
+int qemu_saved(const char *answer, size_t n, struct engine_save *ret, struct err *e)
+{
+    json_t *j = json_loadb(answer, n, 0, NULL), *ram = json_object_get(j, "ram");
+    const char *status = json_string_value(json_object_get(j, "status"));
+    const char *error = json_string_value(json_object_get(j, "error-desc"));
+    struct engine_save found = {.state = ENGINE_SAVE_RUNNING};
+
+    if (!json_is_object(j)) {
+        json_decref(j);
+        return err_set(e, -EPROTO, "engine.broken", "QEMU does not tell how far it is");
+    }
+    if (!status || streq(status, "none") || streq(status, "failed") || streq(status, "cancelled"))
+        found.state = ENGINE_SAVE_FAILED;
+    else if (streq(status, "pre-switchover"))
+        found.state = ENGINE_SAVE_STILL;
+    else if (streq(status, "completed"))
+        found.state = ENGINE_SAVE_DONE;
+    found.total_bytes = (uint64_t)json_integer_value(json_object_get(ram, "total"));
+    found.done_bytes = (uint64_t)json_integer_value(json_object_get(ram, "transferred"));
+    snprintf(found.error, sizeof(found.error), "%s", error ? error : "it was given up");
+    json_decref(j);
+    *ret = found;
+    return 0;
+}
+
 int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t number, struct engine_script *s,
                      struct err *e)
 {
@@ -191,6 +231,17 @@ int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t
         return 0;
     case ENGINE_JOBS:
         qemu_step(s, '+', "query-jobs", "{}");
+        return 0;
+    case ENGINE_SAVE:
+        return save(vm, s);
+    case ENGINE_SAVE_REST:
+        qemu_step(s, '+', "migrate-continue", "{\"state\":\"pre-switchover\"}");
+        return 0;
+    case ENGINE_SAVE_CANCEL:
+        qemu_step(s, '+', "migrate_cancel", "{}");
+        return 0;
+    case ENGINE_SAVED:
+        qemu_step(s, '+', "query-migrate", "{}");
         return 0;
     default:
         return -EINVAL;

@@ -328,6 +328,19 @@ static int add_boot(struct qemu_build *q, struct err *e)
     return 0;
 }
 
+/* Memory of a snapshot: read before anything runs. */
+static int add_incoming(struct qemu_build *q, struct err *e)
+{
+    int number;
+    int r = q->vm->ram_fd > 0 ? qemu_add_fd(q, q->vm->ram_fd, &number, e) : 1;
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    qemu_arg(q, "-incoming");
+    qemu_argf(q, "fd:%d", number);
+    return 0;
+}
+
 /* ---- channels and small devices ---- */
 
 static void add_channel(struct qemu_build *q, const char *name, int fd)
@@ -517,7 +530,7 @@ static int add_all(struct qemu_build *q, struct err *e)
     r = qemu_add_machine_options(q, e);
     add_serials(q);
     if (r == 0 && (r = add_agent(q, e)) == 0 && (r = add_small_devices(q, e)) == 0 && (r = qemu_add_tpm(q, e)) == 0 &&
-        (r = qemu_add_extra_devices(q, e)) == 0 && (r = qemu_add_disks(q, e)) == 0)
+        (r = qemu_add_extra_devices(q, e)) == 0 && (r = qemu_add_disks(q, e)) == 0 && (r = add_incoming(q, e)) == 0)
         r = qemu_add_nets(q, e);
     if (r == 0 && qemu_config(q, "args"))
         r = qemu_split_args(qemu_config(q, "args"), q, e);

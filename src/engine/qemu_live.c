@@ -392,6 +392,10 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_CANCEL:
     case ENGINE_DISMISS:
     case ENGINE_JOBS:
+    case ENGINE_SAVE:
+    case ENGINE_SAVE_REST:
+    case ENGINE_SAVE_CANCEL:
+    case ENGINE_SAVED:
         return qemu_live_images(vm, what, size_bytes, s, e);
     }
     return -EINVAL;

@@ -161,6 +161,7 @@ MUST_CHECK int qemu_disk_options(const struct engine_vm *vm, struct engine_scrip
 /* qemu_images.c */
 MUST_CHECK int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t number,
                                 struct engine_script *s, struct err *e);
+MUST_CHECK int qemu_saved(const char *answer, size_t n, struct engine_save *ret, struct err *e);
 MUST_CHECK int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
 /* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */
 uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on);

@@ -301,6 +301,10 @@ int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key,
     case ENGINE_CANCEL:
     case ENGINE_DISMISS:
     case ENGINE_JOBS:
+    case ENGINE_SAVE:
+    case ENGINE_SAVE_REST:
+    case ENGINE_SAVE_CANCEL:
+    case ENGINE_SAVED:
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: the engine vmm changes this at the next start", key);
     }
     *ret = (struct engine_script){0};

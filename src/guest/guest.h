@@ -156,6 +156,7 @@ struct guest_op {
     const char *user;
     uint32_t timeout_s; /* 0: default */
     bool is_forced;     /* shutdown: end it when the time is over; stop: abort running shutdown tasks */
+    const char *ram;    /* start: volume with its memory, which it goes on with; NULL: it boots */
 };
 MUST_CHECK int guest_start(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
 MUST_CHECK int guest_stop(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);

@@ -128,6 +128,7 @@ struct launch_job {
     char *cpu_model; /* what the custom model of its `cpu` stands for, or NULL */
     struct config config;
     struct chains chains;
+    char ram[VOLUME_ID_MAX + 1]; /* volume of its memory; "": it boots */
     struct launch_result result;
     int r;
     struct err err;

@@ -21,11 +21,13 @@ struct images {
     struct guest_mgr *m;
     uint32_t vmid;
     struct still *still;  /* NULL: nobody is held still for it */
+    struct ram *ram;      /* whose end comes with it; NULL: none */
     struct config drives; /* what disks' options point into */
     struct chains chains;
     struct engine_disk *disks; /* those that have layers; then those that go over */
     size_t n_disks, at;
     struct event *timer;
+    bool is_over;
     guest_live_done_fn fn;
     void *arg;
     int r;
@@ -114,15 +116,28 @@ static void on_awake(void *arg, int r, const struct err *e)
 {
     struct images *im = arg;
 
-    if (im->r < 0)
+    if (im->r < 0 && !im->is_over)
         leave(im);
     else
         end_images(im);
 }
 
+static void on_saved(void *arg, int r, const struct err *e)
+{
+    struct images *im = arg;
+
+    if (r < 0 && im->r == 0) {
+        im->r = err_set(&im->err, r, SNAPSHOT_WITHOUT_MEMORY, "the snapshot has the disks, but no memory: %s", e->text);
+        im->is_over = true;
+    }
+    on_awake(im, 0, e);
+}
+
 static void wake(struct images *im)
 {
-    if (im->still)
+    if (im->ram)
+        ram_finish(im->ram, im->r < 0, on_saved, im);
+    else if (im->still)
         still_end(im->still, on_awake, im);
     else
         on_awake(im, 0, &im->err);
@@ -133,6 +148,7 @@ static void on_switched(void *arg, int r, const char *body, size_t n, bool is_eo
     struct images *im = arg;
 
     (void)FP("guest.images.switched"); /* for kill: an error here would be a lie */
+    im->is_over = r == 0;
     if (r < 0)
         fail(im, r, e);
     wake(im);
@@ -142,6 +158,15 @@ static void on_quiet(void *arg, int r, const struct err *e)
 {
     struct images *im = arg;
 
+    if (r < 0) {
+        fail(im, r, e);
+        wake(im);
+        return;
+    }
+    if (!im->n_disks) {
+        wake(im);
+        return;
+    }
     if (FP("guest.images.switch")) {
         fail(im, err_set(&im->err, -EIO, NULL, "fail point"), &im->err);
         wake(im);
@@ -171,6 +196,8 @@ static void next_overlay(struct images *im)
     if (im->at < im->n_disks) {
         if (!run(im, ENGINE_OVERLAY, im->at, 1, on_overlay))
             leave(im);
+    } else if (im->ram) {
+        ram_begin(im->ram, on_quiet, im);
     } else if (im->still) {
         still_quiet(im->still, on_quiet, im);
     } else {
@@ -240,6 +267,8 @@ static void on_images(void *arg, int r, const char *body, size_t n, bool is_eof,
     im->at = 0;
     if (r == 0 && n_due)
         r = pool_submit(im->m->env.pool, open_all, opened, im, &why);
+    else if (r == 0 && im->ram)
+        next_overlay(im);
     else if (r == 0)
         end_images(im);
     if (r < 0) {
@@ -347,32 +376,38 @@ int guest_images_check(const struct guest *g, struct err *e)
                    g->engine);
 }
 
-void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, guest_live_done_fn fn, void *arg)
+void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, struct ram *ram, guest_live_done_fn fn,
+                         void *arg)
 {
     struct guest *g = guest_find(m, vmid);
-    struct images *im = g && is_up(g) && g->layers.n ? calloc(1, sizeof(*im)) : NULL;
+    bool is_due = g && is_up(g) && (g->layers.n || ram);
+    struct images *im = is_due ? calloc(1, sizeof(*im)) : NULL;
     struct err e = ERR_INIT;
 
     if (!im) {
-        int r = g && is_up(g) && g->layers.n ? err_set(&e, -ENOMEM, NULL, "out of memory") : 0;
+        int r = is_due ? err_set(&e, -ENOMEM, NULL, "out of memory")
+                : ram  ? err_set(&e, -ESRCH, "guest.gone", "the guest has ended")
+                       : 0;
         fn(arg, r, &e);
         return;
     }
-    *im = (struct images){.m = m, .vmid = vmid, .fn = fn, .arg = arg};
+    *im = (struct images){.m = m, .vmid = vmid, .ram = ram, .fn = fn, .arg = arg};
     im->r = chains_of(m, g, &g->config, &im->chains, &im->err);
     if (im->r == 0 && config_copy(&g->config, &im->drives) < 0)
         im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
     if (im->r == 0)
         im->r = add_drives(im, &im->err);
-    if (im->r == 0 && im->n_disks && is_quiet && g->state == GUEST_RUNNING)
+    if (im->r == 0 && im->n_disks && is_quiet && !ram && g->state == GUEST_RUNNING)
         im->r = still_new(m, vmid, NULL, &im->still, &im->err);
     if (im->r == 0 && im->n_disks)
         im->r = guest_images_check(g, &im->err);
     if (im->r == 0 && !(im->timer = evtimer_new(m->env.base, on_job_timer, im)))
         im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
     const struct engine *engine = engine_find(g->engine);
-    if (im->r < 0 || !im->n_disks)
+    if (im->r < 0 || (!im->n_disks && !ram))
         end_images(im);
+    else if (!im->n_disks)
+        next_overlay(im);
     else if (engine->job)
         ask_jobs(im);
     else

@@ -32,7 +32,7 @@ struct launch {
     struct engine_usb usbs[LAUNCH_USBS_MAX];
     size_t n_disks, n_nets, n_usbs;
     char usb_missing[100]; /* the last one that is not plugged into the host */
-    int kernel_fd, initrd_fd, dir_fd, lock_fd, launch_fd, pair[2];
+    int ram_fd, kernel_fd, initrd_fd, dir_fd, lock_fd, launch_fd, pair[2];
     struct engine_vm vm;
     struct guest_limits limits;
     bool has_rundir;
@@ -196,7 +196,13 @@ static int add_usb_if_there(struct launch *l, const struct config_item *it, stru
 
 static int open_all(struct launch *l, struct err *e)
 {
-    int r = open_boot_file(l, "kernel", &l->kernel_fd, e);
+    struct volume_attachment ram;
+    int r = l->job->ram[0] ? attach_volume(storages(l), l->job->ram, true, &ram, e) : 0;
+
+    if (r == 0 && l->job->ram[0])
+        l->ram_fd = ram.fd;
+    if (r == 0)
+        r = open_boot_file(l, "kernel", &l->kernel_fd, e);
 
     if (r == 0)
         r = cloudinit_write(storages(l), &l->job->config, l->job->vmid, e);
@@ -236,6 +242,7 @@ static void fill_vm(struct launch *l)
         .cpu_model = j->cpu_model,
         .kernel_fd = l->kernel_fd,
         .initrd_fd = l->initrd_fd,
+        .ram_fd = l->ram_fd,
         .cmdline = get(l, "cmdline"),
         .efi_code_fd = -1,
         .efi_vars_fd = -1,
@@ -384,8 +391,14 @@ static void close_fd(int fd)
 void launch_run(void *arg)
 {
     struct launch_job *j = arg;
-    struct launch l = {
-        .job = j, .kernel_fd = -1, .initrd_fd = -1, .dir_fd = -1, .lock_fd = -1, .launch_fd = -1, .pair = {-1, -1}};
+    struct launch l = {.job = j,
+                       .ram_fd = -1,
+                       .kernel_fd = -1,
+                       .initrd_fd = -1,
+                       .dir_fd = -1,
+                       .lock_fd = -1,
+                       .launch_fd = -1,
+                       .pair = {-1, -1}};
 
     l.vm.efi_code_fd = l.vm.efi_vars_fd = l.vm.tpm_fd = -1;
     struct err ignored = ERR_INIT;
@@ -404,6 +417,7 @@ void launch_run(void *arg)
         }
     for (size_t i = 0; i < l.n_usbs; i++)
         close_fd(l.usbs[i].fd);
+    close_fd(l.ram_fd);
     close_fd(l.kernel_fd);
     close_fd(l.initrd_fd);
     close_fd(l.dir_fd);

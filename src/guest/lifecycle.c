@@ -38,6 +38,7 @@ struct op {
     const struct op_kind *kind;
     struct guest_op args;
     char user[160];
+    char ram[VOLUME_ID_MAX + 1];
     enum op_phase phase;
     struct event *timer;
     uint64_t deadline_ms;
@@ -206,6 +207,7 @@ static struct launch_job *launch_job_new(struct op *o, struct guest *g, struct e
     j->task = o->task;
     snprintf(j->engine_machine, sizeof(j->engine_machine), "%s", g->machine);
     snprintf(j->uuid, sizeof(j->uuid), "%s", g->uuid);
+    snprintf(j->ram, sizeof(j->ram), "%s", o->ram);
     j->cpu_model = cpu_models_expand(o->mgr->cpu_models, config_get(&j->config, "cpu"));
     return j;
 }
@@ -541,6 +543,7 @@ static int op_start(struct guest_mgr *m, const struct guest_op *args, const stru
     o->kind = kind;
     o->args = *args;
     snprintf(o->user, sizeof(o->user), "%s", args->user);
+    snprintf(o->ram, sizeof(o->ram), "%s", args->ram ? args->ram : "");
     o->is_reboot = kind == &kind_reboot;
     snprintf(id, sizeof(id), "%u", args->vmid);
     struct task_spec spec = {.type = kind->type,

@@ -706,6 +706,13 @@ static void on_images(void *arg, int r, const struct err *e)
         truth_free(t);
 }
 
+static void on_ram(void *arg, int r, const struct err *e)
+{
+    struct truth *t = arg;
+
+    guest_images_settle(t->m, t->vmid, false, NULL, on_images, t);
+}
+
 static void settle_unlocked(void *arg, int r, const struct err *e)
 {
     struct truth *t = arg;
@@ -713,7 +720,7 @@ static void settle_unlocked(void *arg, int r, const struct err *e)
     if (r < 0 || !(t->hold = task_hold(t->m->env.tasks, t->vmid, "config")))
         truth_free(t);
     else
-        guest_images_settle(t->m, t->vmid, false, on_images, t);
+        ram_settle(t->m, t->vmid, on_ram, t);
 }
 
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid)

@@ -91,6 +91,40 @@ int snap_plan_take(const struct guest *g, const char *name, const char *descript
     return end(r, &p, ret);
 }
 
+/* What is written is about the memory in use, and a little for the devices. */
+#define RAM_EXTRA_BYTES (64u << 20)
+
+int snap_plan_add_ram(struct snap_plan *p, const struct guest *g, const char *name, const char *storage, struct err *e)
+{
+    struct snapshot *s = snapshots_find(&p->snapshots, name);
+    char id[VOLUME_ID_MAX + 1];
+    struct volume_id v;
+
+    if (!s)
+        return missing(name, e);
+    snprintf(id, sizeof(id), "%s:%u/vm-%u-state-%s.raw", storage, g->vmid, g->vmid, name);
+    int r = volume_id_parse(id, &v, e);
+    if (r == 0 &&
+        json_array_insert_new(p->steps, 0, guest_step_volume_create(&v, guest_memory_bytes(g) + RAM_EXTRA_BYTES)) < 0)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    memcpy(s->vmstate, id, sizeof(id));
+    s->is_saving = true;
+    return r;
+}
+
+/* Its memory goes with it. */
+static int drop_ram(const struct snapshot *s, struct snap_plan *p, struct err *e)
+{
+    struct volume_id v;
+
+    if (!s->vmstate[0])
+        return 0;
+    int r = volume_id_parse(s->vmstate, &v, e);
+    if (r == 0 && json_array_append_new(p->steps, guest_step_volume_delete(&v)) < 0)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    return r;
+}
+
 int snap_plan_untake(const struct guest *g, const char *name, struct snap_plan *ret, struct err *e)
 {
     struct snap_plan p;
@@ -107,6 +141,8 @@ int snap_plan_untake(const struct guest *g, const char *name, struct snap_plan *
         if (json_array_append_new(p.steps, guest_step_volume_unfreeze(v, layer->number)) < 0)
             r = err_set(e, -ENOMEM, NULL, "out of memory");
     }
+    if (r == 0)
+        r = drop_ram(snapshots_find(&p.snapshots, name), &p, e);
     if (r == 0)
         snapshots_remove(&p.snapshots, name);
     return end(r, &p, ret);
@@ -193,6 +229,8 @@ int snap_plan_delete(const struct guest *g, const char *name, struct snap_plan *
 
     if (r == 0 && !snapshots_find(&p.snapshots, name))
         r = missing(name, e);
+    if (r == 0)
+        r = drop_ram(snapshots_find(&p.snapshots, name), &p, e);
     if (r == 0) {
         snapshots_remove(&p.snapshots, name);
         layers_forget(&p.layers, name);

@@ -20,6 +20,10 @@ struct guest_record snap_plan_record(const struct snap_plan *p, const struct gue
 /* On failure nothing is left to free. Images that are somebody else's, and CD-ROMs, are not part of a snapshot. */
 MUST_CHECK int snap_plan_take(const struct guest *g, const char *name, const char *description, int64_t now_s,
                               struct snap_plan *ret, struct err *e);
+/* With its memory, into a volume of this storage that the plan makes first; not whole until snapshot.is_saving is taken
+ * back. */
+MUST_CHECK int snap_plan_add_ram(struct snap_plan *p, const struct guest *g, const char *name, const char *storage,
+                                 struct err *e);
 /* Takes snap_plan_take back, once it was committed: what was written since is gone. For the newest snapshot only. */
 MUST_CHECK int snap_plan_untake(const struct guest *g, const char *name, struct snap_plan *ret, struct err *e);
 /* The configuration becomes the snapshot's; a disk that it does not know is kept as unusedN. */

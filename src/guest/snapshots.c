@@ -78,12 +78,12 @@ static int load_one(struct snapshots *s, const json_t *j, struct err *e)
         snapshots_find(s, n->name))
         return damaged(e, "a name");
     if (load_text(j, "parent", n->parent, sizeof(n->parent)) < 0 ||
-        load_text(j, "vmstate", n->vmstate, sizeof(n->vmstate)) < 0 ||
-        load_text(j, "machine", n->machine, sizeof(n->machine)) < 0)
+        load_text(j, "vmstate", n->vmstate, sizeof(n->vmstate)) < 0)
         return damaged(e, n->name);
     /* What one stands on was there before it, so a tree is all that this allows. */
     if (n->parent[0] && !snapshots_find(s, n->parent))
         return damaged(e, "the parent of a snapshot");
+    n->is_saving = json_is_true(json_object_get(j, "saving"));
     n->time_s = json_integer_value(json_object_get(j, "time"));
     s->n++;
     return config_load(json_object_get(j, "config"), &n->config) < 0 ? damaged(e, n->name) : 0;
@@ -121,7 +121,10 @@ void snapshots_write(const struct snapshots *s, struct jw *w)
         write_text(w, "parent", n->parent);
         jw_kv_int(w, "time", n->time_s);
         write_text(w, "vmstate", n->vmstate);
-        write_text(w, "machine", n->machine);
+        if (n->is_saving) {
+            jw_key(w, "saving");
+            jw_bool(w, true);
+        }
         jw_key(w, "config");
         config_write(&n->config, w);
         jw_object_end(w);

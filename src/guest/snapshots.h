@@ -14,7 +14,7 @@ struct snapshot {
     char parent[SNAPSHOT_NAME_MAX + 1]; /* "": none */
     int64_t time_s;
     char vmstate[VOLUME_ID_MAX + 1]; /* volume of its memory; "": without */
-    char machine[32];                /* of the hypervisor that wrote vmstate */
+    bool is_saving;                  /* vmstate is not whole: it is being written, or its writer has died */
     struct config config;
 };
 

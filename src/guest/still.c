@@ -172,6 +172,12 @@ void still_pause(struct still *s, guest_live_done_fn fn, void *arg)
         done(s);
 }
 
+void still_note(struct still *s, guest_live_done_fn fn, void *arg)
+{
+    begin(s, fn, arg);
+    note(s, done);
+}
+
 /* ---- the end ---- */
 
 static void on_forgotten(void *arg, int r, uint64_t revision, const struct err *e)

@@ -8,7 +8,11 @@
  * adopted guest whose daemon died in between (images.c). All disks at one moment; with is_quiet the guest's agent, if
  * there is one, holds its file systems still for it. fn is called once; for a guest that does not run at once. The
  * caller holds the configuration. */
-void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, guest_live_done_fn fn, void *arg);
+struct ram;
+/* ram: its memory is saved at that moment, or NULL. The code of an error that came when the disks were over already: */
+#define SNAPSHOT_WITHOUT_MEMORY "snapshot.memory"
+void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, struct ram *ram, guest_live_done_fn fn,
+                         void *arg);
 /* 0 if this engine can do that with these images (qcow2 ones of a running guest). */
 MUST_CHECK int guest_images_check(const struct guest *g, struct err *e);
 
@@ -29,7 +33,20 @@ void still_free(struct still *s);
 void still_quiet(struct still *s, guest_live_done_fn fn, void *arg);
 /* CPUs. */
 void still_pause(struct still *s, guest_live_done_fn fn, void *arg);
+/* Only says that it may be found standing still, for what stops it otherwise; still_end lets it go on. */
+void still_note(struct still *s, guest_live_done_fn fn, void *arg);
 /* Back to where it was; fn may be NULL. */
 void still_end(struct still *s, guest_live_done_fn fn, void *arg);
+
+/* Memory of a running guest into a volume (ram.c), which is there and empty: begin ends when the guest stands still and
+ * all but the last is written, finish when that is, too, and durable, and the guest goes on. What fails leaves the
+ * guest as it was. t: for progress. */
+MUST_CHECK int ram_new(struct guest_mgr *m, uint32_t vmid, struct task *t, const char *volume, struct ram **ret,
+                       struct err *e);
+void ram_free(struct ram *r);
+void ram_begin(struct ram *r, guest_live_done_fn fn, void *arg);
+void ram_finish(struct ram *r, bool is_cancelled, guest_live_done_fn fn, void *arg);
+/* An adopted guest whose memory somebody was writing. */
+void ram_settle(struct guest_mgr *m, uint32_t vmid, guest_live_done_fn fn, void *arg);
 
 #endif
