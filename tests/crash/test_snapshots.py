@@ -128,6 +128,28 @@ def refused_by_the_hypervisor():
         node.remove(VM)
 
 
+@test(limit=300)
+def killed_with_memory():
+    """The guest goes on; a snapshot whose memory is not whole is one without."""
+    with Node() as node:
+        make(node)
+        for number, point in enumerate(("guest.images.switch", "guest.images.switched", "guest.ram.saved"), 1):
+            restarted(node, HOLM_FP=f"{point}=kill@1")
+            write(node, 2 * number)
+            die(node, point, "post", node.vm(VM, "/snapshot"), {"snapname": "cut", "vmstate": 1})
+            restarted(node)
+            listed = [s for s in node.api.get(node.vm(VM, "/snapshot")) if s["name"] == "cut"]
+            assert [s["vmstate"] for s in listed] == [0], listed
+            node.api.put(node.vm(VM, "/config"), description=point)  # settled
+            write(node, 2 * number + 1)
+            assert [begins_with(image) for image in images(node)] == [2 * number + 1] * 2
+            node.api.run("DELETE", node.vm(VM, "/snapshot/cut"))
+            assert len(files(node)) == len(KEYS), files(node)
+            assert [begins_with(image) for image in images(node)] == [2 * number + 1] * 2
+        node.remove(VM)
+        assert not node.conf(VM)
+
+
 MERGES = ("qmmerge.begin", "guest.merge.still", "guest.merge.over", "guest.replace.begin", "storage.replace.begin",
           "storage.replace.done", "guest.replace.done", "qmmerge.commit", "qmmerge.committed")
 
