@@ -52,7 +52,6 @@ struct engine_below {
     bool is_qcow2;
     char name[16];    /* of the layer in this disk: "3", "base1" */
     const char *file; /* ENGINE_MERGE: what the image that stands on it calls it */
-    bool is_writable; /* ENGINE_MERGE: the hypervisor has a descriptor for writing (ENGINE_IMAGE_WRITABLE) */
 };
 
 struct engine_disk {
@@ -195,8 +194,6 @@ struct engine_save {
     char error[160];
 };
 
-enum engine_image { ENGINE_IMAGE_NONE, ENGINE_IMAGE_READ_ONLY, ENGINE_IMAGE_WRITABLE };
-
 /* A job on the images of a drive. */
 enum engine_job_state {
     ENGINE_JOB_NONE,
@@ -246,8 +243,7 @@ struct engine {
     int (*count)(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
     /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? NULL:
      * images of a running guest stay as they are. */
-    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, enum engine_image *ret,
-                     struct err *e);
+    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
     /* Reads the answer to ENGINE_JOBS. NULL: its images are merged when the guest does not run. */
     int (*job)(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
     /* Reads the answer to ENGINE_SAVED. NULL: snapshots of its guests are without memory. */

@@ -29,32 +29,24 @@ static int switch_over(const struct engine_vm *vm, struct engine_script *s)
     return 0;
 }
 
-static json_t *find_node(json_t *nodes, const char *name)
+/* The answer to x-debug-query-block-graph: other lists of nodes tell the names of files, in which those of all that
+ * they stand on are nested, and grow beyond all measure. */
+int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e)
 {
-    json_t *node;
+    json_t *graph = json_loadb(answer, n, 0, NULL), *nodes = json_object_get(graph, "nodes"), *node;
+    char wanted[QEMU_NODE_MAX];
+    bool is_found = false;
     size_t i;
 
+    qemu_image_node(key, on, wanted);
     json_array_foreach(nodes, i, node)
     {
-        const char *text = json_string_value(json_object_get(node, "node-name"));
-        if (text && streq(text, name))
-            return node;
+        const char *name = json_string_value(json_object_get(node, "name"));
+        is_found = is_found || (name && streq(name, wanted));
     }
-    return NULL;
-}
-
-int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, enum engine_image *ret, struct err *e)
-{
-    json_t *nodes = json_loadb(answer, n, 0, NULL);
-    char node[QEMU_NODE_MAX], file[QEMU_NODE_MAX + 8];
-
-    qemu_image_node(key, on, node);
-    qemu_image_file(key, on, file);
-    *ret = !find_node(nodes, node)                                        ? ENGINE_IMAGE_NONE
-           : json_is_false(json_object_get(find_node(nodes, file), "ro")) ? ENGINE_IMAGE_WRITABLE
-                                                                          : ENGINE_IMAGE_READ_ONLY;
     int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
-    json_decref(nodes);
+    json_decref(graph);
+    *ret = is_found;
     return r;
 }
 
@@ -75,17 +67,14 @@ static int reopen(const struct engine_disk *d, char kind, const struct qemu_reop
     return r;
 }
 
-/* A layer that was one at the start is open for reading only, by a descriptor of that kind. One that QEMU froze, or has
- * written to before, keeps its first descriptor: locks belong to that. */
+/* A layer may be open for reading only, by a descriptor of that kind. */
 static int make_writable(const struct engine_disk *d, size_t i, bool is_top, struct engine_script *s, struct err *e)
 {
-    const struct engine_below *b = &d->below[i - 1];
-    struct qemu_reopen o = {.image = i, .below = i + 1, .fd = b->fd, .is_new_file = !b->is_writable, .is_top = is_top};
+    struct qemu_reopen o = {
+        .image = i, .below = i + 1, .fd = d->below[i - 1].fd, .is_new_file = true, .is_top = is_top};
 
-    if (o.is_new_file) {
-        qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, i)));
-        s->fds[s->n_fds++] = o.fd;
-    }
+    qemu_step(s, 'f', "add-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, engine_disk_on(d, i)));
+    s->fds[s->n_fds++] = o.fd;
     int r = reopen(d, '+', &o, s, e);
     o.is_read_only = true;
     o.is_new_file = false;
@@ -210,7 +199,7 @@ int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t
 
     switch ((int)what) {
     case ENGINE_IMAGES:
-        qemu_step(s, '+', "query-named-block-nodes", "{\"flat\":true}");
+        qemu_step(s, '+', "x-debug-query-block-graph", "{}");
         return 0;
     case ENGINE_OVERLAY:
         return add_overlay(vm, s, e);

@@ -145,8 +145,7 @@ bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the defa
 MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
                          struct engine_script *ret, struct err *e);
 MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
-MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, enum engine_image *ret,
-                              struct err *e);
+MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
 #define QEMU_NODE_MAX 32u /* the longest name of a node, with its zero */
 /* qemu_live.c: what scripts are made of. fmt gives the arguments, a JSON object; keys of the configuration need no

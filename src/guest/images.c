@@ -234,7 +234,7 @@ static void opened(void *arg)
 static int look_at(const struct engine *engine, const struct engine_disk *d, const char *answer, size_t n,
                    bool *ret_is_due, struct err *e)
 {
-    enum engine_image own = ENGINE_IMAGE_NONE, below = ENGINE_IMAGE_NONE;
+    bool own = false, below = false;
     int r = engine->has_image(answer, n, d->key, engine_disk_on(d, 0), &own, e);
 
     if (r == 0)

@@ -316,16 +316,12 @@ static void on_known(void *arg, int r, const char *body, size_t n, bool is_eof, 
 
     if (!engine && r == 0)
         r = err_set(&why, -ESRCH, "guest.gone", "the guest has ended");
-    enum engine_image image = ENGINE_IMAGE_NONE;
-    for (size_t i = 0; r == 0 && i < l->disk.n_below; i++) {
-        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, i + 1), &image, &why);
-        l->disk.below[i].is_writable = image == ENGINE_IMAGE_WRITABLE;
-    }
+    bool is_open = true;
     if (r == 0)
-        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, l->index), &image, &why);
+        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, l->index), &is_open, &why);
     if (r < 0)
         fail(l, r, &why);
-    else if (image == ENGINE_IMAGE_NONE && l->index > 0)
+    else if (!is_open && l->index > 0)
         commit(l); /* for a daemon that died before it could say so */
     else
         run(l, ENGINE_MERGE, on_told);
