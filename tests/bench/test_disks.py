@@ -22,7 +22,7 @@ def timed(node, method, path, params=None):
     while node.api.get(f"/nodes/{node.name}/tasks/{upid}/status")["status"] == "running":
         time.sleep(0.002)
     took = (time.perf_counter() - began) * 1000
-    assert node.api.wait_task(upid) == "OK", upid
+    assert node.api.wait_task(upid) == "OK", node.api.task_log(upid)
     return took
 
 

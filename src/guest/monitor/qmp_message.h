@@ -7,9 +7,9 @@
 
 #include "base/err.h"
 
-#define QMP_LINE_MAX   (1024u * 1024u)
-#define QMP_DEPTH_MAX  32u
-#define QMP_VALUES_MAX 65536u
+#define QMP_LINE_MAX   (4u * 1024u * 1024u)
+#define QMP_DEPTH_MAX  1200u /* what it tells of a disk has an object for each image below it */
+#define QMP_VALUES_MAX 262144u
 
 enum qmp_kind { QMP_GREETING, QMP_RETURN, QMP_ERROR, QMP_EVENT, QMP_OTHER };
 
