@@ -214,8 +214,8 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, replace, reset,
- * unfreeze. Their ctx: */
+/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, rename,
+ * replace, reset, unfreeze. Their ctx: */
 struct guest_steps {
     struct storage_mgr *storages;
     struct workers *blocks; /* holm-block; NULL: steps that need it fail */
@@ -225,6 +225,8 @@ json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 /* Filled with the variables of a firmware (a name of engine/firmware.h). */
 json_t *guest_step_volume_template(const struct volume_id *v, uint64_t size_bytes, const char *template);
 json_t *guest_step_volume_delete(const struct volume_id *v);
+/* rename_step.c: the same image with another owner; never over one that is there. */
+json_t *guest_step_volume_rename(const struct volume_id *from, const struct volume_id *to);
 json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
 json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer);
 /* Takes volume.freeze back, for a plan that goes on after a crash. */

@@ -132,6 +132,8 @@ REQUESTS = {
     "GET /nodes/{node}/qemu/{vmid}/cloudinit/dump": [{"type": "user"}],
     "PUT /nodes/{node}/qemu/{vmid}/resize": [{"vmid": PLAIN, "disk": "scsi9", "size": "+1G"},
                                              {"vmid": PLAIN, "disk": "scsi9", "size": "+1G", "skiplock": 1}],
+    "POST /nodes/{node}/qemu/{vmid}/move_disk": [{"vmid": PLAIN, "disk": "scsi9", "storage": "local"},
+                                                 {"vmid": PLAIN, "disk": "scsi9", "target-vmid": GUEST}],
     "GET /nodes/{node}/qemu/{vmid}/feature": [{"feature": "snapshot"}],
     # Realms and second factors: what is named is there already, or is not.
     "POST /access/domains": [{"realm": "pve", "type": "pve"}],
