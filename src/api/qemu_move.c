@@ -21,7 +21,8 @@ struct move {
     struct storage *source, *target;
     uint64_t bytes;
     struct task_hold *hold;
-    struct task *task; /* behind its commit */
+    struct task *task;    /* behind its commit */
+    struct layers layers; /* as they were before the deletion */
 };
 
 static void move_free(struct move *m)
@@ -30,6 +31,7 @@ static void move_free(struct move *m)
 
     storage_unref(m->source);
     storage_unref(m->target);
+    layers_done(&m->layers);
     free(m);
     task_hold_release(hold); /* last: the next one in line runs inside */
 }
@@ -57,14 +59,57 @@ int move_check_guest(const struct guest *g, const char *digest, struct err *e)
 
 /* ---- the old image, behind the commit ---- */
 
-static void on_deleted(void *arg, int r, const struct err *e)
+/* The record without the old volume and its layers, or (is_back) with them again. */
+static struct state_txn *old_volume_txn(const struct move *m, const struct guest *g, bool is_back)
+{
+    struct guest_record record = guest_record_of(g);
+    struct config config = {0};
+    struct layers layers = {0};
+    char id[VOLUME_ID_MAX + 1];
+    struct state_txn *txn = NULL;
+    int r = config_copy(&g->config, &config);
+
+    volume_id_format(&m->from, id, sizeof(id));
+    if (r == 0)
+        r = layers_copy(is_back ? &m->layers : &g->layers, &layers);
+    if (r == 0 && is_back)
+        r = guest_config_keep(&config, id, m->vmid);
+    if (!is_back) {
+        move_forget(&config, &m->from);
+        layers_remove(&layers, &m->from);
+    }
+    record.config = &config;
+    record.layers = &layers;
+    if (r == 0)
+        txn = guest_txn(guest_env(m->guests)->node, g->vmid, g->revision, &record);
+    config_done(&config);
+    layers_done(&layers);
+    return txn;
+}
+
+static void on_named_again(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct move *m = arg;
     struct err none = ERR_INIT;
 
-    if (r < 0) /* the disk has been moved all the same */
-        task_warn(m->task, "the old volume '%s' is still there: %s", m->from.name, e->text);
+    if (r < 0)
+        task_warn(m->task, "nothing names the volume '%s' any more: %s", m->from.name, e->text);
     task_go_on(m->task, 0, &none);
+}
+
+static void on_deleted(void *arg, int r, const struct err *e)
+{
+    struct move *m = arg;
+    struct err none = ERR_INIT;
+    struct guest *g = r < 0 ? guest_find(m->guests, m->vmid) : NULL;
+
+    if (!g) {
+        task_go_on(m->task, 0, &none);
+        return;
+    }
+    /* The disk has been moved all the same. */
+    task_warn(m->task, "the old volume '%s' is still there, as an unused disk: %s", m->from.name, e->text);
+    state_commit(guest_env(m->guests)->state, old_volume_txn(m, g, true), on_named_again, m);
 }
 
 static json_t *deletion(const struct move *m, const struct guest *g)
@@ -84,26 +129,6 @@ static json_t *deletion(const struct move *m, const struct guest *g)
     return steps;
 }
 
-/* The record without the old volume and its layers. */
-static struct state_txn *forget_txn(const struct move *m, const struct guest *g)
-{
-    struct guest_record record = guest_record_of(g);
-    struct config config = {0};
-    struct layers layers = {0};
-    struct state_txn *txn = NULL;
-
-    if (config_copy(&g->config, &config) == 0 && layers_copy(&g->layers, &layers) == 0) {
-        move_forget(&config, &m->from);
-        layers_remove(&layers, &m->from);
-        record.config = &config;
-        record.layers = &layers;
-        txn = guest_txn(guest_env(m->guests)->node, g->vmid, g->revision, &record);
-    }
-    config_done(&config);
-    layers_done(&layers);
-    return txn;
-}
-
 static void delete_after(struct task *t, void *arg)
 {
     struct move *m = arg;
@@ -113,7 +138,7 @@ static void delete_after(struct task *t, void *arg)
     char id[16];
     int r = guest_get(m->guests, m->vmid, &g, &e);
     json_t *steps = r == 0 ? deletion(m, g) : NULL;
-    struct state_txn *txn = steps ? forget_txn(m, g) : NULL;
+    struct state_txn *txn = steps && layers_copy(&g->layers, &m->layers) == 0 ? old_volume_txn(m, g, false) : NULL;
 
     m->task = t;
     if (r == 0 && !txn)

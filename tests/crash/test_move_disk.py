@@ -138,7 +138,9 @@ def failed_and_stopped():
         node.restart(HOLM_FP="imgdel.begin=error@1")
         status = node.api.wait_task(node.api.post(node.vm(A, "/move_disk"), {"disk": "scsi0", "storage": "other", "delete": 1}), 60)
         assert status == "WARNINGS: 1", status
-        same(copy, path_of(node, disks(node, A)["scsi0"]))
+        now = disks(node, A)
+        assert now["unused0"] == was["scsi0"] and files(node) == sorted(now.values()), (now, files(node))
+        same(copy, path_of(node, now["scsi0"]))
 
 
 if __name__ == "__main__":
