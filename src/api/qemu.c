@@ -1,6 +1,7 @@
 /* Virtual machines: list, create, destroy, configuration. PVE: qemu-server, API2/Qemu.pm. */
 #include "api/qemu_change.h"
 #include "base/log.h"
+#include "guest/clone.h"
 #include "guest/cloudinit.h"
 
 #include "api/idempotency.h"
@@ -435,6 +436,11 @@ int api_qemu_delete(struct api_call *c, const struct api_qemu_delete_args *a, st
         return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", task_lock ? task_lock : lock);
     if (guest_is_running(g) || task_guest_has(c->api->tasks, g->vmid, "qmstart"))
         return err_set(e, -EBUSY, "guest.running", "VM %u is running - destroy failed", g->vmid);
+    uint32_t dependent = guest_dependent(c->api->guests, g->vmid);
+    if (dependent) {
+        err_set(e, -EBUSY, "guest.template", "VM %u has images that those of VM %u stand on", g->vmid, dependent);
+        return err_hint(e, "remove its linked clones first, or make full clones of them");
+    }
     struct destruction *d = calloc(1, sizeof(*d));
     if (!d || !(d->steps = json_array()) || config_copy(&g->config, &d->config) < 0) {
         free(d);

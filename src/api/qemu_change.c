@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/propstr.h"
 #include "engine/firmware.h"
+#include "guest/clone.h"
 #include "guest/cloudinit.h"
+#include "guest/snap.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -44,7 +46,7 @@ void change_free(struct change *ch)
     free(ch);
 }
 
-static void random_uuid(char dst[37])
+void qemu_random_uuid(char dst[37])
 {
     unsigned char b[16];
 
@@ -56,7 +58,7 @@ static void random_uuid(char dst[37])
 }
 
 /* PVE's own prefix for generated addresses, so that tools recognise them. */
-static void random_mac(char dst[18])
+void qemu_random_mac(char dst[18])
 {
     unsigned char b[3];
 
@@ -78,7 +80,7 @@ static int complete_net(const char *value, struct buf *out, struct err *e)
         buf_append_str(out, value);
         return 0;
     }
-    random_mac(mac);
+    qemu_random_mac(mac);
     buf_printf(out, "%s=%s", model, mac);
     for (size_t i = 0; i < p.n; i++)
         if (!streq(p.items[i].key, "model"))
@@ -251,6 +253,27 @@ static int load_current(struct change *ch, const struct guest *g, const struct c
     return 0;
 }
 
+/* Volumes that a snapshot needs, or a clone, are not removed. */
+static int check_removals(struct change *ch, const struct guest *g, struct err *e)
+{
+    for (size_t i = 0; i < ch->n_deleted; i++) {
+        const char *key = ch->deleted[i], *value = config_get(&g->config, key);
+        struct volume_id v;
+        bool is_removal = guest_is_index_key(key, "unused") || (ch->is_forced && guest_is_drive_key(key));
+        if (!is_removal || !value || !guest_drive_volume(value, &v) || v.vmid != g->vmid)
+            continue;
+        const char *snapshot = snap_holds(g, &v);
+        uint32_t dependent = guest_dependent(ch->call->api->guests, g->vmid);
+        if (snapshot)
+            return err_set(e, -EBUSY, "guest.snapshot", "%s: the snapshot '%s' has this volume", key, snapshot);
+        if (layers_find(&g->layers, &v) && layers_find(&g->layers, &v)->n)
+            return err_set(e, -EBUSY, "guest.layers", "%s: layers of this volume are not merged yet", key);
+        if (dependent)
+            return err_set(e, -EBUSY, "guest.template", "%s: images of VM %u stand on this guest's", key, dependent);
+    }
+    return 0;
+}
+
 /* Every device of "order=…" is one that the guest will have. */
 static int check_boot(struct change *ch, struct err *e)
 {
@@ -290,6 +313,8 @@ int change_init(struct change *ch, const struct guest *g, const struct change_re
         r = revert(ch, q->reverted, e);
     if (r == 0 && g)
         r = check_current(g, q, e);
+    if (r == 0 && g)
+        r = check_removals(ch, g, e);
     return r < 0 ? r : check_boot(ch, e);
 }
 
@@ -662,7 +687,7 @@ static int add_defaults(struct change *ch)
     const char *uuid = smbios ? strstr(smbios, "uuid=") : NULL;
     int r = 0;
 
-    random_uuid(ch->uuid);
+    qemu_random_uuid(ch->uuid);
     if (uuid && strlen(uuid) >= 41)
         snprintf(ch->uuid, sizeof(ch->uuid), "%.36s", uuid + 5);
     if (!smbios) {
@@ -671,7 +696,7 @@ static int add_defaults(struct change *ch)
     }
     if (r == 0 && (!vmgenid || streq(vmgenid, "1"))) {
         char id[37];
-        random_uuid(id);
+        qemu_random_uuid(id);
         r = config_set(&ch->config, "vmgenid", id);
     }
     return r;

@@ -64,6 +64,10 @@ const char *qemu_shown(const char *key, const char *value);
 /* qemu.c: one key of GET pending and GET cloudinit; value and pending may be NULL. */
 void qemu_pending_item(struct jw *w, const char *key, const char *value, const char *pending, bool is_deleted);
 
+/* qemu_change.c: of a new guest, or interface. */
+void qemu_random_uuid(char dst[37]);
+void qemu_random_mac(char dst[18]);
+
 /* permission of one key (qemu_perm.c) */
 MUST_CHECK int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value,
                                 struct err *e);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 
 #include "api/qemu_change.h"
+#include "guest/clone.h"
 
 #define KEYS_MAX 16u
 
@@ -144,7 +145,44 @@ int api_qemu_unlink(struct api_call *c, const struct api_qemu_unlink_args *a, st
 
 /* ---- features ---- */
 
-/* What every volume's storage and the engine can do. */
+/* Whether this can be had of an image. Raw ones stand on nothing: they are copied by reference, or not at all; those of
+ * firmware and TPM are so small that they are just copied. */
+static bool image_has(struct storage_mgr *storages, const struct engine *engine, const struct config_item *it,
+                      const struct volume_id *v, bool is_clone)
+{
+    struct err ignored = ERR_INIT;
+    struct storage *s;
+
+    if (v->format == VOLUME_QCOW2 || guest_is_index_key(it->key, "efidisk") || guest_is_index_key(it->key, "tpmstate"))
+        return true;
+    if (storage_mgr_ref(storages, v->storage, &s, &ignored) < 0)
+        return false;
+    bool has = storage_caps(s) & (is_clone ? STORAGE_CAP_CLONE : STORAGE_CAP_SNAPSHOT);
+    if (is_clone && engine && engine->caps & ENGINE_CAP_QCOW2)
+        has = has || storage_has_format(s, VOLUME_QCOW2);
+    storage_unref(s);
+    return has;
+}
+
+static bool guest_has_feature(struct api_call *c, const struct guest *g, const char *feature)
+{
+    const struct engine *engine = engine_find(g->engine);
+    bool is_clone = streq(feature, "clone");
+
+    if (streq(feature, "copy"))
+        return true;
+    if (is_clone != guest_is_template(g)) /* linked clones are made of templates, and only of them */
+        return false;
+    for (size_t i = 0; i < g->config.n; i++) {
+        const struct config_item *it = &g->config.items[i];
+        struct volume_id v;
+        if (guest_is_drive_key(it->key) && !guest_drive_is_cdrom(it->value) && guest_drive_volume(it->value, &v) &&
+            v.vmid == g->vmid && !image_has(c->api->storages, engine, it, &v, is_clone))
+            return false;
+    }
+    return true;
+}
+
 int api_qemu_feature(struct api_call *c, const struct api_qemu_feature_args *a, struct err *e)
 {
     struct guest *g;
@@ -152,9 +190,7 @@ int api_qemu_feature(struct api_call *c, const struct api_qemu_feature_args *a, 
 
     if (r < 0)
         return r;
-    const struct engine *engine = engine_find(g->engine);
-    uint32_t wanted = streq(a->feature, "snapshot") ? ENGINE_CAP_SNAPSHOT : ENGINE_CAP_CLONE;
-    bool has = engine && engine->caps & wanted;
+    bool has = guest_has_feature(c, g, a->feature);
     jw_object(&c->out);
     jw_kv_int(&c->out, "hasFeature", has);
     jw_key(&c->out, "nodes");

@@ -4,6 +4,7 @@
  * crash in between takes the name back. Loop thread, but for look(). */
 #include "api/idempotency.h"
 #include "api/qemu_move.h"
+#include "guest/clone.h"
 #include "guest/move.h"
 #include "proto/frame.h"
 
@@ -207,9 +208,8 @@ static int check_source(struct reassign *a, const struct guest *g, struct err *e
 static int check_target(struct reassign *a, const struct guest *g, struct err *e)
 {
     const char *key = a->key[TO], *from = a->key[FROM];
-    const char *template = config_get(&g->config, "template");
 
-    if (template && streq(template, "1"))
+    if (guest_is_template(g))
         return err_set(e, -EINVAL, "guest.template", "a template gets no disks");
     if (config_get(&g->config, key) || config_get(&g->pending, key))
         return err_set(e, -EINVAL, "guest.disk-exists", "Target disk key '%s' is already in use for VM '%u'", key,

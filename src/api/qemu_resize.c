@@ -4,6 +4,7 @@
  * quicker than the journal, or the plan fails, the true size is written down afterwards (src/guest/live.c). */
 #include "api/idempotency.h"
 #include "api/qemu_change.h"
+#include "guest/clone.h"
 
 #define LOCK_WAIT_MS 3000u
 #define SIZE_MAX_TIB 1024u
@@ -192,6 +193,8 @@ static int take_drive(struct resize *z, const struct guest *g, struct err *e)
     const char *value = config_get(&g->config, z->key);
     char path[AUTH_PATH_MAX];
 
+    if (guest_is_template(g))
+        return err_set(e, -EINVAL, "guest.template", "VM %u is a template: it does not change", g->vmid);
     if (!value)
         return err_set(e, -EINVAL, "guest.no-disk", "disk '%s' does not exist", z->key);
     if (guest_drive_is_cdrom(value))

@@ -4,6 +4,7 @@
 #include "api/idempotency.h"
 #include "api/qemu_change.h"
 #include "base/clock.h"
+#include "guest/clone.h"
 #include "guest/snap.h"
 #include "guest/still.h"
 
@@ -331,6 +332,8 @@ static int check(struct snap *s, const struct guest *g, struct err *e)
 
     if (lock)
         return err_set(e, -EBUSY, "guest.locked", "VM is locked (%s)", lock);
+    if (guest_is_template(g) && s->action == TAKE)
+        return err_set(e, -EINVAL, "guest.template", "VM %u is a template: it does not change", s->vmid);
     if (guest_is_running(g) && s->action == ROLL_BACK && !s->call->is_dry_run)
         return err_set(e, -EBUSY, "guest.running", "VM %u was started meanwhile", s->vmid);
     return 0;
@@ -430,6 +433,8 @@ int api_qemu_snapshot_take(struct api_call *c, const struct api_qemu_snapshot_ta
 
     if (r < 0)
         return api_param_error(c, e, "snapname", "%s", e->text);
+    if (a->has_vmstate && a->vmstate)
+        return api_param_error(c, e, "vmstate", "snapshots hold disks, not memory");
     return begin(c, a->node, a->vmid, a->snapname, &(struct snap){.action = TAKE, .description = a->description}, e);
 }
 

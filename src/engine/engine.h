@@ -20,9 +20,7 @@ enum engine_cap {
     ENGINE_CAP_TAP = 1 << 8,
     ENGINE_CAP_AGENT = 1 << 9,
     ENGINE_CAP_GRAPHICS = 1 << 10,
-    ENGINE_CAP_SNAPSHOT = 1 << 11,
-    ENGINE_CAP_CLONE = 1 << 12,  /* of a guest, running or not */
-    ENGINE_CAP_DIRECT = 1 << 13, /* takes raw disks a second time: engine_disk.direct_fd */
+    ENGINE_CAP_DIRECT = 1 << 11, /* takes raw disks a second time: engine_disk.direct_fd */
 };
 
 /* What was found on this host, once at the start of the daemon. */

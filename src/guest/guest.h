@@ -214,8 +214,8 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Steps of plans: volume.copy, create, delete, freeze, grow, merge, rename,
- * replace, reset, unfreeze. Their ctx: */
+/* Steps of plans: volume.copy, create, delete, fork, freeze, grow, merge, rename, replace, reset,
+ * unfreeze. Their ctx: */
 struct guest_steps {
     struct storage_mgr *storages;
     struct workers *blocks; /* holm-block; NULL: steps that need it fail */
@@ -228,6 +228,8 @@ json_t *guest_step_volume_delete(const struct volume_id *v);
 /* rename_step.c: the same image with another owner; never over one that is there. */
 json_t *guest_step_volume_rename(const struct volume_id *from, const struct volume_id *to);
 json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
+/* `to`, of the same storage, stands on from, or is a copy by reference. */
+json_t *guest_step_volume_fork(const struct volume_id *from, const struct volume_id *to);
 json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer);
 /* Takes volume.freeze back, for a plan that goes on after a crash. */
 json_t *guest_step_volume_unfreeze(const struct volume_id *v, uint32_t layer);

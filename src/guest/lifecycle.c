@@ -7,6 +7,7 @@
 #include "base/fp.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "guest/clone.h"
 #include "guest/guest_priv.h"
 #include "task/pool.h"
 
@@ -562,6 +563,10 @@ static int op_start(struct guest_mgr *m, const struct guest_op *args, const stru
 
 int guest_start(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e)
 {
+    const struct guest *g = guest_find(m, op->vmid);
+
+    if (g && guest_is_template(g))
+        return err_set(e, -EINVAL, "guest.template", "you can't start a vm if it's a template");
     return op_start(m, op, &kind_start, false, ret, e);
 }
 

@@ -2,6 +2,7 @@
 #include "guest/move.h"
 
 #include "base/propstr.h"
+#include "guest/clone.h"
 #include "guest/cloudinit.h"
 #include "guest/snap.h"
 
@@ -79,9 +80,9 @@ static int check_others(struct guest_mgr *m, const struct guest *g, const struct
 static int check_needed(struct guest_mgr *m, const struct guest *g, const struct config *c, const char *key,
                         const struct volume_id *v, struct err *e)
 {
-    const char *template = config_get(c, "template"), *snapshot = snapshot_with(g, v);
+    const char *snapshot = snapshot_with(g, v);
 
-    if (template && streq(template, "1"))
+    if (guest_is_template(g))
         return err_set(e, -EINVAL, "guest.template", "disks of a template stay: clones may stand on them");
     if (snapshot) {
         err_set(e, -EBUSY, "guest.snapshot", "you can't move a disk with snapshots ('%s')", snapshot);

@@ -182,6 +182,32 @@ static int undo_volume_reset(void *ctx, json_t *args, const char *mark, struct e
 
 static const struct task_step_type step_volume_freeze = {
     .name = "volume.freeze", .run = run_volume_freeze, .undo = undo_volume_freeze};
+/* ---- linked clones ---- */
+
+static int fork_from(json_t *args, struct volume_id *ret, struct err *e)
+{
+    const char *text = json_string_value(json_object_get(args, "from"));
+
+    return text ? volume_id_parse(text, ret, e) : err_set(e, -EINVAL, "task.step", "step without a volume");
+}
+
+static int run_volume_fork(void *ctx, json_t *args, const char *mark, struct err *e)
+{
+    struct storage *s;
+    struct volume_id v, from;
+    int r = fork_from(args, &from, e);
+
+    if (r == 0)
+        r = args_volume(ctx, args, &v, &s, e);
+    if (r < 0)
+        return r;
+    r = volume_fork(s, &from, &v, mark, e);
+    storage_unref(s);
+    return r;
+}
+
+static const struct task_step_type step_volume_fork = {
+    .name = "volume.fork", .run = run_volume_fork, .undo = undo_volume_create};
 static const struct task_step_type step_volume_unfreeze = {.name = "volume.unfreeze", .run = undo_volume_freeze};
 static const struct task_step_type step_volume_reset = {
     .name = "volume.reset", .run = run_volume_reset, .undo = undo_volume_reset};
@@ -190,17 +216,10 @@ static const struct task_step_type step_volume_create = {
     .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
 static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
 
-const struct task_step_type *const guest_step_types[] = {&step_volume_copy,
-                                                         &step_volume_create,
-                                                         &step_volume_delete,
-                                                         &step_volume_freeze,
-                                                         &step_volume_grow,
-                                                         &step_volume_merge,
-                                                         &step_volume_rename,
-                                                         &step_volume_replace,
-                                                         &step_volume_reset,
-                                                         &step_volume_unfreeze,
-                                                         NULL};
+const struct task_step_type *const guest_step_types[] = {
+    &step_volume_copy,    &step_volume_create, &step_volume_delete,   &step_volume_fork,
+    &step_volume_freeze,  &step_volume_grow,   &step_volume_merge,    &step_volume_rename,
+    &step_volume_replace, &step_volume_reset,  &step_volume_unfreeze, NULL};
 
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 {
@@ -240,6 +259,16 @@ json_t *guest_step_volume_delete(const struct volume_id *v)
 json_t *guest_step_volume_freeze(const struct volume_id *v, uint32_t layer)
 {
     return layer_step("volume.freeze", v, layer);
+}
+
+json_t *guest_step_volume_fork(const struct volume_id *from, const struct volume_id *to)
+{
+    char id[VOLUME_ID_MAX + 1];
+    json_t *step = layer_step("volume.fork", to, 0);
+
+    volume_id_format(from, id, sizeof(id));
+    json_object_set_new(json_object_get(step, "args"), "from", json_string(id));
+    return step;
 }
 
 json_t *guest_step_volume_unfreeze(const struct volume_id *v, uint32_t layer)

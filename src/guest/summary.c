@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/proc.h"
+#include "guest/clone.h"
 #include "guest/guest_priv.h"
 
 void guest_sampler_tick(evutil_socket_t fd, short what, void *arg);
@@ -137,7 +138,7 @@ static bool need_lasting(struct guest_mgr *m, struct guest *g)
     jw_kv_str(&w, "node", m->env.node);
     lasting_members(&w, g);
     jw_kv_int(&w, "maxcpu", guest_cpus(g));
-    jw_kv_int(&w, "template", 0);
+    jw_kv_int(&w, "template", guest_is_template(g));
     if (lock)
         jw_kv_str(&w, "lock", lock);
     size_t n = b.len;

@@ -32,7 +32,7 @@ def routes():
 
 PATH = {"vmid": GUEST, "storage": "local", "userid": TARGET, "tokenid": "spare", "groupid": "team", "roleid": "Spare",
         "poolid": TOP, "realm": "pve", "id": "none", "iface": "none0",
-        "service": "cron", "pci-id-or-mapping": "0000:00:00.0", "cputype": "none"}
+        "snapname": "none", "service": "cron", "pci-id-or-mapping": "0000:00:00.0", "cputype": "none"}
 AGENT = "/nodes/{node}/qemu/{vmid}/agent/"
 NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
@@ -135,6 +135,13 @@ REQUESTS = {
     "POST /nodes/{node}/qemu/{vmid}/move_disk": [{"vmid": PLAIN, "disk": "scsi9", "storage": "local"},
                                                  {"vmid": PLAIN, "disk": "scsi9", "target-vmid": GUEST}],
     "GET /nodes/{node}/qemu/{vmid}/feature": [{"feature": "snapshot"}],
+    # Refused: the guest is locked, and has no such snapshot.
+    "POST /nodes/{node}/qemu/{vmid}/snapshot": [{"snapname": "none"}, {"snapname": "none", "vmstate": 1}],
+    "DELETE /nodes/{node}/qemu/{vmid}/snapshot/{snapname}": [{}],
+    "PUT /nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config": [{"description": "x"}],
+    "POST /nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback": [{}],
+    "POST /nodes/{node}/qemu/{vmid}/clone": [{"newid": NEW}, {"newid": NEW, "pool": POOL}],
+    "POST /nodes/{node}/qemu/{vmid}/template": [{}],
     # Realms and second factors: what is named is there already, or is not.
     "POST /access/domains": [{"realm": "pve", "type": "pve"}],
     "PUT /access/domains/{realm}": [{"comment": "x", "digest": "0" * 40}],

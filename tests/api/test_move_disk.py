@@ -207,6 +207,31 @@ def another_guest(node):
 
 
 @test(limit=240)
+def templates_and_linked_clones(node):
+    """A template's disks stay; a linked clone's becomes an image of its own."""
+    second(node)
+    node.create(A, memory=64, scsi0=f"local:{MIB32},format=qcow2")
+    base = path_of(node, volume(node, "scsi0"))
+    fill(base, 60)
+    node.api.run("POST", node.vm(A, "/template"), {})
+    node.api.run("POST", node.vm(A, "/clone"), {"newid": B})
+    refused(node, {"disk": "scsi0", "storage": "other"}, "template")
+    refused(node, {"disk": "scsi0", "target-vmid": B, "target-disk": "scsi1"}, "template")
+    node.create(B + 1, memory=64)
+    refused(node, {"disk": "scsi0", "target-vmid": B + 1}, "stands on other images", vmid=B)
+    refused(node, {"disk": "scsi0", "target-vmid": A, "target-disk": "scsi1"}, "other images", vmid=B)
+    node.api.run("POST", node.vm(B, "/move_disk"), {"disk": "scsi0", "storage": "other", "delete": 1})
+    same(base, path_of(node, volume(node, "scsi0", B)))
+    node.api.run("POST", node.vm(B, "/move_disk"), {"disk": "scsi0", "target-vmid": B + 1})
+    refused(node, {"disk": "scsi0", "target-vmid": A, "target-disk": "scsi1"}, "a template gets no disks", vmid=B + 1)
+    # Nobody stands on the template any more.
+    node.remove(A)
+    node.remove(B)
+    node.remove(B + 1)
+    assert not volumes(node, "local", "other")
+
+
+@test(limit=240)
 def rights(node):
     second(node)
     node.create(A, memory=64, scsi0=f"local:{MIB32},format=raw")

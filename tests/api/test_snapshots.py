@@ -160,11 +160,33 @@ def refusals(node):
     node.api.refused("POST", node.vm(VM, "/snapshot/none/rollback"), {}, 500)
     node.api.refused("DELETE", node.vm(VM, "/snapshot/none"), {}, 500)
     node.api.refused("GET", node.vm(VM, "/snapshot/none/config"), {}, 500)
+    node.api.refused("POST", node.vm(VM, "/snapshot"), {"snapname": "ram", "vmstate": 1}, 400, param="vmstate")
     before = files(node)
     upid = node.api.post(node.vm(VM, "/snapshot"), snapname="both")
     status = node.api.wait_task(upid)
     assert "by reference" in status, status
     assert files(node) == before and tree(node) == {"current": None}
+    node.remove(VM)
+
+
+@test
+def held_volumes(node):
+    """What a snapshot has is not removed with the key that names it."""
+    node.create(VM, **{**DEMO, "scsi0": "local:0.03125,format=qcow2"})
+    put(node, disk(node), 1)
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "has"})
+    assert node.api.get(node.vm(VM, "/feature"), feature="snapshot")["hasFeature"] == 1
+    assert node.api.get(node.vm(VM, "/feature"), feature="clone")["hasFeature"] == 0
+    before = files(node)
+    node.api.refused("PUT", node.vm(VM, "/unlink"), {"idlist": "scsi0", "force": 1}, 500, "snapshot")
+    node.api.put(node.vm(VM, "/config"), delete="scsi0")
+    assert node.api.get(node.vm(VM, "/config"))["unused0"].startswith("local:")
+    node.api.refused("PUT", node.vm(VM, "/config"), {"delete": "unused0"}, 500, "snapshot")
+    assert files(node) == before
+    node.api.run("POST", node.vm(VM, "/snapshot/has/rollback"), {})
+    assert holds(node, disk(node), 1) and "unused0" not in node.api.get(node.vm(VM, "/config"))
+    node.api.run("DELETE", node.vm(VM, "/snapshot/has"))
+    assert len(files(node)) == 1
     node.remove(VM)
 
 

@@ -10,6 +10,7 @@ from lib import btrfs
 from lib.guests import DEMO, install_demo
 from lib.holm import Node
 from lib.tap import main, test
+from lib.wait import wait_for
 
 VM = 100
 CONTENT = "/nodes/{node}/storage/fast/content"
@@ -132,6 +133,44 @@ def moved(node):
     node.remove(VM + 1)
 
 
+def write(node, byte):
+    """As the guest would; scsi0 is raw."""
+    for key in ("scsi0", "virtio0"):
+        node.cli("api", "POST", f"/nodes/{node.name}/qemu/{VM}/monitor", "-d", f'command=qemu-io -d {key} "write -P {byte} 0 64k"')
+
+
+def is_running(node):
+    status = node.api.get(node.vm(VM, "/status/current"))
+    return status.get("qmpstatus") == "running"
+
+
+def of_a_running_guest(node):
+    """It stands still while its raw image is copied, and goes on: also when the daemon dies in between."""
+    node.api.run("POST", node.vm(VM, "/status/start"))
+    wait_for(lambda: is_running(node), 30)
+    write(node, 5)
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "live"})
+    wait_for(lambda: is_running(node), 10)
+    write(node, 6)
+    before = entries("/mnt/store/images")
+    node.restart(HOLM_FP="qmsnapshot.0.done=kill")
+    wait_for(lambda: is_running(node), 30)
+    with contextlib.suppress(requests.ConnectionError):
+        node.api.wait_task(node.api.post(node.vm(VM, "/snapshot"), snapname="cut"))
+    node.wait_dead()
+    node.start()
+    wait_for(lambda: is_running(node), 30, "the guest to go on")
+    node.api.put(node.vm(VM, "/config"), description="settled")  # after whatever is put in order
+    assert entries("/mnt/store/images") == before and "cut" not in snapshots(node)
+    write(node, 7)
+    node.api.run("POST", node.vm(VM, "/status/stop"))
+    assert holds(node, disk(node), 7)
+    node.api.run("POST", node.vm(VM, "/snapshot/live/rollback"), {})
+    assert holds(node, disk(node), 5)
+    node.api.run("POST", node.vm(VM, "/snapshot/second/rollback"), {})
+    node.api.run("DELETE", node.vm(VM, "/snapshot/live"))
+
+
 def the_end(node):
     for name in ("first", "third", "second"):
         node.api.run("DELETE", node.vm(VM, f"/snapshot/{name}"))
@@ -159,6 +198,7 @@ def disks_of_a_guest():
         install_demo(node)
         snapshots_of_a_raw_disk(node)
         a_kill_is_undone(node)
+        of_a_running_guest(node)
         the_end(node)
 
 
