@@ -734,6 +734,17 @@ int change_apply(struct change *ch, struct err *e)
     return r < 0 ? err_set(e, r, NULL, "out of memory") : 0;
 }
 
+static void forget_volume(json_t *step, struct layers *l)
+{
+    const char *name = json_string_value(json_object_get(step, "step"));
+    const char *text = json_string_value(json_object_get(json_object_get(step, "args"), "volume"));
+    struct err ignored = ERR_INIT;
+    struct volume_id v;
+
+    if (name && text && streq(name, "volume.delete") && volume_id_parse(text, &v, &ignored) == 0)
+        layers_remove(l, &v);
+}
+
 struct state_txn *change_txn(struct change *ch)
 {
     const struct guest *g = ch->is_create ? NULL : guest_find(ch->call->api->guests, ch->vmid);
@@ -745,7 +756,16 @@ struct state_txn *change_txn(struct change *ch)
     record.ctime_s = ch->ctime_s;
     record.config = &ch->config;
     record.pending = &ch->pending;
-    return guest_txn(ch->call->api->node, ch->vmid, ch->revision, &record);
+    struct layers layers = {0};
+    if (g && layers_copy(&g->layers, &layers) < 0)
+        return NULL;
+    /* What goes stands on nothing any more. */
+    for (size_t i = 0; i < json_array_size(ch->steps); i++)
+        forget_volume(json_array_get(ch->steps, i), &layers);
+    record.layers = &layers;
+    struct state_txn *txn = guest_txn(ch->call->api->node, ch->vmid, ch->revision, &record);
+    layers_done(&layers);
+    return txn;
 }
 
 int change_reply_plan(struct change *ch)

@@ -215,7 +215,7 @@ void guest_live_apply(struct guest_mgr *m, uint32_t vmid, guest_live_failed_fn f
  */
 void guest_live_settle(struct guest_mgr *m, uint32_t vmid);
 
-/* Steps of plans: volume.copy, create, delete, fork, freeze, grow, merge, replace, reset,
+/* Steps of plans: volume.copy, create, delete, fork, freeze, grow, merge, rename, replace, reset,
  * unfreeze. Their ctx: */
 struct guest_steps {
     struct storage_mgr *storages;
@@ -226,6 +226,8 @@ json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 /* Filled with the variables of a firmware (a name of engine/firmware.h). */
 json_t *guest_step_volume_template(const struct volume_id *v, uint64_t size_bytes, const char *template);
 json_t *guest_step_volume_delete(const struct volume_id *v);
+/* rename_step.c: the same image with another owner; never over one that is there. */
+json_t *guest_step_volume_rename(const struct volume_id *from, const struct volume_id *to);
 json_t *guest_step_volume_grow(const struct volume_id *v, uint64_t size_bytes);
 /* `to`, of the same storage, stands on from, or is a copy by reference. */
 json_t *guest_step_volume_fork(const struct volume_id *from, const struct volume_id *to);

@@ -216,17 +216,10 @@ static const struct task_step_type step_volume_create = {
     .name = "volume.create", .run = run_volume_create, .undo = undo_volume_create};
 static const struct task_step_type step_volume_delete = {.name = "volume.delete", .run = run_volume_delete};
 
-const struct task_step_type *const guest_step_types[] = {&step_volume_copy,
-                                                         &step_volume_create,
-                                                         &step_volume_delete,
-                                                         &step_volume_fork,
-                                                         &step_volume_freeze,
-                                                         &step_volume_grow,
-                                                         &step_volume_merge,
-                                                         &step_volume_replace,
-                                                         &step_volume_reset,
-                                                         &step_volume_unfreeze,
-                                                         NULL};
+const struct task_step_type *const guest_step_types[] = {
+    &step_volume_copy,    &step_volume_create, &step_volume_delete,   &step_volume_fork,
+    &step_volume_freeze,  &step_volume_grow,   &step_volume_merge,    &step_volume_rename,
+    &step_volume_replace, &step_volume_reset,  &step_volume_unfreeze, NULL};
 
 json_t *guest_step_volume_create(const struct volume_id *v, uint64_t size_bytes)
 {

@@ -247,6 +247,13 @@ def _unlink(world, who, p):
     return config_keys(world, who, {"vmid": p["vmid"], "delete": p["idlist"]}, world.config_of(p["vmid"]))
 
 
+def _move_disk(world, who, p):
+    """Where it goes to; the storage of a disk that another guest gets is known once there is such a disk."""
+    if "target-vmid" in p:
+        return need(world, who, f"/vms/{p['target-vmid']}", ["VM.Config.Disk"])
+    return need(world, who, f"/storage/{p['storage']}", ["Datastore.AllocateSpace"])
+
+
 def _see_task(world, who, p):
     user = p["upid"].split(":")[7]
     return None if owns_task(who, user) else need(world, who, f"/nodes/{p['node']}", ["Sys.Audit"])
@@ -295,6 +302,7 @@ IN_CODE = {
     f"PUT {_VOLUME}": _change_volume,
     f"DELETE {_VOLUME}": _change_volume,
     f"POST {_VM}/monitor": _monitor,
+    f"POST {_VM}/move_disk": _move_disk,
     f"PUT {_VM}/unlink": _unlink,
     **{f"PUT {_VM}/{op}": _skiplock for op in ("sendkey", "resize")},
     "GET /pools": _one_pool,

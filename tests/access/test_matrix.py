@@ -132,6 +132,8 @@ REQUESTS = {
     "GET /nodes/{node}/qemu/{vmid}/cloudinit/dump": [{"type": "user"}],
     "PUT /nodes/{node}/qemu/{vmid}/resize": [{"vmid": PLAIN, "disk": "scsi9", "size": "+1G"},
                                              {"vmid": PLAIN, "disk": "scsi9", "size": "+1G", "skiplock": 1}],
+    "POST /nodes/{node}/qemu/{vmid}/move_disk": [{"vmid": PLAIN, "disk": "scsi9", "storage": "local"},
+                                                 {"vmid": PLAIN, "disk": "scsi9", "target-vmid": GUEST}],
     "GET /nodes/{node}/qemu/{vmid}/feature": [{"feature": "snapshot"}],
     # Refused: the guest is locked, and has no such snapshot.
     "POST /nodes/{node}/qemu/{vmid}/snapshot": [{"snapname": "none"}, {"snapname": "none", "vmstate": 1}],

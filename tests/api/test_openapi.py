@@ -18,7 +18,7 @@ VALIDATOR = "@seriousme/openapi-schema-validator@2.11.0"
 URL = "/api2/openapi.json"
 # A value that is well-formed for each name in a path, and names nothing.
 NOTHING = {"vmid": "99999", "storage": "nostorage", "poolid": "nopool", "userid": "nobody@pve", "groupid": "nogroup",
-           "roleid": "norole", "realm": "norealm", "tokenid": "notoken", "id": "noid", "iface": "noiface",
+           "roleid": "norole", "realm": "norealm", "tokenid": "notoken", "id": "noid", "iface": "noiface", "snapname": "nosnapshot",
            "service": "noservice", "pci-id-or-mapping": "nomapping", "volume": "nostorage:iso/none.iso", "cputype": "nomodel",
            "upid": "UPID:{node}:00000001:00000002:60000000:qmstart:99999:root@pam:"}
 

@@ -119,6 +119,20 @@ def a_kill_is_undone(node):
     assert holds(node, disk(node), 2)
 
 
+def moved(node):
+    """To a folder and back, and to another guest and back: a subvolume goes, comes, and is renamed."""
+    for storage in ("local", "fast"):
+        node.api.run("POST", node.vm(VM, "/move_disk"), {"disk": "scsi0", "storage": storage, "delete": 1}, timeout=120)
+        assert disk(node).startswith(f"{storage}:") and os.path.exists(f"/mnt/store/images/{VM}/vm-{VM}-disk-0") == (storage == "fast")
+    assert holds(node, disk(node), 2)
+    node.create(VM + 1, memory=64)
+    node.api.run("POST", node.vm(VM, "/move_disk"), {"disk": "scsi0", "target-vmid": VM + 1})
+    assert os.listdir(f"/mnt/store/images/{VM + 1}") == [f"vm-{VM + 1}-disk-0"]
+    node.api.run("POST", node.vm(VM + 1, "/move_disk"), {"disk": "scsi0", "target-vmid": VM})
+    assert holds(node, disk(node), 2)
+    node.remove(VM + 1)
+
+
 def write(node, byte):
     """As the guest would; scsi0 is raw."""
     for key in ("scsi0", "virtio0"):
@@ -163,6 +177,7 @@ def the_end(node):
     assert holds(node, disk(node), 2)
     node.api.run("PUT", node.vm(VM, "/resize"), {"disk": "scsi0", "size": "+32M"})
     assert os.path.getsize(file_of(node, disk(node))) == 64 << 20
+    moved(node)
     node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "last"})
     node.remove(VM)
     assert entries("/mnt/store/images") == []
