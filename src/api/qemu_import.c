@@ -151,7 +151,7 @@ static int check_path(struct change *ch, const char *path, struct err *e)
 {
     struct storage_mgr *m = ch->storages;
 
-    if (strlen(path) > IMPORT_PATH_MAX || strstr(path, "/../") || str_ends(path, "/.."))
+    if (strlen(path) > IMPORT_PATH_MAX || strstr(path, "/../") || strstr(path, "//") || strstr(path, "/./"))
         return err_set(e, -EINVAL, "param.invalid", "import-from: not a path that is taken");
     if (import_format(path) == VOLUME_OTHER)
         return err_set(e, -EINVAL, "param.unsupported",
