@@ -72,6 +72,16 @@ def files_of_content_import(node):
         os.unlink(path)
 
 
+@test(limit=120)
+def uploaded_and_imported(node):
+    path = make(os.path.join(node.base, "up.qcow2"), "qcow2")
+    node.cli("storage", "upload", path)
+    node.create(VM, scsi0="local:0,import-from=local:import/up.qcow2")
+    same(path, "qcow2", volume_path(node, value(node)), "qcow2")
+    node.remove(VM)
+    node.api.run("DELETE", "/nodes/{node}/storage/local/content/local:import/up.qcow2")
+
+
 @test(limit=240)
 def disks_of_guests(node):
     node.create(101, scsi0="local:0.03125,format=qcow2", memory=64)
