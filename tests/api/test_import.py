@@ -263,7 +263,8 @@ def fill_it(node, small):
 def killed_while_it_copies():
     with Node() as node:
         path = source(node, "k.qcow2", "qcow2")
-        for point in ("qmcreate.0", "guest.copy.begin", "guest.copy.filled", "qmcreate.0.done", "qmcreate.commit", "qmcreate.committed"):
+        for point in ("qmcreate.0", "guest.copy.begin", "worker.spawned", "guest.copy.filled", "qmcreate.0.done", "qmcreate.commit",
+                      "qmcreate.committed"):
             node.restart(HOLM_FP=f"{point}=kill@1")
             ended = None
             try:
