@@ -64,8 +64,9 @@ struct api {
     const struct engine_host *host;
     const char *node;
     const char *root_dir;
-    const char *address;   /* the node's own, as shown in /cluster/status */
-    struct fronts *fronts; /* holm-front's processes */
+    const char *images_list; /* the catalogue of cloud images that comes with Holm */
+    const char *address;     /* the node's own, as shown in /cluster/status */
+    struct fronts *fronts;   /* holm-front's processes */
     /* Has them take the certificate that is there now: new ones take over, the old ones serve what they have begun. */
     int (*renew_fronts)(struct fronts *f, struct err *e);
     unsigned console_port; /* last label handed out, 5900-5999 */

@@ -43,6 +43,7 @@ void change_free(struct change *ch)
     config_done(&ch->pending);
     config_done(&ch->set);
     json_decref(ch->steps);
+    change_imports_done(ch);
     free(ch);
 }
 
@@ -137,6 +138,8 @@ static int add_key(struct change *ch, const struct api_kv *kv, struct err *e)
     buf_init(&value, 65536);
     if (guest_is_index_key(kv->key, "net"))
         r = complete_net(kv->value, &value, e);
+    else if (change_import_find(ch, kv->key))
+        r = change_import_strip(kv->value, &value, e);
     else
         buf_append_str(&value, kv->value);
     if (r == 0 && (value.is_failed || config_set(&ch->set, kv->key, buf_str(&value)) < 0))
@@ -341,7 +344,7 @@ struct fixed_volume {
  * volume is a CD-ROM whether the client says so or not. */
 static int compose(const struct propstr *p, const char *volume, uint64_t size_bytes, struct buf *out)
 {
-    static const char *const own[] = {"file", "volume", "format", "size", "import-from"};
+    static const char *const own[] = {"file", "volume", "format", "size"};
     bool is_cloudinit = engine_is_cloudinit(volume);
     char size[32];
 
@@ -398,13 +401,14 @@ struct taken {
     size_t n;
 };
 
-/* "local:4,format=qcow2": a volume.create step. */
+/* "local:4,format=qcow2": a volume.create step; "local:0,import-from=…": a volume.copy step. */
 static int plan_new(struct change *ch, const char *key, const struct propstr *p, const char *file, struct taken *taken,
                     struct buf *out, struct err *e)
 {
     char storage[STORAGE_ID_MAX + 1], id[VOLUME_ID_MAX + 1];
     const char *format = propstr_get(p, "format");
-    enum volume_format f;
+    const struct change_import *im = change_import_find(ch, key);
+    enum volume_format f, source = VOLUME_OTHER;
     struct volume_id v;
     struct storage *s;
     uint64_t bytes;
@@ -414,14 +418,19 @@ static int plan_new(struct change *ch, const char *key, const struct propstr *p,
 
     if (r < 0)
         return r;
-    if (parse_new(file, storage, sizeof(storage), &bytes) < 0 || (!bytes && !fixed.size_bytes))
+    if (parse_new(file, storage, sizeof(storage), &bytes) < 0 || (!bytes && !fixed.size_bytes && !im))
         return err_set(e, -EINVAL, "param.invalid", "'%.80s' is neither a volume nor STORAGE:SIZE_IN_GIB", file);
     if (fixed.size_bytes)
         bytes = fixed.size_bytes;
-    r = storage_mgr_ref(ch->storages, storage, &s, e);
+    r = im ? change_import_look(ch, im, fixed.size_bytes, &bytes, &source, e) : 0;
+    if (r == 0)
+        r = storage_mgr_ref(ch->storages, storage, &s, e);
     if (r < 0)
         return r;
-    f = !format ? storage_default_format(s) : streq(format, "qcow2") ? VOLUME_QCOW2 : VOLUME_RAW;
+    /* A copy is what the source was, where that can be. */
+    if (!im || !storage_has_format(s, source))
+        source = storage_default_format(s);
+    f = !format ? source : streq(format, "qcow2") ? VOLUME_QCOW2 : VOLUME_RAW;
     if (!(storage_contents(s) & STORAGE_CONTENT_images))
         r = err_set(e, -EINVAL, "storage.content", "storage '%s' does not support vm images", storage);
     else if ((format && !streq(format, "raw") && !streq(format, "qcow2")) || !storage_has_format(s, f))
@@ -439,8 +448,9 @@ static int plan_new(struct change *ch, const char *key, const struct propstr *p,
     taken->names[taken->n++] = name;
     volume_id_format(&v, id, sizeof(id));
     ch->n_creates++;
-    json_array_append_new(ch->steps, fixed.template ? guest_step_volume_template(&v, bytes, fixed.template)
-                                                    : guest_step_volume_create(&v, bytes));
+    json_array_append_new(ch->steps, im               ? change_import_step(im, &v, bytes)
+                                     : fixed.template ? guest_step_volume_template(&v, bytes, fixed.template)
+                                                      : guest_step_volume_create(&v, bytes));
     return compose(p, id, bytes, out) < 0 ? err_set(e, -ENOMEM, NULL, "out of memory") : 0;
 }
 

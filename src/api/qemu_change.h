@@ -9,6 +9,23 @@
 #define HOLM_API_QEMU_CHANGE_H
 
 #include "api/common.h"
+#include "guest/chain.h"
+
+struct propstr;
+
+/* The source of a new volume (qemu_import.c). */
+struct change_import {
+    char key[16];
+    char *path;            /* of a file of the host, or NULL: */
+    struct volume_id from; /* a volume, */
+    struct chain chain;    /* and what it stands on */
+};
+
+/* A guest whose disk is copied: nobody else changes or starts it. */
+struct change_hold {
+    uint32_t vmid;
+    struct task_hold *hold;
+};
 
 struct change {
     struct api_call *call;
@@ -31,6 +48,10 @@ struct change {
     size_t n_warnings;
     json_t *steps;
     size_t n_creates, n_removes;
+    struct change_import *imports;
+    size_t n_imports;
+    struct change_hold *holds;
+    size_t n_holds;
 };
 
 /* Parameters that are not configuration keys, for POST and PUT config; zero for creation. */
@@ -67,6 +88,17 @@ void qemu_pending_item(struct jw *w, const char *key, const char *value, const c
 /* qemu_change.c: of a new guest, or interface. */
 void qemu_random_uuid(char dst[37]);
 void qemu_random_mac(char dst[18]);
+
+/* qemu_import.c. add: loop, a drive's value with import-from; an error as change_check_key has it. */
+MUST_CHECK int change_import_add(struct change *ch, const char *key, const struct propstr *p, struct err *e);
+/* The value without it: no part of a configuration. */
+MUST_CHECK int change_import_strip(const char *value, struct buf *out, struct err *e);
+const struct change_import *change_import_find(const struct change *ch, const char *key);
+/* Pool thread. fixed_bytes: what its size has to be; 0: any. */
+MUST_CHECK int change_import_look(struct change *ch, const struct change_import *im, uint64_t fixed_bytes,
+                                  uint64_t *ret_bytes, enum volume_format *ret_format, struct err *e);
+json_t *change_import_step(const struct change_import *im, const struct volume_id *to, uint64_t size_bytes);
+void change_imports_done(struct change *ch);
 
 /* permission of one key (qemu_perm.c) */
 MUST_CHECK int change_check_key(struct change *ch, const struct api_param *p, const char *key, const char *value,

@@ -99,10 +99,11 @@ static int check_drive(struct change *ch, const char *key, const char *value, st
     if (r < 0)
         return r;
     const char *file = propstr_get(&p, "file") ? propstr_get(&p, "file") : propstr_get(&p, "volume");
-    if (propstr_get(&p, "import-from"))
-        return err_set(e, -EINVAL, "param.unsupported", "importing an image is not supported");
     if (!file || file[0] == '/' || streq(file, "cdrom"))
         return err_set(e, -EINVAL, "param.unsupported", "only volumes of a storage can be attached");
+    if (propstr_get(&p, "import-from") && (is_cloudinit || !strchr(file, ':') || volume_id_parse(file, &v, e) == 0))
+        return err_set(e, -EINVAL, "param.invalid",
+                       "import-from requires special syntax - use <storage ID>:0,import-from=<source>");
     if (streq(file, "none"))
         return 0;
     if (volume_id_parse(file, &v, e) == 0) {
@@ -112,7 +113,8 @@ static int check_drive(struct change *ch, const char *key, const char *value, st
     }
     const char *colon = strchr(file, ':');
     snprintf(storage, sizeof(storage), "%.*s", colon ? (int)(colon - file) : 0, file);
-    return require_storage(ch, storage, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
+    r = require_storage(ch, storage, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
+    return r == 0 && propstr_get(&p, "import-from") ? change_import_add(ch, key, &p, e) : r;
 }
 
 /* Each of the VLANs by itself: a right may be taken away on one of them. */

@@ -21,6 +21,10 @@ struct download_spec {
     const char *compression; /* "gz", "zst" or NULL */
     bool is_insecure;        /* any certificate is good */
 };
+/* Certificates of the authorities that are trusted; an empty file if there are none, so that none is. Blocking. */
+MUST_CHECK int storage_open_authorities(const char *root_dir, struct err *e);
+/* Of holm-fetch, for this caller. */
+const char *storage_fetch_flags(struct api_call *c, bool is_insecure);
 /* Starts it and replies with its UPID, like a handler. */
 int storage_download(struct api_call *c, const struct download_spec *spec, struct err *e);
 

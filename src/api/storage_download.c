@@ -54,8 +54,7 @@ static void download_free(struct download *d)
     free(d);
 }
 
-/* Certificates of the authorities that are trusted; an empty file if there are none, so that none is. Blocking. */
-static int open_authorities(const char *root_dir, struct err *e)
+int storage_open_authorities(const char *root_dir, struct err *e)
 {
     char own[4200];
 
@@ -199,7 +198,7 @@ static int open_all(struct download *d, struct err *e)
         d->limit_bytes = DOWNLOAD_MAX_BYTES;
     if (!d->limit_bytes)
         return err_set(e, -ENOSPC, "storage.full", "no space left on storage '%s'", storage_name(d->storage));
-    d->ca_fd = open_authorities(d->api->root_dir, e);
+    d->ca_fd = storage_open_authorities(d->api->root_dir, e);
     return d->ca_fd < 0 ? d->ca_fd : 0;
 }
 
@@ -267,6 +266,11 @@ static int check_url(struct api_call *c, const char *url, struct err *e)
 static bool may_go_local(struct api_call *c)
 {
     return auth_has(c->api->auth, &c->who, "/", PRIV_M(SYS_MODIFY), false);
+}
+
+const char *storage_fetch_flags(struct api_call *c, bool is_insecure)
+{
+    return flags_of(may_go_local(c), is_insecure);
 }
 
 static int fill(struct api_call *c, const struct download_spec *spec, struct download *d, struct err *e)
@@ -400,7 +404,7 @@ static int work_question(void *ctx, struct err *e)
 {
     struct question *q = ctx;
 
-    q->ca_fd = open_authorities(q->root_dir, e);
+    q->ca_fd = storage_open_authorities(q->root_dir, e);
     return q->ca_fd < 0 ? q->ca_fd : 0;
 }
 
@@ -437,6 +441,6 @@ int api_query_url_metadata(struct api_call *c, const struct api_query_url_metada
         return r;
     *q = (struct question){.url = a->url,
                            .root_dir = c->api->root_dir,
-                           .flags = flags_of(may_go_local(c), a->has_verify_certificates && !a->verify_certificates)};
+                           .flags = storage_fetch_flags(c, a->has_verify_certificates && !a->verify_certificates)};
     return api_offload(c, work_question, finish_question, q);
 }

@@ -506,6 +506,15 @@ const struct cli_command command_table[] = {
      .method = "POST", .path = "/nodes/{node}/storage/{storage}/upload", .help = "Copy a local file into a storage.",
      .example = "holm storage upload debian.iso --storage local", .flags = CMD_TASK, .run = storage_upload_run},
 
+    /* image */
+    {"image", "list", .method = "GET", .path = "/nodes/{node}/images", .columns = "name,format,source,url",
+     .help = "List the cloud images that can be downloaded.", .example = "holm image list"},
+    {"image", "get", ARGS({"NAME", "image", ARG_TEXT}),
+     OPTS({"storage", "storage", OPT_TEXT, "STORAGE", NULL, "where to; it must hold content import", true}),
+     .method = "POST", .path = "/nodes/{node}/images",
+     .help = "Download a cloud image into a storage, checked against its maker's checksums.",
+     .example = "holm image get debian-12 --storage local", .flags = CMD_TASK},
+
     /* node */
     {"node", "list", .method = "GET", .path = "/nodes", .columns = "node,status,cpu,maxcpu,mem,maxmem,uptime",
      .help = "List the nodes.", .example = "holm node list"},
@@ -786,6 +795,7 @@ const struct cli_noun noun_table[] = {
     {"realm", "where users come from"},
     {"pool", "groups of guests and storages"},
     {"storage", "storages and what is in them"},
+    {"image", "cloud images that can be downloaded"},
     {"node", "the hosts"},
     {"cluster", "settings of all hosts"},
     {"net", "bridges and other interfaces"},

@@ -59,6 +59,7 @@ struct daemon {
     gid_t gid;
     uint32_t instance;
     int exit_code;
+    char images_list[4200];
 };
 
 static void fail(struct daemon *d, const struct err *e)
@@ -226,6 +227,14 @@ static void program_path(const struct daemon *d, const char *build_dir, const ch
     bool is_build = str_ends(d->options.libexec, "/..");
 
     snprintf(dst, cap, "%s/%s%s%s", d->options.libexec, is_build ? build_dir : "", is_build ? "/" : "", name);
+}
+
+static void data_path(const struct daemon *d, const char *build_dir, const char *name, char *dst, size_t cap)
+{
+    if (str_ends(d->options.libexec, "/.."))
+        program_path(d, build_dir, name, dst, cap);
+    else
+        snprintf(dst, cap, "%s/%s", HOLM_DATADIR, name);
 }
 
 static int open_audit(struct api *a, struct err *e)
@@ -418,6 +427,8 @@ int main(int argc, char **argv)
         return 70;
     d.api.node = d.options.node;
     d.api.root_dir = d.options.root;
+    data_path(&d, "api", "images.list", d.images_list, sizeof(d.images_list));
+    d.api.images_list = d.images_list;
     d.api.address = d.options.address;
     d.api.host = &d.host;
     d.api.base = event_base_new();

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 
 #include "base/fp.h"
+#include "guest/import.h"
 
 #define TIMEOUT_MS (7u * 24 * 3600 * 1000) /* holm-block ends by its job; this is for one that hangs */
 
@@ -161,7 +162,8 @@ static int copy_by_reference(struct storage *s, const struct images *m, const st
     const struct volume_id *from = &m->ids[0];
     struct volume_info info;
 
-    if (m->n > 1 || from->format != VOLUME_RAW || to->format != VOLUME_RAW || !streq(from->storage, to->storage))
+    if (m->n > 1 || from->content != STORAGE_CONTENT_images || from->format != VOLUME_RAW || to->format != VOLUME_RAW ||
+        !streq(from->storage, to->storage))
         return 0;
     int r = volume_stat(s, from, &info, e);
     if (r < 0 || info.size_bytes != size_bytes)
@@ -176,7 +178,7 @@ static int copy_by_reference(struct storage *s, const struct images *m, const st
 static int fill_copy(const struct guest_steps *steps, struct images *m, const struct volume_id *to, int fd,
                      uint64_t bwlimit, struct err *e)
 {
-    int r = open_images(steps, m, SIZE_MAX, e);
+    int r = m->n_fds ? 0 : open_images(steps, m, SIZE_MAX, e);
 
     if (r < 0)
         return r;
@@ -204,24 +206,39 @@ static int copy_data(const struct guest_steps *steps, struct storage *s, struct 
     return r;
 }
 
+/* The source is a file of the host, which is opened at once, or a volume. */
+static int take_source(struct images *m, json_t *args, struct err *e)
+{
+    json_t *from = json_object_get(args, "from");
+    const char *path = json_string_value(json_object_get(from, "path"));
+    struct volume_attachment a;
+    struct volume_id v = {.name = ""};
+    int r = path ? import_open(path, &a, e) : take_volume(from, &v, e);
+
+    if (r < 0)
+        return r;
+    if (path) {
+        v.format = a.format;
+        m->fds[m->n_fds++] = a.fd;
+    }
+    r = add(m, &v, e);
+    return r < 0 || path ? r : add_below(m, args, e);
+}
+
 static int run_volume_copy(void *ctx, json_t *args, const char *mark, struct err *e)
 {
     const struct guest_steps *steps = ctx;
     json_int_t size = json_integer_value(json_object_get(args, "size"));
     json_int_t bwlimit = json_integer_value(json_object_get(args, "bwlimit"));
     autoimages struct images *m = calloc(1, sizeof(*m));
-    struct volume_id from, to;
+    struct volume_id to;
     struct storage *s;
 
     if (!m)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     int r = take_volume(args, &to, e);
     if (r == 0)
-        r = take_volume(json_object_get(args, "from"), &from, e);
-    if (r == 0)
-        r = add(m, &from, e);
-    if (r == 0)
-        r = add_below(m, args, e);
+        r = take_source(m, args, e);
     if (r == 0 && (size <= 0 || bwlimit < 0))
         r = err_set(e, -EINVAL, "task.step", "a copy needs a size");
     if (r == 0)
@@ -412,6 +429,17 @@ json_t *guest_step_volume_copy(const struct volume_id *from, const struct volume
             json_object_set_new(args, "bwlimit", json_integer((json_int_t)bwlimit));
     }
     return step("volume.copy", args, below, n_below);
+}
+
+json_t *guest_step_volume_import(const char *path, const struct volume_id *to, uint64_t size_bytes)
+{
+    json_t *args = image_arg(to);
+
+    if (args) {
+        json_object_set_new(args, "from", json_pack("{s:s}", "path", path));
+        json_object_set_new(args, "size", json_integer((json_int_t)size_bytes));
+    }
+    return step("volume.copy", args, NULL, 0);
 }
 
 json_t *guest_step_volume_replace(const struct volume_id *layer, uint32_t child)

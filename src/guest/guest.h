@@ -242,6 +242,8 @@ json_t *guest_step_volume_reset(const struct volume_id *v, uint32_t from, uint32
 #define GUEST_IMAGES_MAX 480u /* of a chain, for these two steps */
 json_t *guest_step_volume_copy(const struct volume_id *from, const struct volume_id *below, size_t n_below,
                                const struct volume_id *to, uint64_t size_bytes, uint64_t bwlimit);
+/* The same from a file of the host (import.h). */
+json_t *guest_step_volume_import(const char *path, const struct volume_id *to, uint64_t size_bytes);
 /* The layer's only child, another layer of the image or (0) the image itself, is brought into the layer, which then
  * takes its name; below: all that the layer stands on. qcow2 only, and no guest may use either. What is undone holds
  * the same, as two images. */

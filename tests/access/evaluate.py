@@ -54,6 +54,8 @@ OWN_ROUTES = {
     "DELETE /access/ticket": {"permissions": {"user": "world"}, "allowtoken": 0},
     "GET /cluster/audit": _AUDIT,
     "GET /cluster/audit/verify": _AUDIT,
+    "GET /nodes/{node}/images": {"permissions": {"user": "all"}, "allowtoken": 1},
+    "POST /nodes/{node}/images": {"permissions": {"check": ["perm", "/storage/{storage}", ["Datastore.AllocateTemplate"]]}, "allowtoken": 1},
     "GET /nodes/{node}/dhcp-leases": {"permissions": {"check": ["perm", "/nodes/{node}", ["Sys.Audit"]]}, "allowtoken": 1},
 }
 

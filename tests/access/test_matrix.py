@@ -80,6 +80,7 @@ REQUESTS = {
        for m in ("GET", "PUT", "DELETE")},
     "POST /nodes/{node}/storage/{storage}/download-url": [{"url": "http://a/x", "content": "iso", "filename": "no.exe"}],
     "GET /nodes/{node}/query-url-metadata": [{"url": "http://u@a/x"}],
+    "POST /nodes/{node}/images": [{"storage": "local", "image": "none"}],
     "POST /nodes/{node}/aplinfo": [{"storage": "local", "template": "none"}],
     **{NOW + op: [{}] for op in ("start", "stop", "shutdown", "reboot", "reset", "suspend", "resume")},
     **{f"GET {of}/rrddata": [{"timeframe": "hour"}]

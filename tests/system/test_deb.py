@@ -77,7 +77,7 @@ def packages_have_what_they_should():
     files = {line.split()[5].removeprefix(".") for line in run(["dpkg-deb", "-c", holm]).splitlines()}
     wanted = {"/usr/sbin/holmd", "/usr/bin/holm", "/usr/libexec/holm/holm-front", "/lib/systemd/system/holmd.service",
               "/etc/default/holm", "/etc/pam.d/holm", "/usr/share/man/man1/holm-vm.1.gz", "/usr/share/man/man8/holmd.8.gz",
-              "/usr/share/man/man8/holm-vmm.8.gz", "/usr/libexec/holm/holm-vmm",
+              "/usr/share/man/man8/holm-vmm.8.gz", "/usr/libexec/holm/holm-vmm", "/usr/share/holm/images.list",
               "/usr/share/bash-completion/completions/holm", "/usr/share/zsh/vendor-completions/_holm"}
     assert wanted <= files, f"missing: {wanted - files}"
     assert not [f for f in files if os.path.basename(f) in ("qm", "pvesh", "pvesm", "pveum")], "it shadows Proxmox VE's tools"
