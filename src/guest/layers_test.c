@@ -65,8 +65,8 @@ static void test_text(void **state)
         "{\"local:100/vm-100-disk-0.raw\":{\"top\":0,\"next\":9,\"frozen\":{\"3\":{\"parent\":2}}}}",
         "{\"local:100/vm-100-disk-0.raw\":{\"top\":0,\"next\":9,\"frozen\":{\"x\":{\"parent\":0}}}}",
         "{\"local:100/vm-100-disk-0.raw\":{\"base\":\"x\",\"top\":0,\"next\":9,\"frozen\":{}}}",
-        "{\"local:100/vm-100-disk-0.raw\":{\"top\":0,\"next\":9,\"frozen\":{\"1\":{\"parent\":0,\"snapshot\":"
-        "\"a2345678901234567890123456789012345678901\"}}}}",
+        ("{\"local:100/vm-100-disk-0.raw\":{\"top\":0,\"next\":9,\"frozen\":{\"1\":{\"parent\":0,\"snapshot\":"
+         "\"a2345678901234567890123456789012345678901\"}}}}"),
     };
     struct err e = ERR_INIT;
 
