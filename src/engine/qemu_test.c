@@ -146,17 +146,19 @@ static void test_drives(void **state)
     vm.n_config = ARRAY_SIZE(config);
     autofree char *args = argv_of(&vm);
     /* what it stands on comes first, and nothing of it can be written */
-    assert_has(args, "-add-fd\nfd=20,set=1005000001\n-blockdev\n{\"driver\":\"raw\",\"node-name\":\"virtio0-base1\","
+    assert_has(args, "-add-fd\nfd=20,set=100\n-blockdev\n{\"driver\":\"raw\",\"node-name\":\"format-virtio0\","
                      "\"read-only\":true");
-    assert_has(args, "-add-fd\nfd=21,set=1000000007\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"virtio0-7\","
-                     "\"read-only\":true");
-    assert_has(args, "\"backing\":\"virtio0-base1\",\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0-7\"");
-    assert_has(args, "-add-fd\nfd=22,set=100\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":\"format-virtio0\"");
-    assert_has(args,
-               "\"backing\":\"virtio0-7\",\"file\":{\"driver\":\"file\",\"node-name\":\"file-virtio0\",\"filename\":"
-               "\"/dev/fdset/100\"");
+    /* each is called after what it stands on */
+    assert_has(args, "-add-fd\nfd=21,set=1005000001\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":"
+                     "\"format-virtio0-base1\",\"read-only\":true");
+    assert_has(args, "\"backing\":\"format-virtio0\",\"file\":{\"driver\":\"file\",\"node-name\":"
+                     "\"file-virtio0-base1\"");
+    assert_has(args, "-add-fd\nfd=22,set=1000000007\n-blockdev\n{\"driver\":\"qcow2\",\"node-name\":"
+                     "\"format-virtio0-7\"");
+    assert_has(args, "\"backing\":\"format-virtio0-base1\",\"file\":{\"driver\":\"file\",\"node-name\":"
+                     "\"file-virtio0-7\",\"filename\":\"/dev/fdset/1000000007\"");
     assert_has(args, "{\"driver\":\"throttle\",\"node-name\":\"virtio0\",\"throttle-group\":\"throttle-virtio0\","
-                     "\"read-only\":false,\"file\":\"format-virtio0\"}");
+                     "\"read-only\":false,\"file\":\"format-virtio0-7\"}");
     assert_has(
         args,
         "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b%0a%zz%2\"}");

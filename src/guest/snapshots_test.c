@@ -104,7 +104,6 @@ static void test_damaged(void **state)
         "[{\"name\":\"aa\",\"parent\":\"aa\",\"config\":{}}]",
         "[{\"name\":\"aa\",\"config\":{}},{\"name\":\"aa\",\"config\":{}}]",
         "[{\"name\":\"aa\",\"config\":{\"x\":1}}]",
-        "[{\"name\":\"aa\",\"config\":{},\"machine\":\"a23456789012345678901234567890123\"}]",
     };
     struct snapshots s;
     struct err e = ERR_INIT;

@@ -31,10 +31,11 @@ def option(node, vmid, name):
 
 
 def block(q, key):
-    """The drive of a key, of query-block."""
+    """The image of a key, below its throttle; whether writes are cached is the device's own."""
     for b in q.run("query-block"):
         if b["qdev"] == key or f"/{key}" in b["qdev"]:
-            return b["inserted"]
+            image = node_of(q, f"format-{key}")
+            return {**image, "cache": {**image["cache"], "writeback": b["inserted"]["cache"]["writeback"]}}
     raise AssertionError(f"no drive {key}")
 
 
@@ -74,7 +75,7 @@ LINUX = [
      lambda q: [block(q, "virtio0")[k] for k in ("detect_zeroes",)] + [block(q, "virtio0")["cache"]["direct"]], ["off", True]),
     ("virtio1", "local:0.125,mbps_rd=1.5,mbps_wr=2,mbps_wr_max=4,iops=300,iops_max=600", lambda q: limits(q, "virtio1"),
      {"bps-read": 1572864, "bps-write": 2 << 20, "bps-write-max": 4 << 20, "iops-total": 300, "iops-total-max": 600}),
-    ("sata3", "local:0.125,discard=on,format=qcow2", lambda q: [node_of(q, "sata3")[k] for k in ("drv", "detect_zeroes")],
+    ("sata3", "local:0.125,discard=on,format=qcow2", lambda q: [node_of(q, "format-sata3")[k] for k in ("drv", "detect_zeroes")],
      ["qcow2", "unmap"]),
     ("ide1", "local:0.125,model=HolmDisk,backup=0,replicate=0", lambda q: q.device("ide1", "model"), "HolmDisk"),
     ("ide2", "none,media=cdrom", lambda q: q.device("ide2", "type"), "ide-cd"),

@@ -335,7 +335,7 @@ def hostile_qmp_ends_the_conversation_only():
             assert g.wait_end() == 0
     script = """printf '{"QMP":{}}\\n' >&10; read -r x <&10; printf '{"return":{},"id":1}\\n' >&10; read -r x <&10
 printf '{"return":{},"id":2}\\n' >&10; read -r x <&10; printf '{"return":{"status":"running"},"id":3}\\n' >&10
-read -r x <&10; head -c 1500000 /dev/zero | tr '\\0' x >&10; sleep 100"""
+read -r x <&10; head -c 6000000 /dev/zero | tr '\\0' x >&10; sleep 100"""
     with Guest(["/bin/bash", "-c", script], is_started=False) as g:
         g.link.event("running")
         answer = g.link.command("stats")
