@@ -21,9 +21,9 @@ from lib.wait import wait_for
 VMID = 100
 # What a user may call as he likes: a text that is shown, and an access path that is only compared.
 FREE = {"user", "comment", "firstname", "lastname", "keys", "description", "password", "username", "tags", "registered-tags", "typefilter", "userfilter", "statusfilter",
-        "schedule", "source", "digest", "cmdline", "otp", "realm", "confirmation-password", "privs"}
+        "schedule", "source", "digest", "cmdline", "otp", "realm", "confirmation-password", "privs", "cipassword"}
 # Names that are keys, never files: Proxmox VE lets them begin with a dash and hold dots.
-KEYS = {"groupid", "roleid", "poolid"}
+KEYS = {"ciuser", "groupid", "roleid", "poolid"}
 # Settings of guests that are kept as texts; they reach a command line of QEMU at most, as one argument.
 TEXTS = {"cpu", "hotplug", "startup"}
 # Settings that name volumes, devices or files.
