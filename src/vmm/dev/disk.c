@@ -1,7 +1,9 @@
 /* Block device: virtio 1.2, 5.2. A thread, a queue of the driver and a queue of the image belong together; requests go
  * from the driver's memory to the file and back without a copy, all but their header and status.
- * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads, discard=off, and the
- * limits of disk_limit.h: a request over one stays in the driver's queue, with those behind it, until a timer goes off.
+ * Options: raw=FILE|fd=N, readonly, serial=TEXT (20 bytes), queues=1..16, engine=uring|threads, discard=off,
+ * cached=on (else what is aligned goes past the host's cache, through direct-fd=N if the file cannot be opened again),
+ * and the limits of disk_limit.h: a request over one stays in the driver's queue, with those behind it, until a timer
+ * goes off.
  */
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
