@@ -405,16 +405,8 @@ void launch_run(void *arg)
 
     j->result.control_fd = j->result.pidfd = -1;
     j->r = prepare_and_spawn(&l, &j->err);
-<<<<<<< HEAD
     for (size_t i = 0; i < l.n_disks; i++)
         engine_disk_done(&l.disks[i]);
-=======
-    for (size_t i = 0; i < l.n_disks; i++) {
-        close_fd(l.disks[i].fd);
-        if (l.disks[i].direct_fd > 0)
-            close_fd(l.disks[i].direct_fd);
-    }
->>>>>>> main
     close_fd(l.vm.efi_code_fd);
     close_fd(l.vm.efi_vars_fd);
     close_fd(l.vm.tpm_fd);
