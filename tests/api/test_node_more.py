@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 from lib.host import HostNode, read, write
 from lib.tap import main, test
@@ -424,16 +425,27 @@ def nobody_is_dropped_by_a_new_certificate(node):
     wait_for(lambda: fronts(node) == 2, 20, "only the new fronts")
 
 
-@test(limit=120)
-def an_open_connection_keeps_its_front(node):
+HEAD_SECONDS = 10  # a front gives a request's head this long
+
+
+def answer_over_restart(node):
+    """The beginning of what a request gets whose head began before the fronts were exchanged; None: that took too long."""
+    wait_for(lambda: fronts(node) == 2, 60, "the two of the last time")
     raw = socket.create_connection(("127.0.0.1", node.port))
-    tls = ssl._create_unverified_context().wrap_socket(raw)
-    tls.sendall(b"GET /api2/json/version HTTP/1.1\r\nHost: x\r\n")  # half a head
-    node.api.delete("/nodes/{node}/certificates/custom", restart=1)
-    wait_for(lambda: fronts(node) == 3, 20, "two new ones, and the one that is in use")
-    tls.sendall(b"\r\n")
-    assert tls.recv(12) == b"HTTP/1.1 401"
-    tls.close()
+    with ssl._create_unverified_context().wrap_socket(raw) as tls:
+        tls.sendall(b"GET /api2/json/version HTTP/1.1\r\nHost: x\r\n")  # half a head
+        began = time.monotonic()
+        node.api.delete("/nodes/{node}/certificates/custom", restart=1)
+        wait_for(lambda: fronts(node) == 3 or time.monotonic() - began > HEAD_SECONDS, 60, "two new ones, and the one in use")
+        tls.sendall(b"\r\n")
+        answer = tls.recv(12)
+        return answer if time.monotonic() - began < HEAD_SECONDS - 1 else None
+
+
+@test(limit=240)
+def an_open_connection_keeps_its_front(node):
+    answers = (answer_over_restart(node) for _ in range(8))  # a busy machine needs more than one
+    assert next(a for a in answers if a) == b"HTTP/1.1 401"
     wait_for(lambda: fronts(node) == 2, 60, "only the new ones")
 
 
