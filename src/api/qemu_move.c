@@ -1,13 +1,18 @@
-/* POST nodes/N/qemu/ID/move_disk: a disk of a stopped guest gets another storage or format. PVE: qemu-server,
- * API2/Qemu.pm, move_vm_disk. Under the guest's lock: look at both storages, then a plan that copies the disk, with all
- * that it stands on, into one new image and ends with the record that names it; the old image is an unused disk then.
- * Who wants it deleted has that done behind this commit, by a plan that goes on after a crash: at no moment is there a
- * record that names an image which is not whole. Loop thread, but for look(). */
+/* POST nodes/N/qemu/ID/move_disk: a disk of a guest gets another storage or format. PVE: qemu-server, API2/Qemu.pm,
+ * move_vm_disk. Under the guest's lock: look at both storages, then a plan that copies the disk, with all that it
+ * stands on, into one new image and ends with the record that names it; the old image is an unused disk then. Who wants
+ * it deleted has that done behind this commit, by a plan that goes on after a crash: at no moment is there a record
+ * that names an image which is not whole.
+ *
+ * A running guest's disk is copied by its hypervisor while the guest goes on writing. When both are the same the guest
+ * is held still, the record committed, and the hypervisor goes over (guest/images.c), which also whoever adopts the
+ * guest has it do: it never writes to an image that its record does not name. Loop thread, but for look(). */
 #include "api/qemu_move.h"
 
 #include "api/idempotency.h"
 #include "guest/chain.h"
 #include "guest/move.h"
+#include "guest/still.h"
 
 struct move {
     struct api_call *call; /* until the plan is accepted */
@@ -16,7 +21,11 @@ struct move {
     char key[MOVE_KEY_MAX], user[AUTH_PATH_MAX];
     const char *format, *digest; /* of the call */
     uint64_t bwlimit;            /* bytes a second */
-    bool is_deleting;
+    bool is_deleting, is_live;
+    struct mirror *mirror; /* NULL unless the guest may stand still for it */
+    char *old;             /* value of the key */
+    int r;                 /* of going over */
+    struct err err;
     struct volume_id from, to;
     struct storage *source, *target;
     uint64_t bytes;
@@ -32,6 +41,8 @@ static void move_free(struct move *m)
     storage_unref(m->source);
     storage_unref(m->target);
     layers_done(&m->layers);
+    mirror_free(m->mirror);
+    free(m->old);
     free(m);
     task_hold_release(hold); /* last: the next one in line runs inside */
 }
@@ -157,24 +168,133 @@ static void delete_after(struct task *t, void *arg)
         on_deleted(m, r, &e);
 }
 
+/* ---- a running guest ---- */
+
+static void gone_over(struct move *m)
+{
+    struct err e = m->err;
+
+    if (m->r == 0 && m->is_deleting)
+        delete_after(m->task, m);
+    else
+        task_go_on(m->task, m->r, &e);
+}
+
+static void on_old_closed(void *arg, int r, const struct err *e)
+{
+    struct move *m = arg;
+
+    if (r < 0)
+        task_warn(m->task, "the old image may still be open: %s", e->text);
+    gone_over(m);
+}
+
+static void on_awake(void *arg, int r, const struct err *e)
+{
+    struct move *m = arg;
+
+    if (r < 0)
+        task_warn(m->task, "the guest stands still: %s", e->text);
+    mirror_free(TAKE_PTR(m->mirror));
+    guest_images_settle(m->guests, m->vmid, false, NULL, on_old_closed, m);
+}
+
+static void on_named_back(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct move *m = arg;
+
+    if (r == 0) {
+        mirror_end(m->mirror, on_awake, m);
+        return;
+    }
+    task_warn(m->task, "the guest stays paused, for what it wrote now would be lost: %s", e->text);
+    mirror_free(TAKE_PTR(m->mirror));
+    gone_over(m);
+}
+
+/* The drive as it was; the copy is an unused disk. */
+static struct state_txn *back_txn(const struct move *m, const struct guest *g)
+{
+    struct guest_record record = guest_record_of(g);
+    struct config config = {0};
+    struct state_txn *txn = NULL;
+    const char *now = config_get(&g->config, m->key);
+    autofree char *copy = now ? strdup(now) : NULL;
+
+    record.config = &config;
+    if (copy && config_copy(&g->config, &config) == 0 && config_set(&config, m->key, m->old) == 0) {
+        move_forget(&config, &m->from);
+        if (guest_config_keep(&config, copy, m->vmid) == 0)
+            txn = guest_txn(guest_env(m->guests)->node, g->vmid, g->revision, &record);
+    }
+    config_done(&config);
+    return txn;
+}
+
+static void on_over(void *arg, int r, const struct err *e)
+{
+    struct move *m = arg;
+    struct guest *g = guest_find(m->guests, m->vmid);
+
+    if (r < 0 && r != -EPIPE && g && guest_is_running(g)) {
+        m->r = r;
+        m->err = *e;
+        state_commit(guest_env(m->guests)->state, back_txn(m, g), on_named_back, m);
+        return;
+    }
+    mirror_end(m->mirror, on_awake, m);
+}
+
+static void go_over(struct task *t, void *arg)
+{
+    struct move *m = arg;
+
+    guest_images_settle(m->guests, m->vmid, false, NULL, on_over, m);
+}
+
+static void on_same(void *arg, int r, const struct err *e)
+{
+    struct move *m = arg;
+
+    if (r < 0)
+        mirror_free(TAKE_PTR(m->mirror)); /* it has let the guest go on */
+    task_go_on(m->task, r, e);
+}
+
+static void copy_live(struct task *t, void *arg)
+{
+    struct move *m = arg;
+    struct err e = ERR_INIT;
+    int r = mirror_new(m->guests, m->vmid, t, m->bwlimit, &m->mirror, &e);
+
+    m->task = t;
+    if (r == 0)
+        r = mirror_add(m->mirror, m->key, &m->to, &e);
+    if (r < 0)
+        on_same(m, r, &e);
+    else
+        mirror_begin(m->mirror, false, on_same, m);
+}
+
 /* ---- the plan ---- */
 
-static struct state_txn *move_txn(const struct move *m, const struct guest *g, struct err *e)
+static struct state_txn *move_txn(struct move *m, const struct guest *g, struct err *e)
 {
     struct guest_record record = guest_record_of(g);
     struct config config = {0}, none = {0};
     struct state_txn *txn = NULL;
     int r = move_config(g, &config, e);
-    autofree char *old = r == 0 && config_get(&config, m->key) ? strdup(config_get(&config, m->key)) : NULL;
 
-    if (r == 0 && !old)
+    m->old = r == 0 && config_get(&config, m->key) ? strdup(config_get(&config, m->key)) : NULL;
+    if (r == 0 && !m->old)
         r = err_set(e, -ENOMEM, NULL, "out of memory");
     if (r == 0)
-        r = move_set(&config, m->key, old, &m->to, m->bytes, e);
-    if (r == 0 && guest_config_keep(&config, old, m->vmid) < 0)
+        r = move_set(&config, m->key, m->old, &m->to, m->bytes, e);
+    if (r == 0 && guest_config_keep(&config, m->old, m->vmid) < 0)
         r = err_set(e, -ENOSPC, "guest.disks", "too many unused disks");
     record.config = &config;
-    record.pending = &none;
+    if (!m->is_live)
+        record.pending = &none;
     if (r == 0 && !(txn = guest_txn(m->call->api->node, m->vmid, g->revision, &record)))
         err_set(e, -ENOMEM, NULL, "out of memory");
     config_done(&config);
@@ -188,16 +308,27 @@ static json_t *move_steps(const struct move *m, const struct guest *g, struct er
 
     if (chain_of(m->guests, g, &m->from, &chain, e) < 0)
         return NULL;
-    json_t *step = guest_step_volume_copy(&m->from, chain.below, chain.n, &m->to, m->bytes, m->bwlimit);
+    json_t *step = m->is_live ? guest_step_volume_create(&m->to, m->bytes)
+                              : guest_step_volume_copy(&m->from, chain.below, chain.n, &m->to, m->bytes, m->bwlimit);
     if (!step || !(steps = json_pack("[o]", step)))
         err_set(e, -ENOMEM, NULL, "out of memory");
     chain_done(&chain);
     return steps;
 }
 
-static void moved(struct task *t, void *arg, int r, const struct err *e)
+static void on_awake_in_the_end(void *arg, int r, const struct err *e)
 {
     move_free(arg);
+}
+
+static void moved(struct task *t, void *arg, int r, const struct err *e)
+{
+    struct move *m = arg;
+
+    if (m->mirror) /* the commit failed */
+        mirror_end(m->mirror, on_awake_in_the_end, m);
+    else
+        move_free(m);
 }
 
 static int start_plan(struct move *m, json_t *steps, struct state_txn *final, struct task **ret, struct err *e)
@@ -213,7 +344,10 @@ static int start_plan(struct move *m, json_t *steps, struct state_txn *final, st
                              .record_key = idempotency_state_key(m->call),
                              .direction = PLAN_UNDO,
                              .final = final,
-                             .after = m->is_deleting ? delete_after : NULL,
+                             .between = m->is_live ? copy_live : NULL,
+                             .after = m->is_live       ? go_over
+                                      : m->is_deleting ? delete_after
+                                                       : NULL,
                              .ended = moved,
                              .arg = m};
     return task_start(m->call->api->tasks, &spec, ret, e);
@@ -286,15 +420,32 @@ static int look(void *ctx, struct err *e)
 
 /* ---- the call ---- */
 
+static int check_live(const struct move *m, const struct guest *g, struct err *e)
+{
+    const struct engine *engine = engine_find(g->engine);
+    char removal[MOVE_KEY_MAX + 2];
+
+    snprintf(removal, sizeof(removal), "!%s", m->key);
+    if (g->state != GUEST_RUNNING && g->state != GUEST_PAUSED)
+        return err_set(e, -EBUSY, "guest.busy", "VM %u is starting or stopping", m->vmid);
+    if (!engine || !engine->sweep || move_is_state(m->key)) {
+        err_set(e, -EOPNOTSUPP, "engine.live", "%s cannot be moved while the guest runs (engine %s)", m->key,
+                g->engine);
+        return err_hint(e, "shut VM %u down first", m->vmid);
+    }
+    if (config_get(&g->pending, m->key) || config_get(&g->pending, removal))
+        return err_set(e, -EBUSY, "guest.pending", "%s has a change that waits for the next start", m->key);
+    return 0;
+}
+
 static int take_disk(struct move *m, const struct guest *g, struct err *e)
 {
     struct config config = {0};
     int r = move_check_guest(g, m->digest, e);
 
-    if (r == 0 && guest_is_running(g)) {
-        err_set(e, -EOPNOTSUPP, "engine.live", "a disk of a running guest cannot be moved");
-        r = err_hint(e, "shut VM %u down first", m->vmid);
-    }
+    m->is_live = r == 0 && guest_is_running(g);
+    if (m->is_live)
+        r = check_live(m, g, e);
     if (r == 0)
         r = move_config(g, &config, e);
     if (r == 0)

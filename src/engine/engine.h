@@ -63,12 +63,14 @@ struct engine_disk {
     int direct_fd; /* the same file past the host's cache; 0: the file system cannot, or the engine did not ask */
     uint64_t size_bytes;
     const char *options; /* the property string, verbatim */
+    char origin[12];     /* "v0123456" of its volume's id: names what stands on nothing; "" for media */
     char serial[61];
     struct engine_below *below; /* the uppermost first; engine_disk_done */
     size_t n_below;
 };
-/* The name of what the image number `i` of the disk (0: its own) stands on: "" for nothing. While the guest runs this,
- * and not its own name, tells its images apart: it is what a new overlay and a merge leave alone. */
+/* The name of what the image number `i` of the disk (0: its own) stands on; of its lowest, which stands on nothing, the
+ * disk's origin. While the guest runs this, and not its own name, tells its images apart: it is what a new overlay and
+ * a merge leave alone. */
 const char *engine_disk_on(const struct engine_disk *d, size_t i);
 /* Closes all of its descriptors. */
 void engine_disk_done(struct engine_disk *d);
@@ -168,13 +170,20 @@ enum engine_live {
     /* vm->disks[0]'s image number size_bytes (0: its own; i: below[i - 1]) is closed; fails if it is not open, or in
      * use. What ENGINE_MERGE wrote to, but for the disk's own image, is only read again. */
     ENGINE_LEAVE,
+    ENGINE_FORGET, /* that image was closed while the guest stood still; it goes on, and its descriptors go now */
     /* A job begins: that image is brought into the one that it stands on. Descriptors for writing: that one's, and that
      * of the image which stands on it, if there is one (-1: it is open for writing already). */
     ENGINE_MERGE,
-    ENGINE_PIVOT,   /* that job, which is ENGINE_JOB_READY, ends: from then on the lower one is written to */
-    ENGINE_CANCEL,  /* it gives up; both stay what they were */
-    ENGINE_DISMISS, /* it is done, and forgotten */
-    ENGINE_JOBS,    /* tells what engine->job reads */
+    ENGINE_PIVOT,  /* that job, which is ENGINE_JOB_READY, ends: from then on the lower one is written to */
+    ENGINE_CANCEL, /* it gives up; both stay what they were */
+    /* A job begins: what the guest sees of the disk is copied into the image of vm->disks[0] (its descriptor and
+     * format; the names are the source's), at size_bytes a second at most, 0: as fast as it goes. */
+    ENGINE_COPY,
+    ENGINE_COPY_END,  /* that job, which is ENGINE_JOB_READY, ends: the copy is what the disk is now */
+    ENGINE_COPY_DROP, /* the copy is closed, its job forgotten; each may be gone already */
+    ENGINE_MOVE,      /* vm->disks[0]'s image, opened by ENGINE_OVERLAY, takes the place of whatever the disk has */
+    ENGINE_DISMISS,   /* it is done, and forgotten */
+    ENGINE_JOBS,      /* tells what engine->job reads */
     /* Its memory, for engines with `saved` */
     ENGINE_SAVE,        /* begins to write it to the script's descriptor (vm->ram_fd), while the guest runs */
     ENGINE_SAVE_REST,   /* it stands still (ENGINE_SAVE_STILL): what is left */
@@ -241,9 +250,13 @@ struct engine {
                 struct engine_script *ret, struct err *e);
     /* Reads the answer (JSON) to ENGINE_COUNT: CPUs, or MiB. NULL: this engine counts neither. */
     int (*count)(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
-    /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? NULL:
-     * images of a running guest stay as they are. */
+    /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? on NULL:
+     * is there such a drive at all? The function is NULL where images of a running guest stay as they are. */
     int (*has_image)(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
+    /* Reads the answer to ENGINE_IMAGES: a change that closes what is open of the drive but no image of it; *ret_n
+     * counts these, 0: nothing to run, ret is not filled. NULL where has_image is. */
+    int (*sweep)(const char *answer, size_t n, const struct engine_disk *d, size_t *ret_n, struct engine_script *ret,
+                 struct err *e);
     /* Reads the answer to ENGINE_JOBS. NULL: its images are merged when the guest does not run. */
     int (*job)(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
     /* Reads the answer to ENGINE_SAVED. NULL: snapshots of its guests are without memory. */

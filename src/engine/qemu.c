@@ -89,6 +89,7 @@ const struct engine engine_qemu = {
     .live = qemu_live,
     .count = qemu_count,
     .has_image = qemu_has_image,
+    .sweep = qemu_sweep,
     .job = qemu_job,
     .saved = qemu_saved,
 };

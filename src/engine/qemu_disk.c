@@ -136,7 +136,7 @@ struct image {
     const char *key, *on; /* "scsi0"; engine_disk_on */
     const char *below;    /* node that it stands on; NULL: none, or not yet */
     uint64_t set;
-    bool is_qcow2, is_read_only, is_discard, is_zeroes;
+    bool is_qcow2, is_read_only, is_discard, is_zeroes, is_copy;
     const char *aio;
     const struct cache_mode *cache;
 };
@@ -167,8 +167,8 @@ static void put_file(struct jw *w, const struct image *m)
     jw_kv_str(w, "node-name", name);
     jw_kv_str(w, "filename", path);
     /* A qcow2 image came with its lock (image/lock.h): QEMU's own would stay with each descriptor that it ever had of a
-     * layer, and keep it from writing to that. */
-    jw_kv_str(w, "locking", m->is_qcow2 ? "off" : "auto");
+     * layer, and keep it from writing to that. Those of a copy would keep it from opening that as the disk's own. */
+    jw_kv_str(w, "locking", m->is_qcow2 || m->is_copy ? "off" : "auto");
     jw_kv_str(w, "aio", m->aio ? m->aio : "threads");
     jw_kv_str(w, "discard", "unmap");
     jw_key(w, "read-only");
@@ -199,23 +199,38 @@ static void put_format(struct jw *w, const struct image *m)
     }
 }
 
-/* A set for each image, named as its node is: another descriptor can join it later. */
+/* A set for each image, named as its node is: another descriptor can join it later. QEMU reads the number of a set in a
+ * file's name into an int. */
 uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on)
 {
-    uint64_t first = 100 + 64 * (uint64_t)bus + index, number = strtoull(on + strcspn(on, "0123456789"), NULL, 10);
+    static const unsigned first_of[] = {[DISK_VIRTIO] = 100, [DISK_SCSI] = 116, [DISK_SATA] = 148, [DISK_IDE] = 154};
+    uint64_t number = strtoull(on + strcspn(on, "0123456789"), NULL, 10), first = first_of[bus] + index;
+    uint64_t kind = str_starts(on, "base") ? 5000000 : on[0] == 'v' ? 6000000 : streq(on, QEMU_COPY) ? 9999999 : 0;
 
-    return on[0] ? first * 10000000 + (str_starts(on, "base") ? 5000000 : 0) + number : first;
+    return on[0] ? first * 10000000 + kind + number : first;
+}
+
+static void put_throttle(struct jw *w, const struct engine_disk *d)
+{
+    char group[32], inner[QEMU_NODE_MAX];
+
+    snprintf(group, sizeof(group), "throttle-%s", d->key);
+    qemu_image_node(d->key, engine_disk_on(d, 0), inner);
+    jw_kv_str(w, "driver", "throttle");
+    jw_kv_str(w, "node-name", d->key);
+    jw_kv_str(w, "throttle-group", group);
+    jw_key(w, "read-only");
+    jw_bool(w, d->is_read_only);
+    jw_kv_str(w, "file", inner);
 }
 
 /* On top of each disk, also without limits: what the device hangs on keeps its name, whatever image lies below. */
-static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p,
-                         const struct image *m)
+static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p)
 {
     struct qemu_json group, node;
-    char id[32], inner[QEMU_NODE_MAX];
+    char id[32];
 
     snprintf(id, sizeof(id), "throttle-%s", d->key);
-    node_name(m, inner);
     qemu_json_begin(&group);
     jw_kv_str(&group.w, "qom-type", "throttle-group");
     jw_kv_str(&group.w, "id", id);
@@ -230,12 +245,7 @@ static void add_throttle(struct qemu_build *q, const struct engine_disk *d, cons
     jw_object_end(&group.w);
     qemu_json_end(q, "-object", &group);
     qemu_json_begin(&node);
-    jw_kv_str(&node.w, "driver", "throttle");
-    jw_kv_str(&node.w, "node-name", d->key);
-    jw_kv_str(&node.w, "throttle-group", id);
-    jw_key(&node.w, "read-only");
-    jw_bool(&node.w, m->is_read_only);
-    jw_kv_str(&node.w, "file", inner);
+    put_throttle(&node.w, d);
     qemu_json_end(q, "-blockdev", &node);
 }
 
@@ -316,12 +326,12 @@ static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const st
     if (r == 0)
         r = add_image(q, d->fd, &m, e);
     if (r == 0)
-        add_throttle(q, d, p, &m);
+        add_throttle(q, d, p);
     *ret_writethrough = m.cache->is_writethrough;
     return r;
 }
 
-int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct err *e)
+int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, bool is_copy, struct err *e)
 {
     struct propstr p;
     int r = propstr_parse(d->options ? d->options : "", "file", &p, e);
@@ -329,7 +339,28 @@ int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct e
     if (r < 0)
         return r;
     struct image m = image_of(d, &p);
+    if (is_copy) {
+        m.on = QEMU_COPY;
+        m.set = qemu_fdset(d->bus, d->index, QEMU_COPY);
+        m.is_copy = m.is_discard = m.is_zeroes = true;
+        m.is_read_only = false;
+    }
     return add_image(q, d->fd, &m, e);
+}
+
+void qemu_move_throttle(const struct engine_disk *d, struct buf *ret_arguments)
+{
+    struct jw w;
+
+    jw_init(&w, ret_arguments);
+    jw_object(&w);
+    jw_key(&w, "options");
+    jw_array(&w);
+    jw_object(&w);
+    put_throttle(&w, d);
+    jw_object_end(&w);
+    jw_array_end(&w);
+    jw_object_end(&w);
 }
 
 int qemu_image_reopen(const struct engine_disk *d, const struct qemu_reopen *o, struct buf *ret_arguments,

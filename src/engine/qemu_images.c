@@ -7,7 +7,7 @@
 
 static int add_overlay(const struct engine_vm *vm, struct engine_script *s, struct err *e)
 {
-    int r = qemu_disk_options(vm, s, false, true, e);
+    int r = qemu_disk_options(vm, s, QEMU_DISK_OVERLAY, e);
 
     qemu_drop_image(s, "uu", &vm->disks[0], 0);
     return r;
@@ -38,7 +38,10 @@ int qemu_has_image(const char *answer, size_t n, const char *key, const char *on
     bool is_found = false;
     size_t i;
 
-    qemu_image_node(key, on, wanted);
+    if (on)
+        qemu_image_node(key, on, wanted);
+    else
+        snprintf(wanted, sizeof(wanted), "%s", key);
     json_array_foreach(nodes, i, node)
     {
         const char *name = json_string_value(json_object_get(node, "name"));
@@ -94,7 +97,7 @@ static int merge(const struct engine_vm *vm, size_t i, struct engine_script *s, 
     if (r == 0 && i > 1)
         r = make_writable(d, i - 1, false, s, e);
     qemu_step(s, '+', "block-commit",
-              "{\"job-id\":\"merge-%s\",\"device\":\"%s\",\"top-node\":\"%s\",\"base-node\":\"%s\",%s%s%s"
+              "{\"job-id\":\"job-%s\",\"device\":\"%s\",\"top-node\":\"%s\",\"base-node\":\"%s\",%s%s%s"
               "\"auto-finalize\":true,\"auto-dismiss\":false}",
               d->key, d->key, upper, lower, i ? "\"backing-file\":\"" : "", i ? d->below[i - 1].file : "",
               i ? "\"," : "");
@@ -130,7 +133,7 @@ int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *r
     char id[32];
     size_t k;
 
-    snprintf(id, sizeof(id), "merge-%s", key);
+    snprintf(id, sizeof(id), "job-%s", key);
     json_array_foreach(jobs, k, job)
     {
         const char *name = json_string_value(json_object_get(job, "id"));
@@ -149,6 +152,103 @@ int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *r
     int r = json_is_array(jobs) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what jobs it has");
     json_decref(jobs);
     *ret = found;
+    return r;
+}
+
+/* ---- copying ---- */
+
+/* Into an image that is its own for the time of the copy: zeroes take no room in it, whatever the drive says. QEMU
+ * copies from the topmost node only, so the drive's limits hold for its copies, too. */
+static int copy(const struct engine_vm *vm, uint64_t bytes_per_s, struct engine_script *s, struct err *e)
+{
+    const struct engine_disk *d = &vm->disks[0];
+    uint64_t set = qemu_fdset(d->bus, d->index, QEMU_COPY);
+    char target[QEMU_NODE_MAX];
+    int r = qemu_disk_options(vm, s, QEMU_DISK_COPY, e);
+
+    qemu_image_node(d->key, QEMU_COPY, target);
+    qemu_step(s, '+', "blockdev-mirror",
+              "{\"job-id\":\"job-%s\",\"device\":\"%s\",\"target\":\"%s\",\"sync\":\"full\",\"speed\":%" PRIu64
+              ",\"auto-finalize\":true,\"auto-dismiss\":false}",
+              d->key, d->key, target, bytes_per_s);
+    qemu_step(s, 'u', "blockdev-del", "{\"node-name\":\"%s\"}", target);
+    qemu_step(s, 'u', "remove-fd", "{\"fdset-id\":%" PRIu64 "}", set);
+    return r;
+}
+
+static int drop_copy(const struct engine_disk *d, struct engine_script *s)
+{
+    char target[QEMU_NODE_MAX];
+
+    qemu_image_node(d->key, QEMU_COPY, target);
+    qemu_step(s, '-', "job-dismiss", "{\"id\":\"job-%s\"}", d->key);
+    qemu_step(s, '-', "blockdev-del", "{\"node-name\":\"%s\"}", target);
+    qemu_step(s, '-', "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, QEMU_COPY));
+    return 0;
+}
+
+static int move_over(const struct engine_disk *d, struct engine_script *s)
+{
+    autobuf struct buf arguments;
+
+    buf_init(&arguments, QEMU_SCRIPT_MAX);
+    qemu_move_throttle(d, &arguments);
+    qemu_step(s, '+', "blockdev-reopen", "%s", buf_str(&arguments));
+    return 0;
+}
+
+#define ON_CHARS "abcdefghijklmnopqrstuvwxyz0123456789"
+
+/* "format-scsi0-3": "3"; NULL for nodes of other drives. */
+static const char *on_of_node(const char *name, const char *key)
+{
+    size_t n = strlen(key);
+
+    if (!name || !str_starts(name, "format-") || strncmp(name + 7, key, n) != 0)
+        return NULL;
+    const char *on = name[7 + n] == '-' ? name + 8 + n : name + 7 + n;
+    return (on > name + 7 + n || !on[0]) && !on[strspn(on, ON_CHARS)] ? on : NULL;
+}
+
+static bool is_own(const struct engine_disk *d, const char *on)
+{
+    for (size_t i = 0; i <= d->n_below; i++)
+        if (streq(engine_disk_on(d, i), on))
+            return true;
+    return false;
+}
+
+/* Those of one chain refuse until what stands on them is gone: the list says nothing of their order. */
+#define SWEEP_PASSES 4
+#define SWEEP_MOST   48u /* scripts have an end; a chain of one's own that is moved as a whole is shorter */
+
+int qemu_sweep(const char *answer, size_t n, const struct engine_disk *d, size_t *ret_n, struct engine_script *ret,
+               struct err *e)
+{
+    json_t *graph = json_loadb(answer, n, 0, NULL), *nodes = json_object_get(graph, "nodes"), *node;
+    size_t i;
+    int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
+
+    *ret_n = 0;
+    for (int pass = 0; r == 0 && pass < SWEEP_PASSES; pass++)
+        json_array_foreach(nodes, i, node)
+        {
+            const char *name = json_string_value(json_object_get(node, "name")), *on = on_of_node(name, d->key);
+            if (!on || is_own(d, on) || *ret_n >= SWEEP_PASSES * SWEEP_MOST)
+                continue;
+            if ((*ret_n)++ == 0) {
+                *ret = (struct engine_script){0};
+                buf_init(&ret->fields, QEMU_SCRIPT_MAX);
+            }
+            qemu_step(ret, '-', "blockdev-del", "{\"node-name\":\"%s\"}", name);
+            if (pass + 1 == SWEEP_PASSES)
+                qemu_step(ret, '-', "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
+        }
+    if (*ret_n && ret->fields.is_failed) {
+        buf_done(&ret->fields);
+        *ret_n = 0;
+    }
+    json_decref(graph);
     return r;
 }
 
@@ -207,16 +307,29 @@ int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t
         return switch_over(vm, s);
     case ENGINE_LEAVE:
         return leave(vm, (size_t)number, s, e);
+    case ENGINE_FORGET:
+        qemu_step(s, '-', "remove-fd", "{\"fdset-id\":%" PRIu64 "}",
+                  qemu_fdset(vm->disks[0].bus, vm->disks[0].index, engine_disk_on(&vm->disks[0], (size_t)number)));
+        return 0;
     case ENGINE_MERGE:
         return merge(vm, (size_t)number, s, e);
     case ENGINE_PIVOT:
-        qemu_step(s, '+', "job-complete", "{\"id\":\"merge-%s\"}", key);
+        qemu_step(s, '+', "job-complete", "{\"id\":\"job-%s\"}", key);
         return 0;
     case ENGINE_CANCEL:
-        qemu_step(s, '+', "block-job-cancel", "{\"device\":\"merge-%s\",\"force\":true}", key);
+        qemu_step(s, '+', "block-job-cancel", "{\"device\":\"job-%s\",\"force\":true}", key);
         return 0;
+    case ENGINE_COPY:
+        return copy(vm, number, s, e);
+    case ENGINE_COPY_END:
+        qemu_step(s, '+', "block-job-cancel", "{\"device\":\"job-%s\",\"force\":false}", key);
+        return 0;
+    case ENGINE_COPY_DROP:
+        return drop_copy(&vm->disks[0], s);
+    case ENGINE_MOVE:
+        return move_over(&vm->disks[0], s);
     case ENGINE_DISMISS:
-        qemu_step(s, '+', "job-dismiss", "{\"id\":\"merge-%s\"}", key);
+        qemu_step(s, '+', "job-dismiss", "{\"id\":\"job-%s\"}", key);
         return 0;
     case ENGINE_JOBS:
         qemu_step(s, '+', "query-jobs", "{}");

@@ -110,10 +110,10 @@ static int translate_all(const struct qemu_build *q, struct engine_script *s, bo
     return r;
 }
 
-/* Runs qemu_add_disks for one drive, or only its uppermost image, and takes its options. */
-int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, bool is_overlay,
-                      struct err *e)
+/* Runs what makes a drive's options at a start, and takes them. */
+int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, enum qemu_disk_part part, struct err *e)
 {
+    bool is_whole = part == QEMU_WHOLE_DISK || part == QEMU_DISK_NODES;
     struct engine_launch out = {0};
     struct qemu_build q = {.vm = vm, .out = &out, .next_fd = QEMU_FD_FIRST, .is_live = true};
     unsigned version;
@@ -123,9 +123,9 @@ int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, bool 
     q.root_bus = q.is_q35 ? "pcie.0" : "pci.0";
     buf_init(&out.payload, SCRIPT_MAX);
     buf_init(&q.devices, SCRIPT_MAX);
-    int r = is_overlay ? qemu_add_overlay(&q, &vm->disks[0], e) : qemu_add_disks(&q, e);
+    int r = is_whole ? qemu_add_disks(&q, e) : qemu_add_overlay(&q, &vm->disks[0], part == QEMU_DISK_COPY, e);
     if (r == 0)
-        r = translate_all(&q, s, has_device, e);
+        r = translate_all(&q, s, part == QEMU_WHOLE_DISK, e);
     buf_done(&q.devices);
     buf_done(&out.payload);
     return r;
@@ -135,7 +135,7 @@ static int plug_disk(const struct engine_vm *vm, const struct engine_disk *d, st
 {
     if (d->bus != DISK_VIRTIO && d->bus != DISK_SCSI)
         return err_set(e, -EOPNOTSUPP, "engine.live", "%s: only virtio and scsi drives can be added", d->key);
-    int r = qemu_disk_options(vm, s, true, false, e);
+    int r = qemu_disk_options(vm, s, QEMU_WHOLE_DISK, e);
     drop_nodes(s, 'u', d);
     return r;
 }
@@ -348,7 +348,7 @@ static int change_medium(const struct engine_vm *vm, const struct engine_disk *d
     qemu_step(s, '-', "blockdev-remove-medium", "{\"id\":\"%s\"}", d->key);
     drop_nodes(s, '-', d);
     if (d->fd >= 0) {
-        r = qemu_disk_options(vm, s, false, false, e);
+        r = qemu_disk_options(vm, s, QEMU_DISK_NODES, e);
         qemu_step(s, '+', "blockdev-insert-medium", "{\"id\":\"%s\",\"node-name\":\"%s\"}", d->key, d->key);
     }
     qemu_step(s, '-', "blockdev-close-tray", "{\"id\":\"%s\"}", d->key);
@@ -387,10 +387,15 @@ static int build(const struct engine_vm *vm, enum engine_live what, const char *
     case ENGINE_OVERLAY:
     case ENGINE_SWITCH:
     case ENGINE_LEAVE:
+    case ENGINE_FORGET:
     case ENGINE_MERGE:
     case ENGINE_PIVOT:
     case ENGINE_CANCEL:
     case ENGINE_DISMISS:
+    case ENGINE_COPY:
+    case ENGINE_COPY_END:
+    case ENGINE_COPY_DROP:
+    case ENGINE_MOVE:
     case ENGINE_JOBS:
     case ENGINE_SAVE:
     case ENGINE_SAVE_REST:

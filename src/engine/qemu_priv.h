@@ -154,14 +154,18 @@ MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, con
 void qemu_step(struct engine_script *s, char kind, const char *command, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The image number i of the disk and its descriptors; kind: of the two steps. */
 void qemu_drop_image(struct engine_script *s, const char kind[2], const struct engine_disk *d, size_t i);
-/* Runs qemu_add_disks for one drive, or only its uppermost image, and takes its options. */
-MUST_CHECK int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, bool has_device, bool is_overlay,
+/* The nodes of vm->disks[0], as commands. */
+enum qemu_disk_part { QEMU_WHOLE_DISK, QEMU_DISK_NODES, QEMU_DISK_OVERLAY, QEMU_DISK_COPY };
+MUST_CHECK int qemu_disk_options(const struct engine_vm *vm, struct engine_script *s, enum qemu_disk_part part,
                                  struct err *e);
 /* qemu_images.c */
 MUST_CHECK int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t number,
                                 struct engine_script *s, struct err *e);
 MUST_CHECK int qemu_saved(const char *answer, size_t n, struct engine_save *ret, struct err *e);
+MUST_CHECK int qemu_sweep(const char *answer, size_t n, const struct engine_disk *d, size_t *ret_n,
+                          struct engine_script *ret, struct err *e);
 MUST_CHECK int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
+#define QEMU_COPY "copy" /* in its place: what a disk is copied to */
 /* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */
 uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on);
 void qemu_image_node(const char *key, const char *on, char dst[QEMU_NODE_MAX]);
@@ -175,8 +179,11 @@ struct qemu_reopen {
 };
 MUST_CHECK int qemu_image_reopen(const struct engine_disk *d, const struct qemu_reopen *o, struct buf *ret_arguments,
                                  struct err *e);
-/* The nodes of the disk's uppermost image alone, standing on nothing yet. */
-MUST_CHECK int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, struct err *e);
+/* The nodes of the disk's uppermost image alone, standing on nothing yet; or (is_copy) of what it is copied to, in
+ * which zeroes take no room. */
+MUST_CHECK int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, bool is_copy, struct err *e);
+/* The arguments of a reopening of the topmost node, which every limit of the drive hangs on, onto this image. */
+void qemu_move_throttle(const struct engine_disk *d, struct buf *ret_arguments);
 /* qemu_check.c */
 MUST_CHECK int qemu_check_config(const struct engine_host *h, const struct config_item *config, size_t n,
                                  struct err *e);

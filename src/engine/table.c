@@ -97,7 +97,7 @@ int engine_key_index(const char *key, const char *stem)
 
 const char *engine_disk_on(const struct engine_disk *d, size_t i)
 {
-    return i < d->n_below ? d->below[i].name : "";
+    return i < d->n_below ? d->below[i].name : d->origin;
 }
 
 bool engine_is_cloudinit(const char *file)

@@ -292,10 +292,15 @@ int vmm_live(const struct engine_vm *vm, enum engine_live what, const char *key,
     case ENGINE_COUNT:
     case ENGINE_GROW:
     case ENGINE_SHRINK:
+    case ENGINE_COPY:
+    case ENGINE_COPY_END:
+    case ENGINE_COPY_DROP:
+    case ENGINE_MOVE:
     case ENGINE_IMAGES:
     case ENGINE_OVERLAY:
     case ENGINE_SWITCH:
     case ENGINE_LEAVE:
+    case ENGINE_FORGET:
     case ENGINE_MERGE:
     case ENGINE_PIVOT:
     case ENGINE_CANCEL:

@@ -1,9 +1,11 @@
 /* The images of a running guest, brought in line with its record: a disk whose record says that it stands on a new
- * layer has an overlay beside the file that its hypervisor still writes to (ADR 6), and goes over to it here. Which
- * disks these are is found by asking, so that it does not matter who made the overlays, or when.
+ * layer has an overlay beside the file that its hypervisor still writes to (ADR 6), and goes over to it here; and so
+ * does one whose record names another volume, which holds the same, while the guest is held still (mirror.c). Which
+ * disks these are is found by asking, so that it does not matter who made the images, or when.
  *
- *     end jobs of a dead daemon -> close overlays that wait for nobody -> ask which images are open -> pool thread:
- * open the overlays -> a script for each -> quiet -> all go over -> wake
+ *     end jobs of a dead daemon -> close overlays that wait for nobody -> ask which images are open -> close those that
+ * are no image of their drive any more -> pool thread: open the new ones -> a script for each -> quiet -> all go over
+ * -> wake
  *
  * What fails leaves every disk where it was. Loop thread. */
 #include <event2/event.h>
@@ -17,6 +19,9 @@
 
 #define JOB_LOOK_MS 100u
 
+/* What a disk waits for: its overlay, its new volume; the last is on its own image, or not there at all. */
+enum due { DUE_OVERLAY, DUE_MOVE, DUE_NOTHING, DUE_ABSENT };
+
 struct images {
     struct guest_mgr *m;
     uint32_t vmid;
@@ -24,8 +29,12 @@ struct images {
     struct ram *ram;      /* whose end comes with it; NULL: none */
     struct config drives; /* what disks' options point into */
     struct chains chains;
-    struct engine_disk *disks; /* those that have layers; then those that go over */
-    size_t n_disks, at;
+    struct engine_disk *disks; /* then in the order of enum due */
+    size_t n_disks, n_due[2], at;
+    enum due *due; /* of each disk */
+    char *answer;  /* to ENGINE_IMAGES */
+    size_t answer_bytes;
+    void (*swept)(struct images *im);
     struct event *timer;
     bool is_over;
     guest_live_done_fn fn;
@@ -33,6 +42,12 @@ struct images {
     int r;
     struct err err;
 };
+
+/* To go over. */
+static size_t n_waiting(const struct images *im)
+{
+    return im->n_due[DUE_OVERLAY] + im->n_due[DUE_MOVE];
+}
 
 static void end_images(struct images *im)
 {
@@ -44,6 +59,8 @@ static void end_images(struct images *im)
     for (size_t i = 0; i < im->n_disks; i++)
         engine_disk_done(&im->disks[i]);
     free(im->disks);
+    free(im->due);
+    free(im->answer);
     if (im->timer)
         event_free(im->timer);
     chains_done(&im->chains);
@@ -59,32 +76,38 @@ static void fail(struct images *im, int r, const struct err *e)
     im->err = *e;
 }
 
-/* Runs the engine's script for one disk, or all; false: im has the error. */
-static bool run(struct images *im, enum engine_live what, size_t first, size_t n, guest_answer_fn fn)
+int guest_images_run(struct guest_mgr *m, uint32_t vmid, enum engine_live what, const struct engine_disk *disks,
+                     size_t n, uint64_t number, guest_answer_fn fn, void *arg, struct err *e)
 {
-    struct guest *g = guest_find(im->m, im->vmid);
+    struct guest *g = guest_find(m, vmid);
     const struct engine *engine = g ? engine_find(g->engine) : NULL;
-    struct err e = ERR_INIT;
     struct engine_script s;
 
-    if (!engine || !engine->live) {
-        fail(im, err_set(&e, -ESRCH, "guest.gone", "the guest has ended"), &e);
-        return false;
-    }
+    if (!engine || !engine->live)
+        return err_set(e, -ESRCH, "guest.gone", "the guest has ended");
     struct engine_vm vm = {.vmid = g->vmid,
                            .machine = g->machine,
                            .config = g->config.items,
                            .n_config = g->config.n,
-                           .disks = im->disks ? &im->disks[first] : NULL,
+                           .disks = disks,
                            .n_disks = n};
-    int r = engine->live(&vm, what, n ? vm.disks[0].key : "", 0, &s, &e);
-    if (r < 0) {
-        fail(im, r, &e);
-        return false;
-    }
-    guest_script(im->m, im->vmid, &s, fn, im);
+    int r = engine->live(&vm, what, n ? disks[0].key : "", number, &s, e);
+    if (r < 0)
+        return r;
+    guest_script(m, vmid, &s, fn, arg);
     buf_done(&s.fields);
-    return true;
+    return 0;
+}
+
+/* For one disk, or all; false: im has the error. */
+static bool run(struct images *im, enum engine_live what, size_t first, size_t n, guest_answer_fn fn)
+{
+    struct err e = ERR_INIT;
+    int r = guest_images_run(im->m, im->vmid, what, im->disks ? &im->disks[first] : NULL, n, 0, fn, im, &e);
+
+    if (r < 0)
+        fail(im, r, &e);
+    return r == 0;
 }
 
 /* ---- back ---- */
@@ -108,6 +131,59 @@ static void leave(struct images *im)
         fail(im, r, &why);
     }
     end_images(im);
+}
+
+/* ---- what is no image of its drive any more ---- */
+
+static void sweep_next(struct images *im);
+
+static void on_swept(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+
+    im->at++;
+    sweep_next(im);
+}
+
+/* Of a drive that is on another image than its own nothing is known. QEMU keeps the descriptors of closed images for as
+ * long as the guest stands still, and does not look at them again when it goes on: so that waits. */
+static bool sweep_one(struct images *im, const struct guest *g, const struct engine *engine)
+{
+    struct err e = ERR_INIT;
+    struct engine_script s;
+    size_t n_strays = 0;
+
+    if (im->due[im->at] != DUE_NOTHING || g->state != GUEST_RUNNING ||
+        engine->sweep(im->answer, im->answer_bytes, &im->disks[im->at], &n_strays, &s, &e) < 0 || !n_strays)
+        return false;
+    guest_script(im->m, g->vmid, &s, on_swept, im);
+    buf_done(&s.fields);
+    return true;
+}
+
+static void sweep_next(struct images *im)
+{
+    const struct guest *g = guest_find(im->m, im->vmid);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+
+    while (engine && im->at < im->n_disks) {
+        if (sweep_one(im, g, engine))
+            return;
+        im->at++;
+    }
+    im->swept(im);
+}
+
+static void sweep(struct images *im, const char *answer, size_t n, void (*swept)(struct images *im))
+{
+    free(im->answer);
+    im->answer = n ? malloc(n) : NULL;
+    im->answer_bytes = im->answer ? n : 0;
+    if (im->answer)
+        memcpy(im->answer, answer, n);
+    im->swept = swept;
+    im->at = 0;
+    sweep_next(im); /* without an answer it finds nothing */
 }
 
 /* ---- over ---- */
@@ -143,12 +219,24 @@ static void wake(struct images *im)
         on_awake(im, 0, &im->err);
 }
 
+static void on_switched(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e);
+
+/* Moved ones one after the other: the guest stands still. */
+static void on_moved(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
+{
+    struct images *im = arg;
+
+    if (r < 0 || ++im->at == n_waiting(im) || !run(im, ENGINE_MOVE, im->at, 1, on_moved))
+        on_switched(im, r, body, n, is_eof, e);
+}
+
 static void on_switched(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
 {
     struct images *im = arg;
 
     (void)FP("guest.images.switched"); /* for kill: an error here would be a lie */
-    im->is_over = r == 0;
+    im->is_over = r == 0 && im->r == 0;
+    im->at = n_waiting(im); /* all are open */
     if (r < 0)
         fail(im, r, e);
     wake(im);
@@ -163,7 +251,7 @@ static void on_quiet(void *arg, int r, const struct err *e)
         wake(im);
         return;
     }
-    if (!im->n_disks) {
+    if (!n_waiting(im)) {
         wake(im);
         return;
     }
@@ -172,7 +260,9 @@ static void on_quiet(void *arg, int r, const struct err *e)
         wake(im);
         return;
     }
-    if (!run(im, ENGINE_SWITCH, 0, im->n_disks, on_switched))
+    size_t n = im->n_due[DUE_OVERLAY];
+    im->at = n ? n - 1 : 0;
+    if (!run(im, n ? ENGINE_SWITCH : ENGINE_MOVE, 0, n ? n : 1, on_moved))
         wake(im);
 }
 
@@ -193,7 +283,7 @@ static void on_overlay(void *arg, int r, const char *body, size_t n, bool is_eof
 
 static void next_overlay(struct images *im)
 {
-    if (im->at < im->n_disks) {
+    if (im->at < n_waiting(im)) {
         if (!run(im, ENGINE_OVERLAY, im->at, 1, on_overlay))
             leave(im);
     } else if (im->ram) {
@@ -207,16 +297,35 @@ static void next_overlay(struct images *im)
 
 /* ---- which ---- */
 
+/* As at a start, but for the limits, which hang on what stays. */
+static int open_moved(struct images *im, struct engine_disk *d, struct err *e)
+{
+    struct config_item it = {d->key, d->options};
+    struct launch_device device = {.disk = {.fd = -1}};
+    int r = launch_device(im->m, im->vmid, 0, &it, &im->chains, &device, e);
+
+    if (r < 0)
+        return r;
+    engine_disk_done(d);
+    *d = device.disk;
+    d->options = it.value;
+    return 0;
+}
+
 static void open_all(void *arg)
 {
     struct images *im = arg;
 
-    for (size_t i = 0; im->r == 0 && i < im->n_disks; i++) {
+    for (size_t i = 0; im->r == 0 && i < n_waiting(im); i++) {
+        struct engine_disk *d = &im->disks[i];
         struct volume_id v;
-        const struct chain *c = guest_drive_volume(im->disks[i].options, &v) ? chains_find(&im->chains, &v) : NULL;
-        im->r = c ? attach_overlay(im->m->env.storages, c, &im->disks[i], &im->err) : 0;
+        const struct chain *c = guest_drive_volume(d->options, &v) ? chains_find(&im->chains, &v) : NULL;
+        if (i >= im->n_due[DUE_OVERLAY])
+            im->r = open_moved(im, d, &im->err);
+        else if (c)
+            im->r = attach_overlay(im->m->env.storages, c, d, &im->err);
         if (im->r < 0)
-            err_wrap(&im->err, im->r, "%s", im->disks[i].key);
+            err_wrap(&im->err, im->r, "%s", d->key);
     }
 }
 
@@ -230,19 +339,63 @@ static void opened(void *arg)
         next_overlay(im);
 }
 
-/* One disk: on its image already, to go over, or neither, which is a chain that we did not make. */
-static int look_at(const struct engine *engine, const struct engine_disk *d, const char *answer, size_t n,
-                   bool *ret_is_due, struct err *e)
+/* One disk. What stands on nothing and is not there may be on its way to or from the guest (live.c), unless the guest
+ * is held still for it. */
+static int look_at(const struct engine *engine, const struct guest *g, const struct engine_disk *d, const char *answer,
+                   size_t n, enum due *ret, struct err *e)
 {
-    bool own = false, below = false;
+    bool own = false, below = false, is_there = false;
     int r = engine->has_image(answer, n, d->key, engine_disk_on(d, 0), &own, e);
 
     if (r == 0)
         r = engine->has_image(answer, n, d->key, engine_disk_on(d, 1), &below, e);
-    if (r == 0 && !own && !below)
+    if (r == 0)
+        r = engine->has_image(answer, n, d->key, NULL, &is_there, e);
+    if (r == 0 && is_there && d->n_below && !own && !below)
         r = err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d->key);
-    *ret_is_due = !own;
+    *ret = !is_there ? DUE_ABSENT : own ? DUE_NOTHING : d->n_below ? DUE_OVERLAY : g->is_still ? DUE_MOVE : DUE_ABSENT;
     return r;
+}
+
+/* In the order of what they wait for. */
+static int sort_disks(struct images *im, struct err *e)
+{
+    struct engine_disk *sorted = calloc(im->n_disks ? im->n_disks : 1, sizeof(*sorted));
+    size_t n = 0;
+
+    if (!sorted)
+        return err_set(e, -ENOMEM, NULL, "out of memory");
+    for (enum due due = DUE_OVERLAY; due <= DUE_ABSENT; due++)
+        for (size_t i = 0; i < im->n_disks; i++)
+            if (im->due[i] == due)
+                sorted[n++] = im->disks[i];
+    free(im->disks);
+    im->disks = sorted;
+    n = 0;
+    size_t count[DUE_ABSENT + 1] = {0};
+    for (size_t i = 0; i < im->n_disks; i++)
+        count[im->due[i]]++;
+    for (enum due due = DUE_OVERLAY; due <= DUE_ABSENT; due++)
+        for (size_t k = 0; k < count[due]; k++)
+            im->due[n++] = due;
+    im->n_due[DUE_OVERLAY] = count[DUE_OVERLAY];
+    im->n_due[DUE_MOVE] = count[DUE_MOVE];
+    return 0;
+}
+
+static void open_due(struct images *im)
+{
+    struct err e = ERR_INIT;
+
+    im->at = 0;
+    if (n_waiting(im) && pool_submit(im->m->env.pool, open_all, opened, im, &e) < 0) {
+        fail(im, e.num, &e);
+        end_images(im);
+    } else if (!n_waiting(im) && im->ram) {
+        next_overlay(im);
+    } else if (!n_waiting(im)) {
+        end_images(im);
+    }
 }
 
 static void on_images(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
@@ -250,30 +403,19 @@ static void on_images(void *arg, int r, const char *body, size_t n, bool is_eof,
     struct images *im = arg;
     struct guest *g = guest_find(im->m, im->vmid);
     const struct engine *engine = g ? engine_find(g->engine) : NULL;
-    size_t n_due = 0;
     struct err why = *e;
 
-    for (size_t i = 0; r == 0 && engine && i < im->n_disks; i++) {
-        bool is_due = false;
-        r = look_at(engine, &im->disks[i], body, n, &is_due, &why);
-        if (is_due) {
-            struct engine_disk d = im->disks[i];
-            im->disks[i] = im->disks[n_due];
-            im->disks[n_due++] = d;
-        }
-    }
-    while (im->n_disks > n_due)
-        engine_disk_done(&im->disks[--im->n_disks]);
-    im->at = 0;
-    if (r == 0 && n_due)
-        r = pool_submit(im->m->env.pool, open_all, opened, im, &why);
-    else if (r == 0 && im->ram)
-        next_overlay(im);
-    else if (r == 0)
-        end_images(im);
+    if (r == 0 && !engine)
+        r = err_set(&why, -ESRCH, "guest.gone", "the guest has ended");
+    for (size_t i = 0; r == 0 && i < im->n_disks; i++)
+        r = look_at(engine, g, &im->disks[i], body, n, &im->due[i], &why);
+    if (r == 0)
+        r = sort_disks(im, &why);
     if (r < 0) {
         fail(im, r, &why);
         end_images(im);
+    } else {
+        sweep(im, body, n, open_due);
     }
 }
 
@@ -341,21 +483,22 @@ static void ask_jobs(struct images *im)
         end_images(im);
 }
 
+/* Every disk with an image of one's own. */
 static int add_drives(struct images *im, struct err *e)
 {
     int r = 0;
 
-    im->disks = calloc(im->chains.n ? im->chains.n : 1, sizeof(*im->disks));
-    if (!im->disks)
+    im->disks = calloc(im->drives.n ? im->drives.n : 1, sizeof(*im->disks));
+    im->due = calloc(im->drives.n ? im->drives.n : 1, sizeof(*im->due));
+    if (!im->disks || !im->due)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     for (size_t i = 0; r == 0 && i < im->drives.n; i++) {
         const struct config_item *it = &im->drives.items[i];
         struct engine_disk *d = &im->disks[im->n_disks];
         struct volume_id v;
-        const struct chain *c = guest_drive_volume(it->value, &v) ? chains_find(&im->chains, &v) : NULL;
-        if (c && im->n_disks < im->chains.n && launch_drive(it, d)) {
+        if (launch_drive(it, d) && d->origin[0] && guest_drive_volume(it->value, &v)) {
             im->n_disks++;
-            r = attach_names(c, d, e);
+            r = attach_names(chains_find(&im->chains, &v), d, e);
         }
     }
     return r;
@@ -380,7 +523,8 @@ void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, stru
                          void *arg)
 {
     struct guest *g = guest_find(m, vmid);
-    bool is_due = g && is_up(g) && (g->layers.n || ram);
+    const struct engine *engine = g ? engine_find(g->engine) : NULL;
+    bool is_due = g && is_up(g) && (g->layers.n || ram || (engine && engine->has_image));
     struct images *im = is_due ? calloc(1, sizeof(*im)) : NULL;
     struct err e = ERR_INIT;
 
@@ -397,14 +541,13 @@ void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, stru
         im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
     if (im->r == 0)
         im->r = add_drives(im, &im->err);
-    if (im->r == 0 && im->n_disks && is_quiet && !ram && g->state == GUEST_RUNNING)
+    if (im->r == 0 && im->chains.n && is_quiet && !ram && g->state == GUEST_RUNNING)
         im->r = still_new(m, vmid, NULL, &im->still, &im->err);
-    if (im->r == 0 && im->n_disks)
+    if (im->r == 0 && im->chains.n)
         im->r = guest_images_check(g, &im->err);
     if (im->r == 0 && !(im->timer = evtimer_new(m->env.base, on_job_timer, im)))
         im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
-    const struct engine *engine = engine_find(g->engine);
-    if (im->r < 0 || (!im->n_disks && !ram))
+    if (im->r < 0 || !engine || !engine->has_image || (!im->n_disks && !ram))
         end_images(im);
     else if (!im->n_disks)
         next_overlay(im);

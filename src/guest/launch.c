@@ -64,6 +64,8 @@ static int open_boot_file(struct launch *l, const char *key, int *ret_fd, struct
     return r < 0 ? err_wrap(e, r, "%s", key) : 0;
 }
 
+#define ORIGINS 3900000u
+
 static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *ret_index)
 {
     static const struct {
@@ -80,12 +82,26 @@ static bool drive_bus(const char *key, enum engine_disk_bus *ret_bus, unsigned *
     return false;
 }
 
+void launch_origin(const struct volume_id *v, struct engine_disk *d)
+{
+    char id[VOLUME_ID_MAX + 1];
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    volume_id_format(v, id, sizeof(id));
+    for (const char *p = id; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+    snprintf(d->origin, sizeof(d->origin), "v%07u", hash % ORIGINS);
+}
+
 bool launch_drive(const struct config_item *it, struct engine_disk *ret)
 {
     struct engine_disk d = {.fd = -1, .options = it->value};
+    struct volume_id v;
 
     if (!drive_bus(it->key, &d.bus, &d.index) || str_copy(d.key, sizeof(d.key), it->key) < 0)
         return false;
+    if (!guest_drive_is_cdrom(it->value) && guest_drive_volume(it->value, &v))
+        launch_origin(&v, &d); /* a medium is replaced by names that stay */
     *ret = d;
     return true;
 }

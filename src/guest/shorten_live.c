@@ -60,9 +60,19 @@ static void done(struct live_merge *l)
     fn(arg, r, &e);
 }
 
-static void on_awake(void *arg, int r, const struct err *e)
+static void on_forgotten(void *arg, int r, const char *body, size_t n, bool is_eof, const struct err *e)
 {
     done(arg);
+}
+
+static void on_awake(void *arg, int r, const struct err *e)
+{
+    struct live_merge *l = arg;
+    struct err ignored = ERR_INIT;
+
+    if (l->r < 0 ||
+        guest_images_run(l->w.m, l->w.vmid, ENGINE_FORGET, &l->disk, 1, l->index, on_forgotten, l, &ignored) < 0)
+        done(l);
 }
 
 static void wake(struct live_merge *l)
@@ -97,28 +107,11 @@ static void fail(struct live_merge *l, int r, const struct err *e)
 
 static void run(struct live_merge *l, enum engine_live what, guest_answer_fn fn)
 {
-    struct guest *g = guest_find(l->w.m, l->w.vmid);
-    const struct engine *engine = g ? engine_find(g->engine) : NULL;
     struct err e = ERR_INIT;
-    struct engine_script s;
+    int r = guest_images_run(l->w.m, l->w.vmid, what, &l->disk, 1, l->index, fn, l, &e);
 
-    if (!engine || !engine->live) {
-        fail(l, err_set(&e, -ESRCH, "guest.gone", "the guest has ended"), &e);
-        return;
-    }
-    struct engine_vm vm = {.vmid = g->vmid,
-                           .machine = g->machine,
-                           .config = g->config.items,
-                           .n_config = g->config.n,
-                           .disks = &l->disk,
-                           .n_disks = 1};
-    int r = engine->live(&vm, what, l->disk.key, l->index, &s, &e);
-    if (r < 0) {
+    if (r < 0)
         fail(l, r, &e);
-        return;
-    }
-    guest_script(l->w.m, l->w.vmid, &s, fn, l);
-    buf_done(&s.fields);
 }
 
 /* ---- the end ---- */

@@ -13,6 +13,11 @@ struct ram;
 #define SNAPSHOT_WITHOUT_MEMORY "snapshot.memory"
 void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, struct ram *ram, guest_live_done_fn fn,
                          void *arg);
+/* Runs the engine's script for these disks of a running guest (number: engine.h says of what); fn is called later if it
+ * returns 0. */
+MUST_CHECK int guest_images_run(struct guest_mgr *m, uint32_t vmid, enum engine_live what,
+                                const struct engine_disk *disks, size_t n, uint64_t number, guest_answer_fn fn,
+                                void *arg, struct err *e);
 /* 0 if this engine can do that with these images (qcow2 ones of a running guest). */
 MUST_CHECK int guest_images_check(const struct guest *g, struct err *e);
 
@@ -37,6 +42,21 @@ void still_pause(struct still *s, guest_live_done_fn fn, void *arg);
 void still_note(struct still *s, guest_live_done_fn fn, void *arg);
 /* Back to where it was; fn may be NULL. */
 void still_end(struct still *s, guest_live_done_fn fn, void *arg);
+
+/* Copies of disks of a running guest (mirror.c) into volumes that are there and as big. begin ends when the guest
+ * stands still, its file systems quiet too if is_quiet, and every volume holds what its disk holds, closed and durable;
+ * end lets it go on. What fails, or is stopped with its task, leaves the guest as it was. A daemon that dies in between
+ * is followed by one that ends it all (images.c). t: for progress and to be stopped by, or NULL. */
+#define MIRROR_DISKS_MAX 64u
+struct mirror;
+/* bwlimit: bytes a second for each disk; 0: none. */
+MUST_CHECK int mirror_new(struct guest_mgr *m, uint32_t vmid, struct task *t, uint64_t bwlimit, struct mirror **ret,
+                          struct err *e);
+/* The drive of this key into that volume. -EOPNOTSUPP "engine.live" where the engine cannot. */
+MUST_CHECK int mirror_add(struct mirror *r, const char *key, const struct volume_id *to, struct err *e);
+void mirror_free(struct mirror *r);
+void mirror_begin(struct mirror *r, bool is_quiet, guest_live_done_fn fn, void *arg);
+void mirror_end(struct mirror *r, guest_live_done_fn fn, void *arg);
 
 /* Memory of a running guest into a volume (ram.c), which is there and empty: begin ends when the guest stands still and
  * all but the last is written, finish when that is, too, and durable, and the guest goes on. What fails leaves the

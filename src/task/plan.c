@@ -181,6 +181,17 @@ void plan_recover_end(struct task_mgr *m, const char *upid, const char *status)
     }
 }
 
+/* All steps have been run. */
+static void fail_at_end(struct task *t, int r, const struct err *e)
+{
+    t->result = r;
+    t->err = *e;
+    if (t->direction == PLAN_UNDO && json_array_size(t->steps) > 0)
+        undo_step(t, json_array_size(t->steps) - 1);
+    else
+        drop_journal(t);
+}
+
 static void on_final(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct task *t = arg;
@@ -196,12 +207,7 @@ static void on_final(void *arg, int r, uint64_t revision, const struct err *e)
             task_finish(t, 0, &t->err);
         return;
     }
-    t->result = r;
-    t->err = *e;
-    if (t->direction == PLAN_UNDO && json_array_size(t->steps) > 0)
-        undo_step(t, json_array_size(t->steps) - 1);
-    else
-        drop_journal(t);
+    fail_at_end(t, r, e);
 }
 
 static void commit_final(struct task *t)
@@ -251,6 +257,11 @@ static void run_step(struct task *t)
         back_out(t);
         return;
     }
+    if (t->next_step == json_array_size(t->steps) && t->between && !t->is_between && !t->is_recovered) {
+        t->is_between = true;
+        t->between(t, t->arg);
+        return;
+    }
     if (t->next_step == json_array_size(t->steps)) {
         commit_final(t);
         return;
@@ -281,6 +292,10 @@ void task_go_on(struct task *t, int r, const struct err *e)
         task_finish(t, r, e);
         return;
     }
+    if (r < 0 && t->is_between) {
+        fail_at_end(t, r, e);
+        return;
+    }
     if (r < 0) {
         t->result = r;
         t->err = *e;
@@ -288,6 +303,11 @@ void task_go_on(struct task *t, int r, const struct err *e)
         return;
     }
     run_step(t);
+}
+
+bool task_is_cancelled(const struct task *t)
+{
+    return t->is_cancelled;
 }
 
 static void on_journal_written(void *arg, int r, uint64_t revision, const struct err *e)

@@ -319,6 +319,7 @@ static int fill(struct task *t, const struct task_spec *spec)
     t->final_deletes = json_incref(spec->final_deletes);
     snprintf(t->record_key, sizeof(t->record_key), "%s", spec->record_key ? spec->record_key : "");
     t->before = spec->before;
+    t->between = spec->between;
     t->after = spec->after;
     t->begin = spec->begin;
     t->abort = spec->abort;

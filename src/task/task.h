@@ -77,10 +77,12 @@ struct task_spec {
     struct state_txn *initial; /* committed together with the journal entry; taken */
     json_t *final_deletes;     /* forward plans: the same deletes as keys, for the journal */
     const char *record_key;    /* plan, may be NULL or "": this key gets {"at","data":UPID} with the journal entry */
-    /* Plan, both may be NULL: `before` runs on the loop ahead of the first step, `after` behind the commit, while the
-     * task still runs; each ends with task_go_on. What fails in `after` is how the task ends, but nothing is undone.
-     * Neither runs for a plan that an earlier life of the daemon began. */
+    /* Plan, all may be NULL: `before` runs on the loop ahead of the first step, `between` behind the last one and ahead
+     * of the commit, `after` behind that, while the task still runs; each ends with task_go_on. What fails in `between`
+     * undoes the steps; what fails in `after` is how the task ends, but nothing is undone. None runs for a plan that an
+     * earlier life of the daemon began. `between` is for plans that are undone, and looks at task_is_cancelled. */
     void (*before)(struct task *t, void *arg);
+    void (*between)(struct task *t, void *arg);
     void (*after)(struct task *t, void *arg);
     /* Live: begin runs on the loop when it is this task's turn and ends with task_end. */
     void (*begin)(struct task *t, void *arg);
@@ -124,8 +126,10 @@ uint32_t task_vmid(const struct task *t);
 void task_log(struct task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void task_warn(struct task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void task_progress(struct task *t, const char *phase, uint64_t done_bytes, uint64_t total_bytes);
-/* Ends `before` or `after` of a plan: r = 0 or the error. */
+/* Ends `before`, `between` or `after` of a plan: r = 0 or the error. */
 void task_go_on(struct task *t, int r, const struct err *e);
+/* Somebody asked that this plan be stopped. */
+bool task_is_cancelled(const struct task *t);
 /* Ends a live task: r = 0 or the error. */
 void task_end(struct task *t, int r, const struct err *e);
 

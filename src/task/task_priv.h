@@ -42,8 +42,9 @@ struct task {
     void (*when_ended)(void *arg, int r, const struct err *e);
     void *when_ended_arg;
     void (*before)(struct task *t, void *arg);
+    void (*between)(struct task *t, void *arg);
     void (*after)(struct task *t, void *arg);
-    bool is_committed;
+    bool is_between, is_committed;
     bool is_recovered;     /* continued from the journal of an earlier life */
     bool is_counted;       /* nobody waits for its recovery any more */
     struct step_run *step; /* that runs or is taken back now */

@@ -155,14 +155,13 @@ def refusals(node):
 
 @test(limit=240)
 def a_running_guest(node):
-    """Its disks stay; what it does not use can be given away."""
+    """Its disks stay its own; what it does not use can be given away."""
     second(node)
     node.create(A, memory=64, scsihw="virtio-scsi-pci", scsi0=f"local:{MIB32}", scsi1=f"local:{MIB32}")
     node.create(B, memory=64)
     unused = volume(node, "scsi1")
     node.api.put(node.vm(A, "/config"), delete="scsi1")
     node.api.run("POST", node.vm(A, "/status/start"))
-    refused(node, {"disk": "scsi0", "storage": "other"}, "running guest")
     refused(node, {"disk": "scsi0", "target-vmid": B}, "while it is running")
     move(node, "unused0", **{"target-vmid": B, "target-disk": "scsi3"})
     assert value(node, "scsi3", B) == "local:200/vm-200-disk-0" + os.path.splitext(unused)[1] + ",size=32M"
@@ -172,6 +171,64 @@ def a_running_guest(node):
     assert value(node, "unused0").startswith("local:100/vm-100-disk-")
     node.remove(A)
     node.remove(B)
+    assert not volumes(node, "local", "other")
+
+
+def as_guest(node, key, *commands):
+    """Requests of the running guest's disk. QEMU's answers go to its own standard output; an error is told."""
+    device = f"/machine/peripheral/{key}/virtio-backend" if key.startswith("virtio") else key
+    for command in commands:
+        said = node.cli("api", "POST", f"/nodes/{node.name}/qemu/{A}/monitor", "-d",
+                        f'command=qemu-io -d {device} "{command}"').stdout
+        assert said.strip() == '""', (command, said)
+
+
+def opened_by_qemu(node):
+    """Paths below the storages that the hypervisor of the guest has open."""
+    pid = node.api.get(node.vm(A, "/status/current"))["pid"]
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            pass
+    return sorted({os.path.basename(x) for x in links if "/images/" in x})
+
+
+@test(limit=300)
+def a_running_guests_disks(node):
+    """From storage to storage and format to format while the guest writes: it goes on writing to where the record says,
+    and to nothing else; with an I/O thread, snapshots before and after, and from a template's image to one's own."""
+    second(node)
+    node.create(A, memory=64, scsihw="virtio-scsi-single", scsi0=f"local:{MIB32},format=raw,iothread=1",
+                scsi1=f"local:{MIB32},format=qcow2,discard=on,cache=writeback", virtio0=f"local:{MIB32},format=raw")
+    old = {key: path_of(node, volume(node, key)) for key in ("scsi0", "scsi1", "virtio0")}
+    node.api.run("POST", node.vm(A, "/status/start"))
+    for number, key in enumerate(old, 1):
+        as_guest(node, key, f"write -P {number} 0 64k", f"write -P {number} 20M 1M", "flush")
+    upid = move(node, "scsi0", storage="other", format="qcow2")
+    assert any("mirror" in line for line in node.api.task_log(upid)), node.api.task_log(upid)
+    assert value(node, "scsi0") == "other:100/vm-100-disk-0.qcow2,iothread=1,size=32M", value(node, "scsi0")
+    assert value(node, "unused0") == "local:100/vm-100-disk-0.raw" and node.guest_state(A) == "running"
+    move(node, "scsi1", storage="other", format="raw", delete=1)
+    assert value(node, "scsi1") == "other:100/vm-100-disk-1.raw,discard=on,cache=writeback,size=32M", value(node, "scsi1")
+    assert value(node, "unused1") is None and not os.path.exists(old["scsi1"])
+    move(node, "virtio0", storage="local", format="qcow2", delete=1)
+    assert opened_by_qemu(node) == sorted(os.path.basename(path_of(node, volume(node, k))) for k in old), opened_by_qemu(node)
+    for key in old:
+        as_guest(node, key, "write -P 77 1M 64k", "flush")
+    kept = "local:100/vm-100-disk-0.raw"
+    qemu_io(path_of(node, kept), "read -P 1 0 64k", "read -P 0 1M 64k")
+    assert os.stat(path_of(node, volume(node, "scsi1"))).st_blocks * 512 < 4 << 20  # what was empty stays so
+    node.api.put(node.vm(A, "/resize"), disk="virtio0", size="+1M")
+    assert value(node, "virtio0").endswith("size=33M"), value(node, "virtio0")
+    move(node, "virtio0", storage="other", format="raw", delete=1)
+    move(node, "virtio0", storage="other", format="qcow2", delete=1)
+    node.api.run("POST", node.vm(A, "/status/stop"))
+    for number, key in enumerate(old, 1):
+        path = path_of(node, volume(node, key))
+        qemu_io(path, f"read -P {number} 0 64k", "read -P 77 1M 64k", f"read -P {number} 20M 1M", "read -P 0 21M 10M")
+    node.remove(A)
     assert not volumes(node, "local", "other")
 
 
