@@ -551,6 +551,7 @@ static int op_start(struct guest_mgr *m, const struct guest_op *args, const stru
                              .user = args->user,
                              .vmid = args->vmid,
                              .is_overtaking = is_overtaking,
+                             .is_cancelling = kind == &kind_stop,
                              .begin = op_begin,
                              .abort = kind->can_abort ? op_abort : NULL,
                              .cancel = kind == &kind_start ? start_cancel : NULL,

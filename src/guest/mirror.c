@@ -324,7 +324,7 @@ static void on_jobs(void *arg, int error, const char *body, size_t n, bool is_eo
     if (error == 0)
         error = count(r, engine, body, n, &t, &why);
     if (error == 0 && r->task && task_is_cancelled(r->task) && r->phase == COPYING)
-        error = err_set(&why, -ECANCELED, "task.aborted", "stopped");
+        error = err_set(&why, -ECANCELED, "task.aborted", "%s", task_abort_reason(r->task));
     if (error < 0) {
         note_error(r, error, &why);
         if (r->phase == GIVING_UP)

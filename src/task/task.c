@@ -272,11 +272,16 @@ void task_tell_accepted(struct task *t, int r, const struct err *e)
 static void abort_others(struct task *t)
 {
     LIST_FOREACH_SAFE(o, &t->mgr->active, struct task, node)
-    if (o != t && o->vmid == t->vmid && o->phase == TASK_RUNNING && o->abort && !o->is_aborting) {
-        o->is_aborting = true;
-        snprintf(o->abort_reason, sizeof(o->abort_reason), "aborted by another task");
-        o->abort(o, o->arg);
-        return; /* tasks of a guest run one at a time */
+    if (o != t && o->vmid == t->vmid && o->phase == TASK_RUNNING) {
+        if (t->is_cancelling && o->is_between && !o->is_committing && !o->is_cancelled) {
+            snprintf(o->abort_reason, sizeof(o->abort_reason), "aborted by another task");
+            o->is_cancelled = true;
+        } else if (o->abort && !o->is_aborting) {
+            o->is_aborting = true;
+            snprintf(o->abort_reason, sizeof(o->abort_reason), "aborted by another task");
+            o->abort(o, o->arg);
+            return; /* tasks of a guest run one at a time */
+        }
     }
 }
 
@@ -312,6 +317,7 @@ static int fill(struct task *t, const struct task_spec *spec)
     upid_format(u, t->text, sizeof(t->text));
     t->vmid = spec->vmid;
     t->is_overtaking = spec->is_overtaking;
+    t->is_cancelling = spec->is_cancelling;
     t->steps = json_incref(spec->steps);
     t->direction = spec->direction;
     t->initial = spec->initial;

@@ -70,6 +70,7 @@ struct task_spec {
     const char *user; /* who, as in the UPID */
     uint32_t vmid;    /* queue; 0 = no queue */
     bool is_overtaking;
+    bool is_cancelling; /* one that overtakes: a plan that is at `between` is stopped, too, and waited for */
     /* Plan: steps is an array of {"step":NAME,"args":{…}}, referenced. final is taken. */
     json_t *steps;
     enum plan_direction direction;

@@ -16,7 +16,7 @@ struct task {
     char text[UPID_MAX];
     enum task_phase phase;
     uint32_t vmid;
-    bool is_overtaking, is_aborting;
+    bool is_overtaking, is_cancelling, is_aborting;
     bool is_yielding; /* running, but waits for the configuration: plans pass it */
     int64_t endtime;
     char *status;

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from lib.tap import main, test
+from lib.wait import wait_for
 
 A, B = 100, 200
 MIB32 = "0.03125"
@@ -184,15 +185,17 @@ def as_guest(node, key, *commands):
 
 
 def opened_by_qemu(node):
-    """Paths below the storages that the hypervisor of the guest has open."""
+    """The volumes that the hypervisor of the guest has open."""
     pid = node.api.get(node.vm(A, "/status/current"))["pid"]
-    links = []
+    inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
-            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+            if "/images/" in os.readlink(f"/proc/{pid}/fd/{fd}"):
+                inodes.add(os.stat(f"/proc/{pid}/fd/{fd}").st_ino)
         except FileNotFoundError:
             pass
-    return sorted({os.path.basename(x) for x in links if "/images/" in x})
+    known = {os.stat(path_of(node, v)).st_ino: v for v in volumes(node, *(s["storage"] for s in node.api.get("/storage")))}
+    return sorted({known.get(n, f"inode {n}") for n in inodes})
 
 
 @test(limit=300)
@@ -214,7 +217,7 @@ def a_running_guests_disks(node):
     assert value(node, "scsi1") == "other:100/vm-100-disk-1.raw,discard=on,cache=writeback,size=32M", value(node, "scsi1")
     assert value(node, "unused1") is None and not os.path.exists(old["scsi1"])
     move(node, "virtio0", storage="local", format="qcow2", delete=1)
-    assert opened_by_qemu(node) == sorted(os.path.basename(path_of(node, volume(node, k))) for k in old), opened_by_qemu(node)
+    assert opened_by_qemu(node) == sorted(volume(node, k) for k in old), opened_by_qemu(node)
     for key in old:
         as_guest(node, key, "write -P 77 1M 64k", "flush")
     kept = "local:100/vm-100-disk-0.raw"
@@ -230,6 +233,63 @@ def a_running_guests_disks(node):
         qemu_io(path, f"read -P {number} 0 64k", "read -P 77 1M 64k", f"read -P {number} 20M 1M", "read -P 0 21M 10M")
     node.remove(A)
     assert not volumes(node, "local", "other")
+
+
+@test(limit=300)
+def a_running_linked_clone(node):
+    """Leaves its template's image; snapshots of what it has then are merged with what QEMU has open."""
+    second(node)
+    node.create(B, memory=64, scsi0=f"local:{MIB32},format=qcow2")
+    fill(path_of(node, volume(node, "scsi0", B)), 5)
+    node.api.run("POST", node.vm(B, "/template"))
+    node.api.run("POST", node.vm(B, "/clone"), {"newid": A})
+    node.api.put(node.vm(A, "/config"), scsihw="virtio-scsi-pci")
+    node.api.run("POST", node.vm(A, "/status/start"))
+    as_guest(node, "scsi0", "write -P 9 2M 64k", "flush")
+    assert len(opened_by_qemu(node)) == 2
+    move(node, "scsi0", storage="other", delete=1)
+    assert opened_by_qemu(node) == [volume(node, "scsi0")], opened_by_qemu(node)
+    node.remove(B)  # nothing stands on the template any more
+    for number in (1, 2):
+        node.api.run("POST", node.vm(A, "/snapshot"), {"snapname": f"s{number}"})
+        as_guest(node, "scsi0", f"write -P {20 + number} {3 + number}M 64k", "flush")
+    refused(node, {"disk": "scsi0", "storage": "local"}, "with snapshots")
+    for number in (1, 2):
+        node.api.run("DELETE", node.vm(A, f"/snapshot/s{number}"))
+    assert opened_by_qemu(node) == [volume(node, "scsi0")], opened_by_qemu(node)
+    move(node, "scsi0", storage="local", format="raw", delete=1)
+    node.api.run("POST", node.vm(A, "/status/stop"))
+    qemu_io(path_of(node, volume(node, "scsi0")), "read -P 5 0 64k", "read -P 9 2M 64k", "read -P 21 4M 64k", "read -P 22 5M 64k",
+            "read -P 7 31M 1M")
+    node.remove(A)
+    assert not volumes(node, "local", "other")
+
+
+@test(limit=300)
+def a_running_guest_is_left_alone(node):
+    """A copy that is stopped, that finds its storage full, or for a guest that ends: nothing stays of it."""
+    second(node)
+    node.create(A, memory=64, scsihw="virtio-scsi-pci", scsi0=f"local:{MIB32},format=raw")
+    node.api.run("POST", node.vm(A, "/status/start"))
+    as_guest(node, "scsi0", "write -P 3 0 16M", "flush")
+    had = opened_by_qemu(node)
+
+    def begin():
+        upid = node.api.post(node.vm(A, "/move_disk"), disk="scsi0", storage="other", bwlimit=256)
+        wait_for(lambda: len(opened_by_qemu(node)) == 2, 30)
+        return upid
+
+    upid = begin()
+    node.api.refused("PUT", node.vm(A, "/config"), {"name": "x"}, 500, text="VM is locked (disk)")
+    node.api.delete("/nodes/{node}/tasks/" + upid)
+    assert "stopped" in node.api.wait_task(upid), node.api.task_log(upid)
+    assert opened_by_qemu(node) == had and not volumes(node, "other") and node.guest_state(A) == "running"
+    as_guest(node, "scsi0", "write -P 4 0 64k", "flush")
+    upid = begin()
+    assert node.api.wait_task(node.api.post(node.vm(A, "/status/stop"))) == "OK"
+    assert "aborted by another task" in node.api.wait_task(upid), node.api.task_log(upid)
+    assert volumes(node, "other", "local") == ["local:100/vm-100-disk-0.raw"] == [volume(node, "scsi0")]
+    node.remove(A)
 
 
 @test(limit=240)
