@@ -191,6 +191,13 @@ enum engine_live {
     ENGINE_SAVED,       /* tells what engine->saved reads */
 };
 
+/* Of an image of a drive. */
+enum engine_place {
+    ENGINE_PLACE_NONE, /* it is not open */
+    ENGINE_PLACE_OPEN,
+    ENGINE_PLACE_TOP, /* what the guest writes to */
+};
+
 enum engine_save_state {
     ENGINE_SAVE_RUNNING,
     ENGINE_SAVE_STILL, /* all is written but the last; CPUs stand still, until ENGINE_SAVE_REST */
@@ -250,13 +257,13 @@ struct engine {
                 struct engine_script *ret, struct err *e);
     /* Reads the answer (JSON) to ENGINE_COUNT: CPUs, or MiB. NULL: this engine counts neither. */
     int (*count)(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
-    /* Reads the answer to ENGINE_IMAGES: is the drive's image open that stands on this one (engine_disk_on)? on NULL:
+    /* Reads the answer to ENGINE_IMAGES: where is the drive's image that stands on this one (engine_disk_on)? on NULL:
      * is there such a drive at all? The function is NULL where images of a running guest stay as they are. */
-    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
-    /* Reads the answer to ENGINE_IMAGES: a change that closes what is open of the drive but no image of it; *ret_n
-     * counts these, 0: nothing to run, ret is not filled. NULL where has_image is. */
-    int (*sweep)(const char *answer, size_t n, const struct engine_disk *d, size_t *ret_n, struct engine_script *ret,
-                 struct err *e);
+    int (*has_image)(const char *answer, size_t n, const char *key, const char *on, enum engine_place *ret,
+                     struct err *e);
+    /* Reads the answer to ENGINE_IMAGES: a change that closes what is open of the drive but no image of it. NULL: disks
+     * of its running guests are not copied either (ENGINE_COPY, ENGINE_MOVE). */
+    int (*sweep)(const char *answer, size_t n, const struct engine_disk *d, struct engine_script *ret, struct err *e);
     /* Reads the answer to ENGINE_JOBS. NULL: its images are merged when the guest does not run. */
     int (*job)(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
     /* Reads the answer to ENGINE_SAVED. NULL: snapshots of its guests are without memory. */

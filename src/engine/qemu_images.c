@@ -31,25 +31,31 @@ static int switch_over(const struct engine_vm *vm, struct engine_script *s)
 
 /* The answer to x-debug-query-block-graph: other lists of nodes tell the names of files, in which those of all that
  * they stand on are nested, and grow beyond all measure. */
-int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e)
+int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, enum engine_place *ret, struct err *e)
 {
-    json_t *graph = json_loadb(answer, n, 0, NULL), *nodes = json_object_get(graph, "nodes"), *node;
+    json_t *graph = json_loadb(answer, n, 0, NULL), *nodes = json_object_get(graph, "nodes"), *node, *edge;
+    json_int_t image = -1, drive = -1;
     char wanted[QEMU_NODE_MAX];
-    bool is_found = false;
     size_t i;
 
-    if (on)
-        qemu_image_node(key, on, wanted);
-    else
-        snprintf(wanted, sizeof(wanted), "%s", key);
+    qemu_image_node(key, on ? on : "", wanted);
     json_array_foreach(nodes, i, node)
     {
         const char *name = json_string_value(json_object_get(node, "name"));
-        is_found = is_found || (name && streq(name, wanted));
+        if (name && on && streq(name, wanted))
+            image = json_integer_value(json_object_get(node, "id"));
+        if (name && streq(name, key))
+            drive = json_integer_value(json_object_get(node, "id"));
+    }
+    *ret = image >= 0 || (!on && drive >= 0) ? ENGINE_PLACE_OPEN : ENGINE_PLACE_NONE;
+    json_array_foreach(json_object_get(graph, "edges"), i, edge)
+    {
+        if (image >= 0 && drive >= 0 && json_integer_value(json_object_get(edge, "parent")) == drive &&
+            json_integer_value(json_object_get(edge, "child")) == image)
+            *ret = ENGINE_PLACE_TOP;
     }
     int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
     json_decref(graph);
-    *ret = is_found;
     return r;
 }
 
@@ -222,33 +228,32 @@ static bool is_own(const struct engine_disk *d, const char *on)
 #define SWEEP_PASSES 4
 #define SWEEP_MOST   48u /* scripts have an end; a chain of one's own that is moved as a whole is shorter */
 
-int qemu_sweep(const char *answer, size_t n, const struct engine_disk *d, size_t *ret_n, struct engine_script *ret,
-               struct err *e)
+int qemu_sweep(const char *answer, size_t n, const struct engine_disk *d, struct engine_script *ret, struct err *e)
 {
     json_t *graph = json_loadb(answer, n, 0, NULL), *nodes = json_object_get(graph, "nodes"), *node;
-    size_t i;
-    int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
+    size_t i, n_strays = 0;
 
-    *ret_n = 0;
-    for (int pass = 0; r == 0 && pass < SWEEP_PASSES; pass++)
+    *ret = (struct engine_script){0};
+    buf_init(&ret->fields, QEMU_SCRIPT_MAX);
+    /* A copy may have been closed while the guest stood still. */
+    qemu_step(ret, '-', "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, QEMU_COPY));
+    for (int pass = 0; pass < SWEEP_PASSES; pass++)
         json_array_foreach(nodes, i, node)
         {
             const char *name = json_string_value(json_object_get(node, "name")), *on = on_of_node(name, d->key);
-            if (!on || is_own(d, on) || *ret_n >= SWEEP_PASSES * SWEEP_MOST)
+            if (!on || is_own(d, on) || n_strays >= SWEEP_PASSES * SWEEP_MOST)
                 continue;
-            if ((*ret_n)++ == 0) {
-                *ret = (struct engine_script){0};
-                buf_init(&ret->fields, QEMU_SCRIPT_MAX);
-            }
+            n_strays++;
             qemu_step(ret, '-', "blockdev-del", "{\"node-name\":\"%s\"}", name);
             if (pass + 1 == SWEEP_PASSES)
                 qemu_step(ret, '-', "remove-fd", "{\"fdset-id\":%" PRIu64 "}", qemu_fdset(d->bus, d->index, on));
         }
-    if (*ret_n && ret->fields.is_failed) {
-        buf_done(&ret->fields);
-        *ret_n = 0;
-    }
+    int r = json_is_array(nodes) ? 0 : err_set(e, -EPROTO, "engine.broken", "QEMU does not tell what images it has");
     json_decref(graph);
+    if (r == 0 && ret->fields.is_failed)
+        r = err_set(e, -ENOMEM, NULL, "out of memory");
+    if (r < 0)
+        buf_done(&ret->fields);
     return r;
 }
 

@@ -145,7 +145,8 @@ bool qemu_has_display(const char *vga); /* of the value of `vga`; NULL: the defa
 MUST_CHECK int qemu_live(const struct engine_vm *vm, enum engine_live what, const char *key, uint64_t size_bytes,
                          struct engine_script *ret, struct err *e);
 MUST_CHECK int qemu_count(const char *key, const char *answer, size_t n, uint64_t *ret, struct err *e);
-MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, bool *ret, struct err *e);
+MUST_CHECK int qemu_has_image(const char *answer, size_t n, const char *key, const char *on, enum engine_place *ret,
+                              struct err *e);
 /* The descriptor set of a drive follows from its key, so that it is found again. */
 #define QEMU_NODE_MAX 32u /* the longest name of a node, with its zero */
 /* qemu_live.c: what scripts are made of. fmt gives the arguments, a JSON object; keys of the configuration need no
@@ -162,8 +163,8 @@ MUST_CHECK int qemu_disk_options(const struct engine_vm *vm, struct engine_scrip
 MUST_CHECK int qemu_live_images(const struct engine_vm *vm, enum engine_live what, uint64_t number,
                                 struct engine_script *s, struct err *e);
 MUST_CHECK int qemu_saved(const char *answer, size_t n, struct engine_save *ret, struct err *e);
-MUST_CHECK int qemu_sweep(const char *answer, size_t n, const struct engine_disk *d, size_t *ret_n,
-                          struct engine_script *ret, struct err *e);
+MUST_CHECK int qemu_sweep(const char *answer, size_t n, const struct engine_disk *d, struct engine_script *ret,
+                          struct err *e);
 MUST_CHECK int qemu_job(const char *answer, size_t n, const char *key, struct engine_job *ret, struct err *e);
 #define QEMU_COPY "copy" /* in its place: what a disk is copied to */
 /* Of the drive's image that stands on this one (engine_disk_on): the set of its descriptors, and its node. */

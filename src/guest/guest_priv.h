@@ -158,8 +158,8 @@ void launch_origin(const struct volume_id *v, struct engine_disk *d);
 /* bulk.c: how long a shutdown may take by the key `startup`; 0: it does not say */
 uint32_t guest_down_s(const struct guest *g);
 
-/* still.c: an adopted guest that was held still is woken. */
-void still_settle(struct guest_mgr *m, uint32_t vmid);
+/* still.c: an adopted guest that was held still is woken; at once for another one. */
+void still_settle(struct guest_mgr *m, uint32_t vmid, guest_live_done_fn fn, void *arg);
 
 /* uid slots */
 int guest_uid_take(struct guest_mgr *m, uint32_t *ret_slot);

@@ -19,8 +19,9 @@
 
 #define JOB_LOOK_MS 100u
 
-/* What a disk waits for: its overlay, its new volume; the last is on its own image, or not there at all. */
-enum due { DUE_OVERLAY, DUE_MOVE, DUE_NOTHING, DUE_ABSENT };
+/* What a disk waits for: its overlay, its new volume, which may be open already. Or it is on its own image, or not
+ * there at all. */
+enum due { DUE_OVERLAY, DUE_MOVE, DUE_MOVE_OPEN, DUE_NOTHING, DUE_ABSENT };
 
 struct images {
     struct guest_mgr *m;
@@ -30,7 +31,7 @@ struct images {
     struct config drives; /* what disks' options point into */
     struct chains chains;
     struct engine_disk *disks; /* then in the order of enum due */
-    size_t n_disks, n_due[2], at;
+    size_t n_disks, n_due[3], at;
     enum due *due; /* of each disk */
     char *answer;  /* to ENGINE_IMAGES */
     size_t answer_bytes;
@@ -46,7 +47,7 @@ struct images {
 /* To go over. */
 static size_t n_waiting(const struct images *im)
 {
-    return im->n_due[DUE_OVERLAY] + im->n_due[DUE_MOVE];
+    return im->n_due[DUE_OVERLAY] + im->n_due[DUE_MOVE] + im->n_due[DUE_MOVE_OPEN];
 }
 
 static void end_images(struct images *im)
@@ -151,10 +152,9 @@ static bool sweep_one(struct images *im, const struct guest *g, const struct eng
 {
     struct err e = ERR_INIT;
     struct engine_script s;
-    size_t n_strays = 0;
 
-    if (im->due[im->at] != DUE_NOTHING || g->state != GUEST_RUNNING ||
-        engine->sweep(im->answer, im->answer_bytes, &im->disks[im->at], &n_strays, &s, &e) < 0 || !n_strays)
+    if (im->due[im->at] != DUE_NOTHING || g->state != GUEST_RUNNING || !engine->sweep ||
+        engine->sweep(im->answer, im->answer_bytes, &im->disks[im->at], &s, &e) < 0)
         return false;
     guest_script(im->m, g->vmid, &s, on_swept, im);
     buf_done(&s.fields);
@@ -283,7 +283,7 @@ static void on_overlay(void *arg, int r, const char *body, size_t n, bool is_eof
 
 static void next_overlay(struct images *im)
 {
-    if (im->at < n_waiting(im)) {
+    if (im->at < n_waiting(im) - im->n_due[DUE_MOVE_OPEN]) {
         if (!run(im, ENGINE_OVERLAY, im->at, 1, on_overlay))
             leave(im);
     } else if (im->ram) {
@@ -316,7 +316,7 @@ static void open_all(void *arg)
 {
     struct images *im = arg;
 
-    for (size_t i = 0; im->r == 0 && i < n_waiting(im); i++) {
+    for (size_t i = 0; im->r == 0 && i < n_waiting(im) - im->n_due[DUE_MOVE_OPEN]; i++) {
         struct engine_disk *d = &im->disks[i];
         struct volume_id v;
         const struct chain *c = guest_drive_volume(d->options, &v) ? chains_find(&im->chains, &v) : NULL;
@@ -344,17 +344,27 @@ static void opened(void *arg)
 static int look_at(const struct engine *engine, const struct guest *g, const struct engine_disk *d, const char *answer,
                    size_t n, enum due *ret, struct err *e)
 {
-    bool own = false, below = false, is_there = false;
+    enum engine_place own = ENGINE_PLACE_NONE, below = ENGINE_PLACE_NONE, drive = ENGINE_PLACE_NONE;
     int r = engine->has_image(answer, n, d->key, engine_disk_on(d, 0), &own, e);
 
     if (r == 0)
         r = engine->has_image(answer, n, d->key, engine_disk_on(d, 1), &below, e);
     if (r == 0)
-        r = engine->has_image(answer, n, d->key, NULL, &is_there, e);
-    if (r == 0 && is_there && d->n_below && !own && !below)
-        r = err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d->key);
-    *ret = !is_there ? DUE_ABSENT : own ? DUE_NOTHING : d->n_below ? DUE_OVERLAY : g->is_still ? DUE_MOVE : DUE_ABSENT;
-    return r;
+        r = engine->has_image(answer, n, d->key, NULL, &drive, e);
+    if (r < 0)
+        return r;
+    bool is_moved = !d->n_below && g->is_still;
+    if (drive == ENGINE_PLACE_NONE)
+        *ret = DUE_ABSENT;
+    else if (own == ENGINE_PLACE_TOP || (own == ENGINE_PLACE_OPEN && !is_moved))
+        *ret = DUE_NOTHING;
+    else if (is_moved)
+        *ret = own == ENGINE_PLACE_OPEN ? DUE_MOVE_OPEN : DUE_MOVE;
+    else if (d->n_below && below == ENGINE_PLACE_NONE)
+        return err_set(e, -EINVAL, "image.chain", "%s: the guest runs on other images than its record names", d->key);
+    else
+        *ret = d->n_below ? DUE_OVERLAY : DUE_ABSENT;
+    return 0;
 }
 
 /* In the order of what they wait for. */
@@ -378,8 +388,8 @@ static int sort_disks(struct images *im, struct err *e)
     for (enum due due = DUE_OVERLAY; due <= DUE_ABSENT; due++)
         for (size_t k = 0; k < count[due]; k++)
             im->due[n++] = due;
-    im->n_due[DUE_OVERLAY] = count[DUE_OVERLAY];
-    im->n_due[DUE_MOVE] = count[DUE_MOVE];
+    for (enum due due = DUE_OVERLAY; due <= DUE_MOVE_OPEN; due++)
+        im->n_due[due] = count[due];
     return 0;
 }
 
@@ -429,9 +439,14 @@ static void on_closed(void *arg, int r, const char *body, size_t n, bool is_eof,
     close_next(im);
 }
 
-/* One that the last daemon opened, and died before it took over; those in use refuse. */
+/* One that the last daemon opened, and died before it took over; those in use refuse. A moved disk's new volume, which
+ * could not be opened again at once, is kept. */
 static void close_next(struct images *im)
 {
+    const struct guest *g = guest_find(im->m, im->vmid);
+
+    while (g && g->is_still && im->at < im->n_disks && !im->disks[im->at].n_below)
+        im->at++;
     if (im->at < im->n_disks ? !run(im, ENGINE_LEAVE, im->at, 1, on_closed) : !run(im, ENGINE_IMAGES, 0, 0, on_images))
         end_images(im);
 }

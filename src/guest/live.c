@@ -624,7 +624,7 @@ struct truth {
     uint32_t vmid;
     uint64_t revision;
     struct config config;
-    bool is_changed;
+    bool is_changed, was_still;
     struct task_hold *hold;
 };
 
@@ -685,18 +685,11 @@ static void on_sizes(void *arg)
     truth_free(t);
 }
 
-static void on_images(void *arg, int r, const struct err *e)
+static void look_on(struct truth *t)
 {
-    struct truth *t = arg;
     struct guest *g = guest_find(t->m, t->vmid);
     struct err ignored = ERR_INIT;
 
-    if (r < 0 && r != -EPIPE)
-        log_err(LOG_ERROR, e, "guest %u: its images", t->vmid);
-    if (r == 0)
-        still_settle(t->m, t->vmid);
-    else if (g && g->is_still) /* what it wrote now might be lost with its next start */
-        log_error("guest %u: stays as it is, paused", t->vmid);
     if (!g || config_copy(&g->config, &t->config) < 0) {
         truth_free(t);
         return;
@@ -704,6 +697,39 @@ static void on_images(void *arg, int r, const struct err *e)
     t->revision = g->revision;
     if (pool_submit(t->m->env.pool, look_at_sizes, on_sizes, t, &ignored) < 0)
         truth_free(t);
+}
+
+static void on_swept(void *arg, int r, const struct err *e)
+{
+    look_on(arg);
+}
+
+/* What was closed while it stood still is closed for good only now. */
+static void on_awake(void *arg, int r, const struct err *e)
+{
+    struct truth *t = arg;
+
+    if (t->was_still)
+        guest_images_settle(t->m, t->vmid, false, NULL, on_swept, t);
+    else
+        look_on(t);
+}
+
+static void on_images(void *arg, int r, const struct err *e)
+{
+    struct truth *t = arg;
+    struct guest *g = guest_find(t->m, t->vmid);
+
+    if (r < 0 && r != -EPIPE)
+        log_err(LOG_ERROR, e, "guest %u: its images", t->vmid);
+    t->was_still = g && g->is_still;
+    if (r == 0) {
+        still_settle(t->m, t->vmid, on_awake, t);
+        return;
+    }
+    if (t->was_still) /* what it wrote now might be lost with its next start */
+        log_error("guest %u: stays as it is, paused", t->vmid);
+    look_on(t);
 }
 
 static void on_ram(void *arg, int r, const struct err *e)

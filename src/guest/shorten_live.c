@@ -309,12 +309,12 @@ static void on_known(void *arg, int r, const char *body, size_t n, bool is_eof, 
 
     if (!engine && r == 0)
         r = err_set(&why, -ESRCH, "guest.gone", "the guest has ended");
-    bool is_open = true;
+    enum engine_place place = ENGINE_PLACE_OPEN;
     if (r == 0)
-        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, l->index), &is_open, &why);
+        r = engine->has_image(body, n, l->disk.key, engine_disk_on(&l->disk, l->index), &place, &why);
     if (r < 0)
         fail(l, r, &why);
-    else if (!is_open && l->index > 0)
+    else if (place == ENGINE_PLACE_NONE && l->index > 0)
         commit(l); /* for a daemon that died before it could say so */
     else
         run(l, ENGINE_MERGE, on_told);

@@ -254,22 +254,37 @@ void still_end(struct still *s, guest_live_done_fn fn, void *arg)
 
 /* ---- after adoption ---- */
 
+struct settling {
+    struct still *still;
+    guest_live_done_fn fn;
+    void *arg;
+};
+
 static void on_settled(void *arg, int r, const struct err *e)
 {
-    still_free(arg);
+    struct settling s = *(struct settling *)arg;
+
+    free(arg);
+    still_free(s.still);
+    s.fn(s.arg, r, e);
 }
 
-void still_settle(struct guest_mgr *m, uint32_t vmid)
+void still_settle(struct guest_mgr *m, uint32_t vmid, guest_live_done_fn fn, void *arg)
 {
     struct guest *g = guest_find(m, vmid);
-    struct still *s;
+    struct settling *settling = calloc(1, sizeof(*settling));
     struct err e = ERR_INIT;
+    struct still *s;
 
-    if (!g || !g->is_still || still_new(m, vmid, NULL, &s, &e) < 0)
+    if (!settling || !g || !g->is_still || still_new(m, vmid, NULL, &s, &e) < 0) {
+        free(settling);
+        fn(arg, 0, &e);
         return;
+    }
     log_info("guest %u: was held still when the daemon ended; it goes on", vmid);
     s->is_noted = true;
     s->is_paused = g->state == GUEST_PAUSED;
     s->is_frozen = guest_has_agent(g);
-    still_end(s, on_settled, s);
+    *settling = (struct settling){s, fn, arg};
+    still_end(s, on_settled, settling);
 }

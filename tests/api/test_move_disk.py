@@ -3,6 +3,7 @@ names what is there, and what cannot be moved is refused."""
 import os
 import subprocess
 
+from lib.livedisk import as_guest, open_volumes
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -175,29 +176,6 @@ def a_running_guest(node):
     assert not volumes(node, "local", "other")
 
 
-def as_guest(node, key, *commands):
-    """Requests of the running guest's disk. QEMU's answers go to its own standard output; an error is told."""
-    device = f"/machine/peripheral/{key}/virtio-backend" if key.startswith("virtio") else key
-    for command in commands:
-        said = node.cli("api", "POST", f"/nodes/{node.name}/qemu/{A}/monitor", "-d",
-                        f'command=qemu-io -d {device} "{command}"').stdout
-        assert said.strip() == '""', (command, said)
-
-
-def opened_by_qemu(node):
-    """The volumes that the hypervisor of the guest has open."""
-    pid = node.api.get(node.vm(A, "/status/current"))["pid"]
-    inodes = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            if "/images/" in os.readlink(f"/proc/{pid}/fd/{fd}"):
-                inodes.add(os.stat(f"/proc/{pid}/fd/{fd}").st_ino)
-        except FileNotFoundError:
-            pass
-    known = {os.stat(path_of(node, v)).st_ino: v for v in volumes(node, *(s["storage"] for s in node.api.get("/storage")))}
-    return sorted({known.get(n, f"inode {n}") for n in inodes})
-
-
 @test(limit=300)
 def a_running_guests_disks(node):
     """From storage to storage and format to format while the guest writes: it goes on writing to where the record says,
@@ -208,7 +186,7 @@ def a_running_guests_disks(node):
     old = {key: path_of(node, volume(node, key)) for key in ("scsi0", "scsi1", "virtio0")}
     node.api.run("POST", node.vm(A, "/status/start"))
     for number, key in enumerate(old, 1):
-        as_guest(node, key, f"write -P {number} 0 64k", f"write -P {number} 20M 1M", "flush")
+        as_guest(node, A, key, f"write -P {number} 0 64k", f"write -P {number} 20M 1M", "flush")
     upid = move(node, "scsi0", storage="other", format="qcow2")
     assert any("mirror" in line for line in node.api.task_log(upid)), node.api.task_log(upid)
     assert value(node, "scsi0") == "other:100/vm-100-disk-0.qcow2,iothread=1,size=32M", value(node, "scsi0")
@@ -217,9 +195,9 @@ def a_running_guests_disks(node):
     assert value(node, "scsi1") == "other:100/vm-100-disk-1.raw,discard=on,cache=writeback,size=32M", value(node, "scsi1")
     assert value(node, "unused1") is None and not os.path.exists(old["scsi1"])
     move(node, "virtio0", storage="local", format="qcow2", delete=1)
-    assert opened_by_qemu(node) == sorted(volume(node, k) for k in old), opened_by_qemu(node)
+    assert open_volumes(node, A) == sorted(volume(node, k) for k in old), open_volumes(node, A)
     for key in old:
-        as_guest(node, key, "write -P 77 1M 64k", "flush")
+        as_guest(node, A, key, "write -P 77 1M 64k", "flush")
     kept = "local:100/vm-100-disk-0.raw"
     qemu_io(path_of(node, kept), "read -P 1 0 64k", "read -P 0 1M 64k")
     assert os.stat(path_of(node, volume(node, "scsi1"))).st_blocks * 512 < 4 << 20  # what was empty stays so
@@ -245,18 +223,18 @@ def a_running_linked_clone(node):
     node.api.run("POST", node.vm(B, "/clone"), {"newid": A})
     node.api.put(node.vm(A, "/config"), scsihw="virtio-scsi-pci")
     node.api.run("POST", node.vm(A, "/status/start"))
-    as_guest(node, "scsi0", "write -P 9 2M 64k", "flush")
-    assert len(opened_by_qemu(node)) == 2
+    as_guest(node, A, "scsi0", "write -P 9 2M 64k", "flush")
+    assert len(open_volumes(node, A)) == 2
     move(node, "scsi0", storage="other", delete=1)
-    assert opened_by_qemu(node) == [volume(node, "scsi0")], opened_by_qemu(node)
+    assert open_volumes(node, A) == [volume(node, "scsi0")], open_volumes(node, A)
     node.remove(B)  # nothing stands on the template any more
     for number in (1, 2):
         node.api.run("POST", node.vm(A, "/snapshot"), {"snapname": f"s{number}"})
-        as_guest(node, "scsi0", f"write -P {20 + number} {3 + number}M 64k", "flush")
+        as_guest(node, A, "scsi0", f"write -P {20 + number} {3 + number}M 64k", "flush")
     refused(node, {"disk": "scsi0", "storage": "local"}, "with snapshots")
     for number in (1, 2):
         node.api.run("DELETE", node.vm(A, f"/snapshot/s{number}"))
-    assert opened_by_qemu(node) == [volume(node, "scsi0")], opened_by_qemu(node)
+    assert open_volumes(node, A) == [volume(node, "scsi0")], open_volumes(node, A)
     move(node, "scsi0", storage="local", format="raw", delete=1)
     node.api.run("POST", node.vm(A, "/status/stop"))
     qemu_io(path_of(node, volume(node, "scsi0")), "read -P 5 0 64k", "read -P 9 2M 64k", "read -P 21 4M 64k", "read -P 22 5M 64k",
@@ -271,20 +249,20 @@ def a_running_guest_is_left_alone(node):
     second(node)
     node.create(A, memory=64, scsihw="virtio-scsi-pci", scsi0=f"local:{MIB32},format=raw")
     node.api.run("POST", node.vm(A, "/status/start"))
-    as_guest(node, "scsi0", "write -P 3 0 16M", "flush")
-    had = opened_by_qemu(node)
+    as_guest(node, A, "scsi0", "write -P 3 0 16M", "flush")
+    had = open_volumes(node, A)
 
     def begin():
         upid = node.api.post(node.vm(A, "/move_disk"), disk="scsi0", storage="other", bwlimit=256)
-        wait_for(lambda: len(opened_by_qemu(node)) == 2, 30)
+        wait_for(lambda: len(open_volumes(node, A)) == 2, 30)
         return upid
 
     upid = begin()
     node.api.refused("PUT", node.vm(A, "/config"), {"name": "x"}, 500, text="VM is locked (disk)")
     node.api.delete("/nodes/{node}/tasks/" + upid)
     assert "stopped" in node.api.wait_task(upid), node.api.task_log(upid)
-    assert opened_by_qemu(node) == had and not volumes(node, "other") and node.guest_state(A) == "running"
-    as_guest(node, "scsi0", "write -P 4 0 64k", "flush")
+    assert open_volumes(node, A) == had and not volumes(node, "other") and node.guest_state(A) == "running"
+    as_guest(node, A, "scsi0", "write -P 4 0 64k", "flush")
     upid = begin()
     assert node.api.wait_task(node.api.post(node.vm(A, "/status/stop"))) == "OK"
     assert "aborted by another task" in node.api.wait_task(upid), node.api.task_log(upid)

@@ -6,13 +6,17 @@ import subprocess
 import requests
 
 from lib.holm import Node
+from lib.livedisk import as_guest, open_volumes
 from lib.tap import main, test
+from lib.wait import wait_for
 
 A, B = 100, 200
 MIB32 = "0.03125"
 COPY = ("qmmove.begin", "qmmove.0", "guest.copy.begin", "guest.copy.filled", "storage.create.written", "storage.create.linked",
         "qmmove.0.done", "qmmove.commit", "qmmove.committed")
 DELETE = ("imgdel.begin", "imgdel.0", "imgdel.0.done", "imgdel.commit", "imgdel.committed")
+LIVE = ("qmmove.begin", "qmmove.0.done", "guest.mirror.ready", "guest.mirror.still", "guest.mirror.same", "qmmove.commit",
+        "qmmove.committed", "guest.images.switch", "guest.images.switched")
 RENAME = ("qmmove.begin", "qmmove.0", "guest.rename.begin", "storage.rename.done", "guest.rename.done", "qmmove.0.done",
           "qmmove.commit", "qmmove.committed")
 
@@ -67,6 +71,40 @@ def make(node):
     subprocess.run(["qemu-io", "-c", "write -P 7 0 1M", "-c", "write -P 8 30M 2M", at], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cp", at, copy], check=True)
     return copy
+
+
+@test(limit=400)
+def a_running_guest():
+    """It goes on on the image that the record names, which holds what it wrote; the other one is not there, or unused."""
+    with Node() as node:
+        path = os.path.join(node.base, "other")
+        os.makedirs(path)
+        node.api.post("/storage", storage="other", type="dir", path=path, content="images")
+        node.create(A, memory=64, scsihw="virtio-scsi-pci", scsi0=f"local:{MIB32},format=qcow2")
+        node.api.run("POST", node.vm(A, "/status/start"))
+        n_moved = 0
+        for number, point in enumerate(LIVE, 1):
+            was = disks(node, A)["scsi0"]
+            to, form = ("other", "raw") if was.startswith("local:") else ("local", "qcow2")
+            as_guest(node, A, "scsi0", f"write -P {number} {number}M 64k", "flush")
+            die(node, point, A, {"disk": "scsi0", "storage": to, "format": form})
+            wait_for(lambda: node.guest_state(A) == "running", 30)
+            node.api.put(node.vm(A, "/config"), description=point)  # whoever changes it waits until its images are settled
+            now = disks(node, A)
+            n_moved += now["scsi0"] != was
+            assert files(node) == sorted(now.values()), (point, files(node), now)
+            wait_for(lambda: open_volumes(node, A) == [now["scsi0"]], 10, f"{point}: {now} {open_volumes(node, A)} {node.log_tail()}")
+            as_guest(node, A, "scsi0", f"write -P {100 + number} {number}M 4k", "flush")
+            if "unused0" in now:
+                node.api.put(node.vm(A, "/config"), delete="unused0")
+        assert n_moved == 3, n_moved
+        node.api.run("POST", node.vm(A, "/status/stop"))
+        reads = [f"read -P {100 + n} {n}M 4k" for n, _ in enumerate(LIVE, 1)] + [f"read -P {n} {n * 1024 + 4}k 60k" for n, _ in enumerate(LIVE, 1)]
+        done = subprocess.run(["qemu-io", *(w for r in reads for w in ("-c", r)), path_of(node, disks(node, A)["scsi0"])],
+                              capture_output=True, text=True, check=True)
+        assert "failed" not in done.stdout, done.stdout
+        node.remove(A)
+        assert not files(node)
 
 
 @test(limit=400)
