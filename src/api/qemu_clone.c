@@ -2,7 +2,8 @@
  *
  * A clone is a plan: a volume for each disk, copied or standing on the template's, then the new guest's record. What a
  * disk stands on is worked out on the loop (guest/chain.h), names and sizes in a pool thread. The original is held
- * until the copy is whole. */
+ * until the copy is whole. Disks of a running guest are copied by its hypervisor, which holds it still for the moment
+ * in which they all end. */
 #include "api/common.h"
 #include "api/idempotency.h"
 #include "api/qemu_change.h"
@@ -11,6 +12,7 @@
 #include "guest/chain.h"
 #include "guest/cloudinit.h"
 #include "guest/clone.h"
+#include "guest/still.h"
 
 #define LOCK_WAIT_MS 10000u
 #define DISKS_MAX    64u
@@ -29,7 +31,10 @@ struct clone {
     struct storage_mgr *storages;
     const struct api_qemu_clone_args *args; /* of the call: until the task begins */
     uint32_t vmid, newid;
-    bool is_linked;
+    bool is_linked, is_live;
+    struct mirror *mirror;
+    struct task *task; /* while it copies */
+    uint64_t bwlimit;  /* bytes a second */
     char engine[16], machine[32];
     struct clone_identity identity;
     char user[AUTH_PATH_MAX];
@@ -50,6 +55,7 @@ static void clone_free(struct clone *k)
     config_done(&k->config);
     layers_done(&k->layers);
     json_decref(k->steps);
+    mirror_free(k->mirror);
     guest_release(k->guests, k->newid);
     free(k);
     task_hold_release(hold); /* last: the next one in line runs inside */
@@ -114,11 +120,11 @@ static int rename_drive(struct clone *k, const struct clone_disk *d, struct err 
 
 static int add_step(struct clone *k, const struct clone_disk *d, uint64_t size_bytes, struct err *e)
 {
-    uint64_t bwlimit = k->args->has_bwlimit ? (uint64_t)k->args->bwlimit * 1024 : 0;
     json_t *step = d->is_cloudinit ? guest_step_volume_create(&d->to, CLOUDINIT_BYTES)
+                   : k->is_live    ? guest_step_volume_create(&d->to, size_bytes)
                    : k->is_linked
                        ? guest_step_volume_fork(&d->from, &d->to)
-                       : guest_step_volume_copy(&d->from, d->below.below, d->below.n, &d->to, size_bytes, bwlimit);
+                       : guest_step_volume_copy(&d->from, d->below.below, d->below.n, &d->to, size_bytes, k->bwlimit);
 
     return json_array_append_new(k->steps, step) < 0 ? no_memory(e) : 0;
 }
@@ -174,6 +180,44 @@ static int plan(void *ctx, struct err *e)
     return r;
 }
 
+/* ---- loop: a running guest ---- */
+
+static void on_awake(void *arg, int r, const struct err *e)
+{
+    struct clone *k = arg;
+    struct err none = ERR_INIT;
+
+    if (r < 0)
+        task_warn(k->task, "VM %u stands still: %s", k->vmid, e->text);
+    task_go_on(k->task, 0, &none);
+}
+
+static void on_same(void *arg, int r, const struct err *e)
+{
+    struct clone *k = arg;
+
+    if (r < 0)
+        task_go_on(k->task, r, e); /* the guest goes on */
+    else
+        mirror_end(k->mirror, on_awake, k);
+}
+
+static void copy_live(struct task *t, void *arg)
+{
+    struct clone *k = arg;
+    struct err e = ERR_INIT;
+    int r = mirror_new(k->guests, k->vmid, t, k->bwlimit, &k->mirror, &e);
+
+    k->task = t;
+    for (size_t i = 0; r == 0 && i < k->n_disks; i++)
+        if (!k->disks[i].is_cloudinit)
+            r = mirror_add(k->mirror, k->disks[i].key, &k->disks[i].to, &e);
+    if (r < 0)
+        task_go_on(t, r, &e);
+    else
+        mirror_begin(k->mirror, true, on_same, k);
+}
+
 /* ---- loop: the task ---- */
 
 static void cloned(struct task *t, void *arg, int r, const struct err *e)
@@ -224,6 +268,7 @@ static int planned(struct api_call *c, void *ctx, int r, struct err *e)
                                  .record_key = idempotency_state_key(c),
                                  .direction = PLAN_UNDO,
                                  .final = txn,
+                                 .between = k->is_live ? copy_live : NULL,
                                  .ended = cloned,
                                  .arg = k};
         r = task_start(c->api->tasks, &spec, &t, e);
@@ -285,9 +330,26 @@ static int check_state(struct clone *k, const struct guest *g, const struct api_
     if (k->is_linked && (a->storage || a->format))
         return api_param_error(k->call, e, a->storage ? "storage" : "format",
                                "a linked clone lies where its template is");
-    if (guest_is_running(g) && !a->snapname) {
-        err_set(e, -EBUSY, "guest.running", "VM %u is running", g->vmid);
-        return err_hint(e, "take a snapshot and clone that (snapname), or stop it");
+    k->is_live = guest_is_running(g) && (!a->snapname || streq(a->snapname, "current"));
+    if (k->is_live && g->state != GUEST_RUNNING && g->state != GUEST_PAUSED)
+        return err_set(e, -EBUSY, "guest.busy", "VM %u is starting or stopping", g->vmid);
+    return 0;
+}
+
+/* Known before anything is made. */
+static int check_live(const struct clone *k, const struct guest *g, struct err *e)
+{
+    const struct engine *engine = engine_find(g->engine);
+
+    for (size_t i = 0; i < k->n_disks; i++) {
+        const char *key = k->disks[i].key;
+        if (k->disks[i].is_cloudinit)
+            continue;
+        if (!engine || !engine->sweep || guest_is_index_key(key, "efidisk") || guest_is_index_key(key, "tpmstate")) {
+            err_set(e, -EOPNOTSUPP, "engine.live", "%s cannot be copied while VM %u runs (engine %s)", key, g->vmid,
+                    g->engine);
+            return err_hint(e, "take a snapshot and clone that (snapname), or stop it");
+        }
     }
     return 0;
 }
@@ -312,6 +374,8 @@ static int collect(struct clone *k, struct err *e)
     r = clone_config(from, &k->identity, a->name ? a->name : name, a->description, &k->config, e);
     for (size_t i = 0; r == 0 && i < from->n; i++)
         r = add_disk(k, g, &from->items[i], snapshot, e);
+    if (r == 0 && k->is_live)
+        r = check_live(k, g, e);
     snprintf(k->engine, sizeof(k->engine), "%s", g->engine);
     snprintf(k->machine, sizeof(k->machine), "%s", g->machine);
     return r < 0 ? r : check_space(k, e);
@@ -384,6 +448,7 @@ int api_qemu_clone(struct api_call *c, const struct api_qemu_clone_args *a, stru
     k->args = a;
     k->vmid = g->vmid;
     k->newid = (uint32_t)a->newid;
+    k->bwlimit = a->has_bwlimit ? (uint64_t)a->bwlimit * 1024 : 0;
     k->identity.mac = qemu_random_mac;
     qemu_random_uuid(k->identity.uuid);
     qemu_random_uuid(k->identity.vmgenid);

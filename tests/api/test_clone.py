@@ -7,6 +7,7 @@ import requests
 
 from lib.guests import volume_path
 from lib.holm import Node
+from lib.livedisk import as_guest, open_volumes
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -95,12 +96,39 @@ def of_snapshots(node):
         "current"]
     node.remove(COPY)
     node.api.run("POST", node.vm(SOURCE, "/status/start"))
-    node.api.refused("POST", node.vm(SOURCE, "/clone"), {"newid": COPY}, 500)
     clone(node, snapname="at1", format="raw")
     assert image(node, COPY).endswith(".raw")
     holds(node, COPY, {1: True, 2: False, 3: False})
     node.api.run("POST", node.vm(SOURCE, "/status/stop"))
     node.remove(COPY)
+    node.remove(SOURCE)
+
+
+@test(limit=240)
+def of_a_running_guest(node):
+    """What it has now, of all its disks at one moment; the guest goes on and keeps what it has."""
+    make(node, scsi0="local:0.03125,format=qcow2", scsi1="local:0.03125,format=raw,discard=on")
+    node.api.run("POST", node.vm(SOURCE, "/status/start"))
+    for key, byte in (("scsi0", 1), ("scsi1", 2)):
+        as_guest(node, SOURCE, key, f"write -P {byte} {byte}M 64k", "flush")
+    had = open_volumes(node, SOURCE)
+    clone(node, format="qcow2")
+    assert node.guest_state(SOURCE) == "running" and open_volumes(node, SOURCE) == had
+    assert all(image(node, COPY, key).endswith(".qcow2") for key in ("scsi0", "scsi1"))
+    as_guest(node, SOURCE, "scsi0", "write -P 9 5M 64k", "flush")
+    holds(node, COPY, {1: True, 5: False})
+    holds(node, COPY, {2: True, 1: False}, "scsi1")
+    node.remove(COPY)
+    # stopped in the middle, and when the original ends
+    for end in (lambda upid: node.api.delete("/nodes/{node}/tasks/" + upid), lambda _: node.api.post(node.vm(SOURCE, "/status/stop"))):
+        as_guest(node, SOURCE, "scsi1", "write -P 3 8M 16M", "flush")
+        upid = node.api.post(node.vm(SOURCE, "/clone"), newid=COPY, bwlimit=256)
+        wait_for(lambda: len(open_volumes(node, SOURCE)) == 2 * len(had), 30)
+        end(upid)
+        status = node.api.wait_task(upid, 60)
+        assert status != "OK" and not files(node, COPY), (status, files(node, COPY))
+        assert COPY not in [g["vmid"] for g in node.api.get("/nodes/{node}/qemu")]
+    wait_for(lambda: node.guest_state(SOURCE) == "stopped", 30)
     node.remove(SOURCE)
 
 
