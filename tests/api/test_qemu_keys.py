@@ -40,7 +40,7 @@ def block(q, key):
 
 
 def node_of(q, name):
-    return next(n for n in q.run("query-named-block-nodes") if n["node-name"] == name)
+    return next(n for n in q.run("query-named-block-nodes") if n["node-name"].startswith(name))
 
 
 def limits(q, key):
