@@ -19,6 +19,8 @@
 #define BLOCK_FDS_MAX     (BLOCK_IMAGES_MAX + 1u)
 #define BLOCK_CONTROL_FD  3
 #define BLOCK_PROGRESS_MS 300
+/* Beyond, QEMU's memory of which parts are to be copied is more than it may have (sandbox.c). */
+#define BLOCK_JOB_BYTES_MAX (UINT64_C(1) << 49)
 
 struct block_request {
     bool is_commit, is_import;
@@ -40,6 +42,8 @@ struct block_work {
 
 /* Index of the file that is written. */
 size_t block_written(const struct block_request *q);
+/* Both are raw: no QEMU is needed. */
+bool block_is_plain(const struct block_request *q);
 
 /* request.c, pure: a WORK payload with n_fds descriptors. -EPROTO "block.request", -ENOSYS "block.verb". */
 MUST_CHECK int block_request_parse(const void *payload, size_t n, size_t n_fds, struct block_request *ret,

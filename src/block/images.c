@@ -99,6 +99,9 @@ int block_images_check(struct block_work *w, struct err *e)
         return r;
     if (!w->q.is_commit && size != w->size_bytes)
         return err_set(e, -EINVAL, "image.size", "the new image has another size than the old one");
+    if (!block_is_plain(&w->q) && size > BLOCK_JOB_BYTES_MAX)
+        return err_set(e, -EFBIG, "image.size", "an image of more than %u TiB is not copied",
+                       (unsigned)(BLOCK_JOB_BYTES_MAX >> 40));
     w->is_target_reserved = !w->q.is_commit && !w->q.is_qcow2[written] && (uint64_t)st.st_blocks * 512 >= size;
     w->written_bytes = (uint64_t)st.st_size + w->size_bytes + w->size_bytes / GROWTH_PART + GROWTH_MORE;
     return 0;

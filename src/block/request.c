@@ -99,3 +99,8 @@ size_t block_written(const struct block_request *q)
 {
     return q->is_commit ? 1 : q->n;
 }
+
+bool block_is_plain(const struct block_request *q)
+{
+    return !q->is_commit && q->n == 1 && !q->is_qcow2[0] && !q->is_qcow2[1];
+}

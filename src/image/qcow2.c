@@ -269,7 +269,7 @@ static int check_tables(const uint8_t *p, struct qcow2_info *info, uint64_t file
     if (info->n_snapshots > SNAPSHOTS_MAX)
         return bad(e, "number of snapshots");
     uint64_t snapshots = get64(p + H_SNAPSHOTS_OFFSET);
-    if (info->n_snapshots && ((snapshots & mask) || snapshots == 0 || snapshots >= file_bytes))
+    if ((snapshots & mask) || (info->n_snapshots && (snapshots == 0 || snapshots >= file_bytes)))
         return bad(e, "place of the snapshot table");
     info->l1_offset = l1_offset;
     info->l1_bytes = l1_size * 8;
