@@ -490,10 +490,12 @@ def uploads(node):
 
 # ---- a guest's own image, written over by a QEMU that was broken ----
 
-def refusals_of(node, what):
+OPENING = [("POST", "/status/start", {}), ("POST", "/clone", {"newid": 101, "full": 1})]
+MOVING = [("POST", "/move_disk", {"disk": "scsi0", "storage": "local", "format": "raw"})]
+
+
+def refusals_of(node, what, calls):
     """Each operation on a stopped guest whose image leads elsewhere: refused, with that said."""
-    calls = [("POST", "/status/start", {}), ("POST", "/clone", {"newid": 101, "full": 1}),
-             ("POST", "/move_disk", {"disk": "scsi0", "storage": "local", "format": "raw"})]
     for method, path, params in calls:
         reply = node.api.call(method, node.vm(VM, path), params)
         said = reply.message if reply.status != 200 else node.api.wait_task(reply.data)
@@ -510,7 +512,7 @@ def images_of_guests(node):
                         (b"", "qcow2")):
         with open(path, "wb") as f:
             f.write(image.bytes if isinstance(image, Image) else image)
-        refusals_of(node, what)
+        refusals_of(node, what, OPENING + MOVING)
     # Tables that go in circles: no more than the disk's size comes out of them, and it is what qemu-img reads.
     loop = entry(entry(sound(), 1, sound().l2[0]), 2, sound().data[3])
     with open(path, "wb") as f:
@@ -524,7 +526,7 @@ def images_of_guests(node):
     with open(path, "wb") as f:
         f.write(backing(b"/etc/passwd").bytes)
     node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "before"})
-    refusals_of(node, "another file")
+    refusals_of(node, "another file", OPENING)
     node.remove(VM)
 
 
