@@ -18,9 +18,9 @@ from lib.tap import main, test
 
 ALL = bool(os.environ.get("HOLM_ALL"))
 SEED = int(os.environ.get("HOLM_SEED", "1"))
-DRAWN = 5000 if ALL else 400
-COPIES = 300 if ALL else 12  # of those that are taken: copied, and compared
-BY_API = 100 if ALL else 6
+DRAWN = 2500 if ALL else 400
+COPIES = 150 if ALL else 12  # of those that are taken: copied, and compared
+BY_API = 60 if ALL else 6
 PROBE_KIB = 400 << 10
 VM = 100
 MIB = 1 << 20
