@@ -523,5 +523,30 @@ def images_of_guests(node):
     node.remove(VM)
 
 
+@test(limit=240)
+def raw_stays_raw(node):
+    """Whatever a guest writes to its first sector: it is started, copied and moved as the bytes that it is."""
+    node.create(VM, scsi0="local:0.00390625,format=raw", memory=64)
+    path = volume_path(node, node.api.get(node.vm(VM, "/config"))["scsi0"])
+    with open(path, "r+b") as f:
+        f.write(backing(b"/etc/passwd").bytes)
+    with open(path, "rb") as f:
+        written = f.read()
+    node.api.run("POST", node.vm(VM, "/clone"), {"newid": 101, "full": 1, "format": "qcow2"})
+    assert content(volume_path(node, node.api.get(node.vm(101, "/config"))["scsi0"])) == written
+    for form in ("qcow2", "raw"):
+        node.api.run("POST", node.vm(VM, "/move_disk"), {"disk": "scsi0", "storage": "local", "format": form, "delete": 1})
+        path = volume_path(node, node.api.get(node.vm(VM, "/config"))["scsi0"])
+        assert path.endswith(form) and content(path, form) == written, form
+    node.api.run("POST", node.vm(VM, "/status/start"))
+    said = qemu_img("info", "-U", "-f", "raw", path)
+    assert said.returncode == 0 and "4 MiB" in said.stdout, said
+    with open(f"/proc/{node.processes('qemu-system-x86_64')[0]}/cmdline", encoding="utf-8") as f:
+        nodes = [a for a in f.read().split("\0") if a.startswith("{") and '"driver":"raw"' in a]
+    assert len(nodes) == 1, nodes
+    node.remove(VM)
+    node.remove(101)
+
+
 if __name__ == "__main__":
     main()
