@@ -1,6 +1,7 @@
 /* holm-block's inside: one request, one job, the end. One thread; nothing outlives the request.
  *
  *     copy    images…, target: the target, empty and as large as the uppermost image, holds what that one reads as
+ *     import  the same for one image that a stranger made: a qcow2 image's tables are looked at first
  *     commit  images…: what the uppermost holds is brought into the next one, which is opened for writing
  *
  * Images are given uppermost first, each standing on the next. Their bytes were written by guests, and so was, for all
@@ -18,9 +19,11 @@
 #define BLOCK_FDS_MAX     (BLOCK_IMAGES_MAX + 1u)
 #define BLOCK_CONTROL_FD  3
 #define BLOCK_PROGRESS_MS 300
+/* Beyond, QEMU's memory of which parts are to be copied is more than it may have (sandbox.c). */
+#define BLOCK_JOB_BYTES_MAX (UINT64_C(1) << 49)
 
 struct block_request {
-    bool is_commit;
+    bool is_commit, is_import;
     bool is_qcow2[BLOCK_FDS_MAX]; /* the images', then the target's */
     size_t n;                     /* images */
     uint64_t bwlimit;             /* bytes a second; 0: none */
@@ -39,13 +42,16 @@ struct block_work {
 
 /* Index of the file that is written. */
 size_t block_written(const struct block_request *q);
+/* Both are raw: no QEMU is needed. */
+bool block_is_plain(const struct block_request *q);
 
 /* request.c, pure: a WORK payload with n_fds descriptors. -EPROTO "block.request", -ENOSYS "block.verb". */
 MUST_CHECK int block_request_parse(const void *payload, size_t n, size_t n_fds, struct block_request *ret,
                                    struct err *e);
 
 /* images.c: looks at each file, and at headers with the reader of src/image. Refuses what leads elsewhere
- * ("image.external"), a raw image that is not the lowest ("image.chain"), a target of another size ("image.size"). */
+ * ("image.external"), a stranger's image that is not sound ("image.tables", "image.bomb"), a raw image that is not the
+ * lowest ("image.chain"), a target of another size ("image.size"). */
 MUST_CHECK int block_images_check(struct block_work *w, struct err *e);
 
 /* graph.c, pure: arguments of QMP commands, as JSON. */

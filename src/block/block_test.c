@@ -29,6 +29,10 @@ static void test_requests(void **state)
     } rows[] = {
         {"copy", {"raw", "0", "raw"}, 2, 0},
         {"copy", {"qcow2,qcow2,raw", "1000", "qcow2"}, 4, 0},
+        {"import", {"qcow2", "0", "raw"}, 2, 0},
+        {"import", {"raw", "9", "qcow2"}, 2, 0},
+        {"import", {"qcow2,qcow2", "0", "raw"}, 3, -EPROTO},
+        {"import", {"qcow2", "0"}, 1, -EPROTO},
         {"commit", {"qcow2,qcow2", "0"}, 2, 0},
         {"commit", {"qcow2,raw", "0"}, 2, 0},
         {"commit", {"qcow2,qcow2", "5"}, 2, -EPROTO},

@@ -1,6 +1,7 @@
-/* What the files of a request are. The only bytes that are looked at are those of qcow2 headers, by the pure and
- * bounded reader of src/image: an image with a data file would have QEMU open that by its name. A backing file's name
- * does no harm, for every node of the graph is told what it stands on. */
+/* What the files of a request are. Only qcow2 headers are looked at, and the tables of an image that is imported, by
+ * the pure and bounded readers of src/image: an image with a data file would have QEMU open that by its name, and one
+ * whose tables say a cluster twice would fill a storage. A backing file's name does no harm, for every node of the
+ * graph is told what it stands on. */
 #include "block/block.h"
 
 #include <sys/stat.h>
@@ -11,16 +12,17 @@
 #define GROWTH_PART 8u
 #define GROWTH_MORE (UINT64_C(64) << 20)
 
-static int read_head(int fd, uint8_t *head, size_t *ret_n, struct err *e)
+/* Less than want bytes: the file ends there. */
+static int read_at(int fd, uint64_t at, void *data, size_t want, size_t *ret_n, struct err *e)
 {
     size_t n = 0;
 
-    while (n < QCOW2_HEADER_BYTES) {
-        ssize_t got = pread(fd, head + n, QCOW2_HEADER_BYTES - n, (off_t)n);
+    while (n < want) {
+        ssize_t got = pread(fd, (uint8_t *)data + n, want - n, (off_t)(at + n));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return err_errno(e, errno, "read image header");
+            return err_errno(e, errno, "read the image");
         if (got == 0)
             break;
         n += (size_t)got;
@@ -29,7 +31,17 @@ static int read_head(int fd, uint8_t *head, size_t *ret_n, struct err *e)
     return 0;
 }
 
-static int look(int fd, bool is_qcow2, struct stat *st, uint64_t *ret_size, struct err *e)
+static int read_table(void *arg, uint64_t offset, void *data, size_t n, struct err *e)
+{
+    size_t got = 0;
+    int r = read_at(*(const int *)arg, offset, data, n, &got, e);
+
+    if (r == 0)
+        memset((uint8_t *)data + got, 0, n - got);
+    return r;
+}
+
+static int look(int fd, bool is_qcow2, bool is_import, struct stat *st, uint64_t *ret_size, struct err *e)
 {
     uint8_t head[QCOW2_HEADER_BYTES];
     struct qcow2_info info;
@@ -42,11 +54,13 @@ static int look(int fd, bool is_qcow2, struct stat *st, uint64_t *ret_size, stru
     *ret_size = (uint64_t)st->st_size;
     if (!is_qcow2)
         return 0;
-    int r = read_head(fd, head, &n, e);
+    int r = read_at(fd, 0, head, sizeof(head), &n, e);
     if (r == 0)
         r = qcow2_header_parse(head, n, (uint64_t)st->st_size, &info, e);
     if (r == 0)
-        r = qcow2_check_use(&info, e);
+        r = is_import ? qcow2_check_standalone(&info, e) : qcow2_check_use(&info, e);
+    if (r == 0 && is_import)
+        r = qcow2_tables_check(&info, (uint64_t)st->st_size, read_table, &fd, e);
     if (r == 0)
         *ret_size = info.size_bytes;
     return r;
@@ -59,7 +73,7 @@ static int look_at_images(struct block_work *w, struct err *e)
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < w->q.n; i++) {
-        r = look(w->fds[i], w->q.is_qcow2[i], &st, &size, e);
+        r = look(w->fds[i], w->q.is_qcow2[i], w->q.is_import, &st, &size, e);
         if (r == 0 && i == 0)
             w->size_bytes = size;
         if (r == 0 && i == 1 && w->q.is_commit && size > w->size_bytes)
@@ -80,11 +94,14 @@ int block_images_check(struct block_work *w, struct err *e)
     int r = look_at_images(w, e);
 
     if (r == 0)
-        r = look(w->fds[written], w->q.is_qcow2[written], &st, &size, e);
+        r = look(w->fds[written], w->q.is_qcow2[written], false, &st, &size, e);
     if (r < 0)
         return r;
     if (!w->q.is_commit && size != w->size_bytes)
         return err_set(e, -EINVAL, "image.size", "the new image has another size than the old one");
+    if (!block_is_plain(&w->q) && size > BLOCK_JOB_BYTES_MAX)
+        return err_set(e, -EFBIG, "image.size", "an image of more than %u TiB is not copied",
+                       (unsigned)(BLOCK_JOB_BYTES_MAX >> 40));
     w->is_target_reserved = !w->q.is_commit && !w->q.is_qcow2[written] && (uint64_t)st.st_blocks * 512 >= size;
     w->written_bytes = (uint64_t)st.st_size + w->size_bytes + w->size_bytes / GROWTH_PART + GROWTH_MORE;
     return 0;

@@ -47,8 +47,7 @@ static int serve(struct block_work *w, struct err *e)
         r = block_images_check(w, e);
     if (r < 0)
         return r;
-    bool is_plain = !w->q.is_commit && w->q.n == 1 && !w->q.is_qcow2[0] && !w->q.is_qcow2[1];
-    return is_plain ? plain_copy(w, e) : job_run(w, e);
+    return block_is_plain(&w->q) ? plain_copy(w, e) : job_run(w, e);
 }
 
 int main(void)

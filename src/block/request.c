@@ -1,5 +1,5 @@
 /* A request of holm-block, parsed. Pure: bytes in, struct out; each field is bounded, the whole fits its verb.
- * Arguments: the images' formats, separated by commas; bytes a second; of a copy also the target's format. */
+ * Arguments: the images' formats, separated by commas; bytes a second; of a copy or import also the target's format. */
 #include "block/block.h"
 
 #define FORMATS_MAX (BLOCK_IMAGES_MAX * 6u) /* "qcow2," */
@@ -16,8 +16,11 @@ static int take_verb(const struct field *f, struct block_request *q, bool *has_v
     if (*has_verb || field_get_str(f, name, sizeof(name)) < 0)
         return bad(e, "verb");
     q->is_commit = streq(name, "commit");
+    q->is_import = streq(name, "import");
     *has_verb = true;
-    return q->is_commit || streq(name, "copy") ? 0 : err_set(e, -ENOSYS, "block.verb", "no verb '%s'", name);
+    return q->is_commit || q->is_import || streq(name, "copy")
+               ? 0
+               : err_set(e, -ENOSYS, "block.verb", "no verb '%s'", name);
 }
 
 static int take_format(const char *text, size_t n, bool *ret)
@@ -62,6 +65,8 @@ static int check(const struct block_request *q, unsigned n_args, size_t n_fds, s
         return bad(e, "number of arguments");
     if (q->is_commit && (q->n < 2 || !q->is_qcow2[0] || q->bwlimit))
         return bad(e, "nothing to commit");
+    if (q->is_import && q->n != 1)
+        return bad(e, "an image that is imported stands on nothing");
     return n_fds == q->n + (q->is_commit ? 0 : 1) ? 0 : bad(e, "number of descriptors");
 }
 
@@ -93,4 +98,9 @@ int block_request_parse(const void *payload, size_t n, size_t n_fds, struct bloc
 size_t block_written(const struct block_request *q)
 {
     return q->is_commit ? 1 : q->n;
+}
+
+bool block_is_plain(const struct block_request *q)
+{
+    return !q->is_commit && q->n == 1 && !q->is_qcow2[0] && !q->is_qcow2[1];
 }

@@ -175,6 +175,12 @@ static int copy_by_reference(struct storage *s, const struct images *m, const st
     return 0;
 }
 
+/* Not a disk of a guest of ours: a file of the host, which has no name as a volume, or what somebody uploaded. */
+static bool is_strange(const struct images *m)
+{
+    return !m->ids[0].name[0] || m->ids[0].content != STORAGE_CONTENT_images;
+}
+
 static int fill_copy(const struct guest_steps *steps, struct images *m, const struct volume_id *to, int fd,
                      uint64_t bwlimit, struct err *e)
 {
@@ -186,7 +192,7 @@ static int fill_copy(const struct guest_steps *steps, struct images *m, const st
     if (own < 0)
         return err_errno(e, errno, "hand over a descriptor");
     m->fds[m->n_fds++] = own;
-    r = run_block(steps, "copy", m, volume_format_name(to->format), bwlimit, e);
+    r = run_block(steps, is_strange(m) ? "import" : "copy", m, volume_format_name(to->format), bwlimit, e);
     return r < 0 ? r : fail_point("guest.copy.filled", e);
 }
 

@@ -220,6 +220,7 @@ static int parse_v3(const uint8_t *p, size_t n, struct qcow2_info *info, uint32_
     info->is_dirty = incompatible & INCOMPAT_DIRTY;
     info->is_corrupt = incompatible & INCOMPAT_CORRUPT;
     info->has_data_file = incompatible & INCOMPAT_DATA_FILE;
+    info->is_extended_l2 = incompatible & INCOMPAT_EXTENDED_L2;
     *ret_length = length;
     return 0;
 }
@@ -247,15 +248,14 @@ static int check_extensions(const uint8_t *p, size_t at, size_t end, const struc
 }
 
 /* The tables: aligned, inside the file, within the limits, L1 large enough for the virtual size. */
-static int check_tables(const uint8_t *p, const struct qcow2_info *info, bool is_extended_l2, uint64_t file_bytes,
-                        struct err *e)
+static int check_tables(const uint8_t *p, struct qcow2_info *info, uint64_t file_bytes, struct err *e)
 {
     uint64_t mask = (UINT64_C(1) << info->cluster_bits) - 1;
     uint64_t l1_offset = get64(p + H_L1_OFFSET), l1_size = get32(p + H_L1_SIZE);
     uint64_t reftable = get64(p + H_REFTABLE_OFFSET);
     uint64_t reftable_bytes = (uint64_t)get32(p + H_REFTABLE_CLUSTERS) << info->cluster_bits;
     /* log2 of the guest bytes of an L1 entry: a cluster of L2 entries of 8 or 16 bytes, each one cluster */
-    unsigned l1_shift = 2 * info->cluster_bits - (is_extended_l2 ? 4 : 3);
+    unsigned l1_shift = 2 * info->cluster_bits - (info->is_extended_l2 ? 4 : 3);
     uint64_t needed = (info->size_bytes >> l1_shift) + ((info->size_bytes & ((UINT64_C(1) << l1_shift) - 1)) != 0);
 
     if (l1_size * 8 > L1_BYTES_MAX || l1_size < needed)
@@ -269,8 +269,12 @@ static int check_tables(const uint8_t *p, const struct qcow2_info *info, bool is
     if (info->n_snapshots > SNAPSHOTS_MAX)
         return bad(e, "number of snapshots");
     uint64_t snapshots = get64(p + H_SNAPSHOTS_OFFSET);
-    if (info->n_snapshots && ((snapshots & mask) || snapshots == 0 || snapshots >= file_bytes))
+    if ((snapshots & mask) || (info->n_snapshots && (snapshots == 0 || snapshots >= file_bytes)))
         return bad(e, "place of the snapshot table");
+    info->l1_offset = l1_offset;
+    info->l1_bytes = l1_size * 8;
+    info->reftable_offset = reftable;
+    info->reftable_bytes = reftable_bytes;
     return 0;
 }
 
@@ -310,8 +314,7 @@ int qcow2_header_parse(const uint8_t *p, size_t n, uint64_t file_bytes, struct q
     if (r < 0)
         return r;
     uint64_t cluster_bytes = UINT64_C(1) << info.cluster_bits;
-    bool is_extended_l2 = info.version == 3 && (get64(p + H_INCOMPATIBLE) & INCOMPAT_EXTENDED_L2);
-    r = check_tables(p, &info, is_extended_l2, file_bytes, e);
+    r = check_tables(p, &info, file_bytes, e);
     if (r == 0)
         r = check_backing(p, cluster_bytes, e);
     /* The extension area ends where the backing file's name begins, or with the first cluster. */

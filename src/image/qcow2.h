@@ -1,7 +1,7 @@
-/* qcow2: an empty image is written, a header is read. Both are pure (no file, no global state, no allocation) and
- * follow QEMU's docs/interop/qcow2.txt ("the specification" below; its sections are named where they are used).
+/* qcow2: an empty image is written, a header is read, tables are looked at. All is pure (no file, no global state) and
+ * follows QEMU's docs/interop/qcow2.txt ("the specification" below; its sections are named where they are used).
  *
- * Not here: the data path, tables, snapshots, repair. A header may come from a stranger (an upload, an image a broken
+ * Not here: the data path, snapshots, repair. A header may come from a stranger (an upload, an image a broken
  * guest process wrote): the reader is total, looks at QCOW2_HEADER_BYTES at most and follows no offset. */
 #ifndef HOLM_IMAGE_QCOW2_H
 #define HOLM_IMAGE_QCOW2_H
@@ -47,6 +47,8 @@ struct qcow2_info {
     bool is_encrypted;
     bool is_dirty;
     bool is_corrupt;
+    bool is_extended_l2;
+    uint64_t l1_offset, l1_bytes, reftable_offset, reftable_bytes; /* of the active state; they begin in the file */
 };
 
 /* p: the first n bytes of the file (QCOW2_HEADER_BYTES, or all of a shorter one); file_bytes: its length. -EINVAL
@@ -61,6 +63,20 @@ MUST_CHECK int qcow2_check_standalone(const struct qcow2_info *info, struct err 
 MUST_CHECK int qcow2_check_use(const struct qcow2_info *info, struct err *e);
 /* The same for an image that stands on the file of this name and on no other: else "image.chain". */
 MUST_CHECK int qcow2_check_overlay(const struct qcow2_info *info, const char *backing, struct err *e);
+
+#define QCOW2_CLUSTERS_MAX (1u << 30) /* of a file that is walked: a bit of memory for each */
+#define QCOW2_BOMB_RATIO   256u       /* unpacked to packed, beyond QCOW2_BOMB_FREE */
+#define QCOW2_BOMB_FREE    (UINT64_C(1) << 30)
+
+/* Reads n bytes at an offset; those beyond the file's end are zero. 0 or a negative errno with e filled. */
+typedef int (*qcow2_read_fn)(void *arg, uint64_t offset, void *data, size_t n, struct err *e);
+
+/* qcow2_tables.c: follows every table of an image by itself, whose header is info, as a reader of its bytes would. What
+ * it takes is bounded by the file's length. -EINVAL "image.tables": a cluster with two uses, a place outside of the
+ * file (a file that is cut off) or between clusters, bits that mean nothing. -EFBIG "image.bomb": compressed clusters
+ * that grow beyond the limits above. */
+MUST_CHECK int qcow2_tables_check(const struct qcow2_info *info, uint64_t file_bytes, qcow2_read_fn read_fn, void *arg,
+                                  struct err *e);
 
 /* What makes an image larger (qcow2_grow.c). */
 struct qcow2_grow {
