@@ -28,7 +28,7 @@ class World:
     def make(self):
         api = self.node.api
         for name in STORAGES:
-            os.makedirs(os.path.join(self.top, name))
+            os.makedirs(os.path.join(self.top, name, "images"))
             api.post("/storage", storage=name, type="dir", path=os.path.join(self.top, name), content="images,import,iso")
         folder = os.path.join(self.top, "near", "import")
         os.makedirs(folder, exist_ok=True)
@@ -85,8 +85,7 @@ class World:
                 for name in names:
                     with open(os.path.join(top, name), "rb") as f:
                         found[os.path.relpath(os.path.join(top, name), self.top)] = hashlib.file_digest(f, "md5").hexdigest()
-        # Guests' folders are made when they are needed and removed when they are empty; those of the contents stay.
-        return {k: v for k, v in found.items() if v != "folder" or k.count("/") > 1}
+        return found
 
     def state(self):
         return self.records(), self.files()
@@ -110,14 +109,10 @@ class World:
             configured = int(text.split(",")[0][:-1]) * {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[text.split(",")[0][-1]]
             assert true == configured, f"{what}: {volume} has {true} bytes, the configuration says {text}"
 
-    def volumes(self):
-        """Files that are volumes, or layers of them."""
-        return sorted(n for n, what in self.files().items() if what != "folder" and n.split("/")[1] == "images")
-
 
 class Operation:
-    """back: takes it back (None: it can be done again as it is). is_final: what it does first is for ever, the rest is
-    done later if it fails now. copies: by another program than the daemon."""
+    """before: what there must be for it. back: takes it back (None: it can be done again as it is). is_final: it is not
+    undone when it fails, the record says what there is then; what is left is done by the next one."""
 
     def __init__(self, name, method, path, params=None, back=None, before=None, is_final=False):
         self.name, self.method, self.path, self.params = name, method, path, params or {}
@@ -133,9 +128,8 @@ class Operation:
 
 def _without(key):
     def back(world):
-        for name in (key, *(k for k in world.disks(DISKS) if k.startswith("unused"))):
-            if name in world.config(DISKS):
-                world.node.api.put(world.vm(DISKS, "/config"), delete=name)
+        if key in world.config(DISKS):
+            world.node.api.put(world.vm(DISKS, "/config"), delete=key)
         for name in [k for k in world.disks(DISKS) if k.startswith("unused")]:
             world.node.api.put(world.vm(DISKS, "/config"), delete=name)
     return back
@@ -156,6 +150,7 @@ def _snapshot(world):
 
 
 def _moved_back(world):
+    _without("scsi9")(world)
     world.node.api.run("POST", world.vm(DISKS, "/move_disk"), {"disk": "scsi0", "storage": "near", "format": "qcow2", "delete": 1})
     _without("scsi9")(world)
 

@@ -1,6 +1,7 @@
 """A small file system of the test's own: an image file with a loop device, mounted where only this process and what it
 starts can see it; all of it is gone with the process. What is free on it is what the test leaves."""
 import ctypes
+import errno
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from lib.tap import skip
 
 CLONE_NEWNS = 0x00020000
 FILLER = ".filler"
+SLACK = 256 << 10
 
 
 def _own_mounts():
@@ -49,9 +51,18 @@ def leave(path, n_bytes):
     if os.path.exists(filler):
         os.unlink(filler)
     os.sync()
-    take = 0 if n_bytes is None else free_bytes(path) - n_bytes
     if n_bytes is None:
         return
+    take = free_bytes(path) - n_bytes
     assert take > 0, f"{path} has {free_bytes(path)} bytes, less than {n_bytes}"
-    with open(filler, "wb") as f:
-        os.posix_fallocate(f.fileno(), 0, take)
+    with open(filler, "wb", buffering=0) as f:
+        # What tells where the filler lies takes room, too: the last of it in small pieces.
+        os.posix_fallocate(f.fileno(), 0, max(take - SLACK, 1))
+        f.seek(0, os.SEEK_END)
+        try:
+            while free_bytes(path) > n_bytes:
+                f.write(bytes(1024))
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+    os.sync()
