@@ -1,7 +1,7 @@
 """Every operation on disks as a row: how it is asked for, and how what it did is taken back. For tests that let each of
 them fail, or be killed, at any place.
 
-World makes guests and files on two storages; OPERATIONS work on them, and leave them so that each can be done again.
+World makes guests and files on some storages; OPERATIONS work on them, and leave them so that each can be done again.
 """
 import hashlib
 import os
@@ -16,20 +16,20 @@ from lib.wait import wait_for
 DISKS, SNAPPED, TEMPLATE, FUTURE, COPY = 100, 101, 102, 103, 200
 SIZE_MIB = 8
 SIZE = SIZE_MIB / 1024
-STORAGES = ("near", "far")
+STORAGES = {"near": {}, "far": {}, "solid": {"preallocation": "falloc"}}
 
 
 class World:
-    """Two storages below a folder, which may be a small file system."""
+    """Three storages below a folder, which may be a small file system."""
 
     def __init__(self, node, top):
         self.node, self.top = node, top
 
     def make(self):
         api = self.node.api
-        for name in STORAGES:
+        for name, options in STORAGES.items():
             os.makedirs(os.path.join(self.top, name, "images"))
-            api.post("/storage", storage=name, type="dir", path=os.path.join(self.top, name), content="images,import,iso")
+            api.post("/storage", storage=name, type="dir", path=os.path.join(self.top, name), content="images,import,iso", **options)
         folder = os.path.join(self.top, "near", "import")
         os.makedirs(folder, exist_ok=True)
         source = os.path.join(folder, "source.qcow2")
@@ -37,6 +37,7 @@ class World:
         self.fill(source)
         both = {"scsi0": f"near:{SIZE},format=qcow2", "scsi1": f"near:{SIZE},format=raw"}
         self.node.create(DISKS, memory=64, ide2="near:cloudinit", ciuser="first", ipconfig0="ip=dhcp", net0="virtio", **both)
+        api.run("POST", self.vm(DISKS, "/config"), {"scsi2": f"solid:{SIZE}"})
         self.node.create(SNAPPED, memory=64, scsi0=both["scsi0"])
         self.node.create(TEMPLATE, memory=64, **both)
         self.node.create(FUTURE, memory=64, **both)
@@ -103,7 +104,7 @@ class World:
 
     def check_sizes(self, what):
         for volume, text in ((v.split(",")[0], v.split("size=")[1]) for k, v in self.config(DISKS).items()
-                             if k in ("scsi0", "scsi1") and "size=" in v):
+                             if k in ("scsi0", "scsi1", "scsi2") and "size=" in v):
             info = subprocess.run(["qemu-img", "info", "-f", volume.rsplit(".", 1)[1], self.path(volume)], capture_output=True, text=True, check=True)
             true = int(info.stdout.split("virtual size:")[1].split("(")[1].split()[0])
             configured = int(text.split(",")[0][:-1]) * {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[text.split(",")[0][-1]]
@@ -167,6 +168,7 @@ OPERATIONS = [
     Operation("import", "POST", CONFIG, {"scsi6": "far:0,import-from=near:import/source.qcow2,format=raw"}, _without("scsi6")),
     Operation("resize-qcow2", "PUT", f"{VM}{DISKS}/resize", {"disk": "scsi0", "size": "+1M"}, is_final=True),
     Operation("resize-raw", "PUT", f"{VM}{DISKS}/resize", {"disk": "scsi1", "size": "+1M"}, is_final=True),
+    Operation("resize-solid", "PUT", f"{VM}{DISKS}/resize", {"disk": "scsi2", "size": "+4M"}, is_final=True),
     Operation("snapshot", "POST", f"{VM}{SNAPPED}/snapshot", {"snapname": "two"}, _no_snapshot),
     Operation("rollback", "POST", f"{VM}{SNAPPED}/snapshot/one/rollback"),
     Operation("delete-snapshot", "DELETE", f"{VM}{SNAPPED}/snapshot/two", before=_snapshot, is_final=True),
