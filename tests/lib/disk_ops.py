@@ -20,16 +20,17 @@ STORAGES = {"near": {}, "far": {}, "solid": {"preallocation": "falloc"}}
 
 
 class World:
-    """Three storages below a folder, which may be a small file system."""
+    """Three storages below a folder, which may be a small file system; kind: their type."""
 
-    def __init__(self, node, top):
-        self.node, self.top = node, top
+    def __init__(self, node, top, kind="dir"):
+        self.node, self.top, self.kind = node, top, kind
 
     def make(self):
         api = self.node.api
         for name, options in STORAGES.items():
             os.makedirs(os.path.join(self.top, name, "images"))
-            api.post("/storage", storage=name, type="dir", path=os.path.join(self.top, name), content="images,import,iso", **options)
+            api.post("/storage", storage=name, type=self.kind, path=os.path.join(self.top, name), content="images,import,iso",
+                     **(options if self.kind == "dir" else {}))
         folder = os.path.join(self.top, "near", "import")
         os.makedirs(folder, exist_ok=True)
         source = os.path.join(folder, "source.qcow2")
@@ -38,7 +39,8 @@ class World:
         both = {"scsi0": f"near:{SIZE},format=qcow2", "scsi1": f"near:{SIZE},format=raw"}
         self.node.create(DISKS, memory=64, ide2="near:cloudinit", ciuser="first", ipconfig0="ip=dhcp", net0="virtio", **both)
         api.run("POST", self.vm(DISKS, "/config"), {"scsi2": f"solid:{SIZE}"})
-        self.node.create(SNAPPED, memory=64, scsi0=both["scsi0"])
+        # A folder has snapshots of raw disks only where the file system copies by reference.
+        self.node.create(SNAPPED, memory=64, **(both if self.kind == "btrfs" else {"scsi0": both["scsi0"]}))
         self.node.create(TEMPLATE, memory=64, **both)
         self.node.create(FUTURE, memory=64, **both)
         for vmid in (DISKS, SNAPPED, TEMPLATE, FUTURE):
@@ -65,6 +67,8 @@ class World:
 
     def path(self, volume):
         storage, name = volume.split(":")
+        if self.kind == "btrfs" and name.endswith(".raw") and "disk" in name:
+            name = name.removesuffix(".raw") + "/disk.raw"
         return os.path.join(self.top, storage, "images", name)
 
     def vmids(self):
