@@ -50,6 +50,10 @@ struct guest {
     /* runtime */
     enum guest_state state;
     char qmp_status[24];
+    char full_disk[32];     /* it is io-error because this drive's storage was full; "": it is not */
+    uint64_t full_since_ms; /* boot time, as the next two */
+    uint64_t go_on_next_ms; /* room.c: not before */
+    uint32_t n_go_ons;      /* in a row */
     uint32_t pid;
     uint64_t started_boot_ms;
     struct monitor *monitor;

@@ -111,6 +111,10 @@ void monitor_hello(struct monitor *mon);
 
 /* lifecycle.c */
 void guest_state_changed(struct guest_mgr *m, struct guest *g, const char *event, const char *text);
+/* As guest_resume, if it still waits for room then. */
+MUST_CHECK int guest_go_on(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e);
+/* room.c: every few seconds. */
+void guest_room_look(struct guest_mgr *m);
 /* launch.c: the blocking half of a start. */
 struct launch_result {
     int control_fd, pidfd;

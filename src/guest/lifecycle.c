@@ -481,6 +481,21 @@ static void command_begin(struct op *o)
     op_command(o, streq(o->kind->type, "qmreset") ? "reset" : streq(o->kind->type, "qmpause") ? "pause" : "resume");
 }
 
+/* By itself, when its storage has room again: what happened to it meanwhile is somebody's wish. */
+static void go_on_begin(struct op *o)
+{
+    struct guest *g = op_guest(o);
+    struct err none = ERR_INIT;
+
+    if (g && g->full_disk[0]) {
+        task_log(o->task, "the storage of %s, which was full, has room again", g->full_disk);
+        command_begin(o);
+        return;
+    }
+    task_log(o->task, "the guest does not wait for room any more");
+    op_end(o, 0, &none);
+}
+
 static void command_changed(struct op *o, struct guest *g, const char *event, const char *text)
 {
     if (streq(event, "cleaned"))
@@ -499,6 +514,7 @@ static const struct op_kind kind_reboot = {"qmreboot", shutdown_begin, stop_chan
 static const struct op_kind kind_reset = {"qmreset", command_begin, command_changed, command_timeout, false};
 static const struct op_kind kind_suspend = {"qmpause", command_begin, command_changed, command_timeout, false};
 static const struct op_kind kind_resume = {"qmresume", command_begin, command_changed, command_timeout, false};
+static const struct op_kind kind_go_on = {"qmresume", go_on_begin, command_changed, command_timeout, false};
 
 static void op_begin(struct task *t, void *arg)
 {
@@ -602,6 +618,11 @@ int guest_suspend(struct guest_mgr *m, const struct guest_op *op, struct task **
 int guest_resume(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e)
 {
     return op_start(m, op, &kind_resume, false, ret, e);
+}
+
+int guest_go_on(struct guest_mgr *m, const struct guest_op *op, struct task **ret, struct err *e)
+{
+    return op_start(m, op, &kind_go_on, false, ret, e);
 }
 
 /* A waiter may end, and with it another one be started, inside its callback: look again from the front after each. */

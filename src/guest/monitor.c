@@ -74,6 +74,23 @@ static uint64_t number_field(const struct link_frame *f, enum field_tag tag)
     return v;
 }
 
+/* It does not run, though nobody paused it: what ends a pause ends this, too. */
+static bool is_halted(const char *state)
+{
+    return streq(state, "io-error") || streq(state, "panicked") || streq(state, "internal-error") ||
+           streq(state, "watchdog");
+}
+
+/* Why it stopped, if that was a full storage: see room.c. */
+static void take_full_disk(struct guest *g, const struct link_frame *f)
+{
+    bool was_full = g->full_disk[0];
+
+    copy_field(f, FIELD_FULL_DISK, g->full_disk, sizeof(g->full_disk));
+    if (g->full_disk[0] && !was_full)
+        g->full_since_ms = clock_boot_ms();
+}
+
 /* State and process of the guest, from GUEST_STATUS and GUEST_EVENT alike. */
 static void take_state(struct monitor *mon, struct guest *g, const struct link_frame *f)
 {
@@ -85,13 +102,15 @@ static void take_state(struct monitor *mon, struct guest *g, const struct link_f
         g->pid = (uint32_t)pid;
     if (started)
         g->started_boot_ms = started;
-    if (streq(state, "running") || streq(state, "paused")) {
-        g->state = streq(state, "paused") ? GUEST_PAUSED : GUEST_RUNNING;
+    if (streq(state, "running") || streq(state, "paused") || is_halted(state)) {
+        g->state = streq(state, "running") ? GUEST_RUNNING : GUEST_PAUSED;
         if (!g->started_boot_ms)
             g->started_boot_ms = clock_boot_ms();
     }
-    if (state[0])
+    if (state[0]) {
         snprintf(g->qmp_status, sizeof(g->qmp_status), "%s", state);
+        take_full_disk(g, f);
+    }
 }
 
 static void on_event(struct monitor *mon, const struct link_frame *f)

@@ -78,7 +78,7 @@ static void cleared(void *ctx)
         g->monitor = NULL;
     }
     g->state = GUEST_STOPPED;
-    g->qmp_status[0] = 0;
+    g->qmp_status[0] = g->full_disk[0] = 0;
     g->pid = 0;
     g->started_boot_ms = 0;
     g->cpu_fraction = 0;

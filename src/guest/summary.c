@@ -72,6 +72,7 @@ void guest_sampler_tick(evutil_socket_t fd, short what, void *arg)
         if (m->guests[i]->state == GUEST_RUNNING)
             sample(m, m->guests[i]);
     guest_counters_sample(m);
+    guest_room_look(m);
 }
 
 uint64_t guest_memory_used(const struct guest *g)

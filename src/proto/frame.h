@@ -108,7 +108,8 @@ enum frame_type {
     X(ENV, 78)             /* string "NAME=value"; repeated */                                                         \
     X(HELPER_ARG, 79)      /* string: one argument of the helper program; repeated, in order */                        \
     X(HELPER_FD, 80)       /* u32: like FD_TARGET, for the helper */                                                   \
-    X(HELPER_PEER, 81)     /* u32: the hypervisor's descriptor of the pair with the helper */
+    X(HELPER_PEER, 81)     /* u32: the hypervisor's descriptor of the pair with the helper */                          \
+    X(FULL_DISK, 82)       /* string: the drive whose storage was full when the guest stopped with "io-error" */
 
 enum field_tag {
 #define FIELD_ENUM(name, number) FIELD_##name = number,

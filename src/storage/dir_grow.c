@@ -38,6 +38,9 @@ static int grow_raw(struct storage *s, int fd, const struct stat *st, uint64_t s
         while (r == -EINTR);
     if (r == 0 && ftruncate(fd, (off_t)size_bytes) < 0)
         r = -errno;
+    /* A file system that becomes full on the way has made the file longer as far as it could. */
+    if (r < 0 && ftruncate(fd, st->st_size) < 0)
+        return err_errno(e, -r, "set the size, and take that back");
     return r < 0 ? err_errno(e, -r, "set the size") : 0;
 }
 

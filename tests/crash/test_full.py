@@ -2,26 +2,12 @@
 
 Needs the shim tests/lib/faultfs.c (LD_PRELOAD, HOLM_FAULT="any:N:once:ENOSPC:substring").
 """
-import glob
-import os
-
-from lib.holm import Node, build_dir, is_sanitized
+from lib.faults import faulty
+from lib.holm import Node
 from lib.tap import main, test
 from lib.wait import wait_for
 
 WRITES = range(1, 13)
-
-
-def shim():
-    found = glob.glob(f"{build_dir()}/tests/**/*faultfs*.so", recursive=True)
-    assert found, f"no faultfs shim below {build_dir()}/tests"
-    return found[0]
-
-
-def faulty(fault):
-    """Environment of a daemon under the shim; a sanitizer's runtime must come first."""
-    asan = os.popen("gcc -print-file-name=libasan.so").read().strip() if is_sanitized() else ""
-    return {"LD_PRELOAD": f"{asan} {shim()}".strip(), "HOLM_FAULT": fault}
 
 
 def run_with(kind, error, where):

@@ -5,9 +5,11 @@
  * or any (all but unlink, because a clean-up that cannot unlink must leave something) N         the N-th matching call
  * fails; 0 only counts sticky    all later ones fail too (default: once) ERRNO     ENOSPC EDQUOT EIO EROFS EACCES
  * EMFILE EINTR EFBIG EOPNOTSUPP ENOENT EEXIST, or a number substring a call counts only if its path contains it; a
- * descriptor's path is that of /proc/self/fd HOLM_FAULT_LOG=FILE: each matching call appends "op count path". A program
- * that links the library arms it itself with faultfs_arm and reads faultfs_count. "open" counts openat2 through
- * syscall() too; a vectored or positioned write is a write or a pwrite. Reads, mmap and io_uring are not seen. */
+ * descriptor's path is that of /proc/self/fd. HOLM_FAULT=@FILE: the list is the file's only line, and is read again,
+ * with all counts from 0, when the file is another one. HOLM_FAULT_LOG=FILE: each matching call appends "op count
+ * path". A program that links the library arms it itself with faultfs_arm and reads faultfs_count. "open" counts
+ * openat2 through syscall() too; a vectored or positioned write is a write or a pwrite. Reads, mmap and io_uring are
+ * not seen. */
 #undef _FILE_OFFSET_BITS /* both open and open64 are defined below */
 #include "faultfs.h"
 
@@ -140,13 +142,43 @@ static bool is_op(const struct rule *r, const char *op)
            (strcmp(r->op, "open") == 0 && strcmp(op, "tmpfile") == 0);
 }
 
+static bool is_from_file(void)
+{
+    const char *spec = getenv("HOLM_FAULT");
+
+    return spec && spec[0] == '@';
+}
+
+/* A list in a file is changed while the program runs, by a new file in the old one's place. */
+static int arm_again_locked(const char *file)
+{
+    static struct stat last;
+    struct stat st;
+    char line[1024];
+
+    if (stat(file, &st) < 0 || (st.st_ino == last.st_ino && st.st_mtim.tv_sec == last.st_mtim.tv_sec &&
+                                st.st_mtim.tv_nsec == last.st_mtim.tv_nsec))
+        return 0;
+    int fd = REAL(open)(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return -EIO;
+    line[n] = 0;
+    line[strcspn(line, "\n")] = 0;
+    last = st;
+    return arm_locked(line);
+}
+
 /* The error this call is to fail with, or 0. */
 static int check(const char *op, const char *path)
 {
     int saved = errno, error = 0;
 
     pthread_mutex_lock(&lock);
-    if (!is_read && arm_locked(getenv("HOLM_FAULT")) < 0) {
+    const char *spec = getenv("HOLM_FAULT");
+    if (is_from_file() ? arm_again_locked(spec + 1) < 0 : !is_read && arm_locked(spec) < 0) {
         fprintf(stderr, "faultfs: HOLM_FAULT is not understood\n");
         abort();
     }
@@ -183,7 +215,7 @@ static int check_fd(const char *op, int fd)
 {
     char path[4096];
 
-    if (is_read && !n_rules)
+    if (is_read && !n_rules && !is_from_file())
         return 0;
     fd_path(fd, path, sizeof(path));
     return check(op, path);
@@ -193,7 +225,7 @@ static int check_at(const char *op, int dirfd, const char *name)
 {
     char path[8192];
 
-    if (is_read && !n_rules)
+    if (is_read && !n_rules && !is_from_file())
         return 0;
     path[0] = 0;
     if (name[0] != '/')

@@ -44,10 +44,10 @@ def install_demo(node, folder=None):
 
 
 @functools.cache
-def boot_sector(name="bootdisk"):
-    """512 bytes: tests/clients/NAME.S assembled."""
+def boot_sector(name="bootdisk", suite="clients"):
+    """512 bytes: tests/SUITE/NAME.S assembled."""
     with tempfile.TemporaryDirectory() as folder:
-        source, obj, flat = f"{facts.TOP}/tests/clients/{name}.S", f"{folder}/b.o", f"{folder}/b.bin"
+        source, obj, flat = f"{facts.TOP}/tests/{suite}/{name}.S", f"{folder}/b.o", f"{folder}/b.bin"
         subprocess.run(["gcc", "-m32", "-c", source, "-o", obj], check=True)
         subprocess.run(["objcopy", "-O", "binary", "-j", ".text", obj, flat], check=True)
         with open(flat, "rb") as f:

@@ -46,6 +46,8 @@ static void send_frame(struct conn *c, struct buf *b, size_t begin)
 static void put_state(struct monitor *m, struct buf *b)
 {
     field_str(b, FIELD_STATE, m->state);
+    if (streq(m->state, "io-error") && m->full_disk[0])
+        field_str(b, FIELD_FULL_DISK, m->full_disk);
     if (m->pid > 0) {
         field_u32(b, FIELD_PID, (uint32_t)m->pid);
         field_u64(b, FIELD_START_TIME, m->start_ticks);

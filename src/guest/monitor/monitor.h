@@ -38,8 +38,9 @@ struct monitor {
     pid_t helper_pid; /* 0: none, or ended */
     int helper_pidfd;
     struct output output;
-    char state[24]; /* starting running paused shutdown io-error panicked exited, or QEMU's own word */
-    bool is_up;     /* the driver has brought it up */
+    char state[24];     /* starting running paused shutdown io-error panicked exited, or QEMU's own word */
+    char full_disk[32]; /* of state io-error: the drive for which there was no room; "": it has another reason */
+    bool is_up;         /* the driver has brought it up */
     bool is_exited;
     bool is_exit_expected; /* we were told to end it */
     int wait_status;

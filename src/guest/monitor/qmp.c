@@ -197,6 +197,17 @@ static void on_simple(struct qmp *q, struct request *rq, const struct qmp_messag
     request_finish(q->m, rq, r, &e);
 }
 
+/* QEMU has stopped a guest with an I/O error already and says nothing more: from here on it is paused by request, and
+ * does not go on by itself. */
+static void on_pause(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
+{
+    if (m && m->kind == QMP_RETURN && streq(q->m->state, "io-error")) {
+        monitor_set_state(q->m, "paused");
+        control_event(q->m, "paused", NULL);
+    }
+    on_simple(q, rq, m, why);
+}
+
 /* QEMU may be gone before it has answered. */
 static void on_quit(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
 {
@@ -241,7 +252,7 @@ static const struct verb {
 } verbs[] = {
     {"powerdown", "system_powerdown", on_simple, NULL},
     {"reset", "system_reset", on_simple, NULL},
-    {"pause", "stop", on_simple, NULL},
+    {"pause", "stop", on_pause, NULL},
     {"resume", "cont", on_simple, NULL},
     {"quit", "quit", on_quit, NULL},
     {"stats", "query-blockstats", on_blockstats, NULL},
@@ -468,10 +479,14 @@ static void ev_io_error(struct qmp *q, const json_t *data)
         qmp_get_text(data, "node-name", device, sizeof(device));
     qmp_get_text(data, "action", action, sizeof(action));
     qmp_get_text(data, "reason", reason, sizeof(reason));
-    if (streq(action, "stop"))
-        monitor_set_state(q->m, "io-error");
-    else if (streq(action, "ignore"))
+    if (streq(action, "ignore"))
         return;
+    /* Somebody who paused it meanwhile decides when it goes on. */
+    if (streq(action, "stop") && !streq(q->m->state, "paused")) {
+        monitor_set_state(q->m, "io-error");
+        snprintf(q->m->full_disk, sizeof(q->m->full_disk), "%.31s",
+                 json_is_true(json_object_get(data, "nospace")) ? device : "");
+    }
     snprintf(text, sizeof(text), "%s: %s (%s)", device, reason, action);
     if (!is_too_noisy(q))
         control_event(q->m, "io-error", text);
