@@ -156,8 +156,8 @@ static void begin_end(struct beginning *b, int r, const struct err *e)
         write_part(&c->out, b->part);
     }
     storage_unref(b->storage);
+    api_finish(c, r, e); /* e may be b's */
     free(b);
-    api_finish(c, r, e);
 }
 
 static void on_begun(void *arg, int r, uint64_t revision, const struct err *e)
@@ -273,8 +273,8 @@ static void piece_end(struct piece *p, int r, const struct err *e)
     if (p->fd >= 0)
         close(p->fd);
     storage_unref(p->storage);
+    api_finish(c, r, e); /* e may be p's */
     free(p);
-    api_finish(c, r, e);
 }
 
 /* What came is kept, whatever the sender has to be told. */
