@@ -81,8 +81,8 @@ def refusals(node):
                           ({"filename": "r" * 240 + ".iso"}, "filename"), ({"content": "images"}, "content"),
                           ({"size": -1}, "size"), ({"size": (16 << 40) + 1}, "size"),
                           ({"checksum": "00", "checksum-algorithm": "md5"}, "checksum"),
-                          ({"checksum": "0" * 32}, "checksum"),
-                          ({"checksum-algorithm": "md5"}, "checksum-algorithm")):
+                          ({"checksum": "0" * 32}, "checksum-algorithm"),
+                          ({"checksum-algorithm": "md5"}, "checksum")):
         node.api.refused("POST", PATH, {**good, **change}, 400, param=param)
     node.api.refused("POST", PATH, {**good, "size": 16 << 40}, text="is full")
     node.api.refused("POST", PATH.replace("local", "none"), good, text="does not exist")
@@ -141,6 +141,28 @@ def a_cut_off_piece_counts_as_far_as_it_came(node):
     assert row["received"] == 50_000 and row["sha256"] == sha256(DATA[:50_000]), row
     assert put(node, upload, 50_000, DATA[50_000:]).status == 200
     assert finish(node, upload) == "OK" and file(node, "d.iso") == DATA
+
+
+@test
+def a_part_that_is_a_link_is_not_followed(node):
+    secret = node.base + "/secret"
+    with open(secret, "wb") as f:
+        f.write(b"12")
+    upload = begin(node, "l.iso", 5)["id"]
+    assert put(node, upload, 0, b"12").status == 200
+    part = parts(node)[upload]
+    os.unlink(part)
+    assert put(node, upload, 2, b"345").status == 404, "somebody removed it"
+    os.symlink(secret, part)
+    for end in (put(node, upload, 2, b"345").message, put(node, upload, 2, b"345").message):
+        assert "not a regular file" in end, end
+    os.unlink(part)
+    os.link(secret, part)  # shorter than what was received, once it is cut
+    os.truncate(secret, 1)
+    assert "shorter" in put(node, upload, 2, b"345").message
+    node.api.delete(f"{PATH}/{upload}")
+    with open(secret, "rb") as f:
+        assert f.read() == b"1" and file(node, "l.iso") is None
 
 
 @test
