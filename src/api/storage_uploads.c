@@ -18,6 +18,19 @@
 #define PIECE_TIMEOUT_MS  (3600u * 1000u)
 #define VERIFY_TIMEOUT_MS (24u * 3600u * 1000u)
 
+/* The work owns ctx, result included, from the moment it is submitted; r and err are what done reads of it. */
+static void submit(struct api *api, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx, int *r,
+                   struct err *err)
+{
+    struct err e = ERR_INIT;
+
+    if (pool_submit(api->pool, work, done, ctx, &e) == 0)
+        return;
+    *r = e.num;
+    *err = e;
+    done(ctx);
+}
+
 static bool is_admin(struct api_call *c, const char *storage)
 {
     char path[AUTH_PATH_MAX];
@@ -160,13 +173,24 @@ static void begin_end(struct beginning *b, int r, const struct err *e)
     free(b);
 }
 
+static void on_not_begun(void *arg, int r, const struct err *e)
+{
+    struct beginning *b = arg;
+
+    begin_end(b, b->r, &b->err);
+}
+
 static void on_begun(void *arg, int r, uint64_t revision, const struct err *e)
 {
     struct beginning *b = arg;
 
-    if (r < 0)
-        uploads_remove(b->call->api->uploads, b->part, NULL, NULL);
-    begin_end(b, r, e);
+    if (r == 0) {
+        begin_end(b, 0, e);
+        return;
+    }
+    b->r = r;
+    b->err = *e;
+    uploads_remove(b->call->api->uploads, b->part, on_not_begun, b);
 }
 
 static void begin_work(void *ctx)
@@ -191,8 +215,7 @@ static void begin_done(void *ctx)
         uploads_save(b->call->api->uploads, b->part, on_begun, b);
         return;
     }
-    uploads_remove(b->call->api->uploads, b->part, NULL, NULL);
-    begin_end(b, b->r, &b->err);
+    uploads_remove(b->call->api->uploads, b->part, on_not_begun, b);
 }
 
 static int check_file(struct api_call *c, const struct api_uploads_begin_args *a, struct storage *s,
@@ -242,9 +265,7 @@ int api_uploads_begin(struct api_call *c, const struct api_uploads_begin_args *a
         free(b);
         return r;
     }
-    b->r = pool_submit(c->api->pool, begin_work, begin_done, b, &b->err);
-    if (b->r < 0)
-        begin_done(b);
+    submit(c->api, begin_work, begin_done, b, &b->r, &b->err);
     return API_LATER;
 }
 
@@ -460,9 +481,7 @@ int api_uploads_append(struct api_call *c, const struct api_uploads_append_args 
         return r < 0 ? r : err_set(e, -ENOMEM, NULL, "out of memory");
     }
     *p = (struct piece){.call = c, .storage = storage, .part = part, .fd = -EBADF};
-    p->r = pool_submit(c->api->pool, open_work, open_done, p, &p->err);
-    if (p->r < 0)
-        open_done(p);
+    submit(c->api, open_work, open_done, p, &p->r, &p->err);
     return API_LATER;
 }
 
@@ -593,8 +612,8 @@ static void check_next(struct finishing *f)
         }
     }
     if (f->r == 0)
-        f->r = pool_submit(f->api->pool, publish_work, publish_done, f, &f->err);
-    if (f->r < 0)
+        submit(f->api, publish_work, publish_done, f, &f->r, &f->err);
+    else
         on_checked(f);
 }
 
@@ -620,9 +639,7 @@ static void finish_begin(struct task *t, void *arg)
     struct finishing *f = arg;
 
     f->task = t;
-    f->r = pool_submit(f->api->pool, prepare_work, prepare_done, f, &f->err);
-    if (f->r < 0)
-        finish_task(f);
+    submit(f->api, prepare_work, prepare_done, f, &f->r, &f->err);
 }
 
 static void finish_ended(struct task *t, void *arg, int r, const struct err *e)

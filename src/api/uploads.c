@@ -279,9 +279,12 @@ void uploads_remove(struct uploads *u, struct upload_part *p, void (*done)(void 
         delete_row(k);
         return;
     }
-    k->r = pool_submit(u->api->pool, remove_work, remove_done, k, &k->err);
-    if (k->r < 0)
-        remove_done(k);
+    struct err e = ERR_INIT;
+    if (pool_submit(u->api->pool, remove_work, remove_done, k, &e) == 0)
+        return; /* k is the thread's until remove_done */
+    k->r = e.num;
+    k->err = e;
+    remove_done(k);
 }
 
 /* ---- time ---- */
