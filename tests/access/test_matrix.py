@@ -198,8 +198,6 @@ class Probe:
             self.sent = {}
         if self.key == "PUT /nodes/{node}/storage/{storage}/uploads/{id}":
             self.body, self.headers = b"x", {"Content-Type": "application/octet-stream"}
-            self.path += "?offset=0"
-            self.sent = {}
 
     def send(self, ground, who, view):
         reply = ground.call(who, self.method, self.path, self.sent, self.headers, self.body, "json" if self.headers else view)
