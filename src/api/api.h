@@ -38,6 +38,7 @@ struct stats;
 struct settings;
 struct net_mgr;
 struct fronts;
+struct uploads;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -55,6 +56,7 @@ struct api {
     struct auth_limit *limit;
     struct password_gate *passwords, *pam_passwords; /* holm-worker and holm-pam, for passwords only */
     struct lasting *lasting;
+    struct uploads *uploads; /* in pieces */
     struct idempotency *idempotency;
     struct audit *audit;
     struct audit_digests *digests;

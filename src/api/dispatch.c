@@ -71,8 +71,10 @@ static unsigned status_of(const struct err *e)
         return 429;
     if (str_starts(e->code, "auth."))
         return 401;
-    if (streq(e->code, "tfa.missing"))
+    if (streq(e->code, "tfa.missing") || streq(e->code, "upload.missing"))
         return 404;
+    if (streq(e->code, "upload.offset") || streq(e->code, "upload.busy") || streq(e->code, "upload.incomplete"))
+        return 409;
     if (str_starts(e->code, "route."))
         return 501;
     return 500;
@@ -423,7 +425,9 @@ static int authenticate(struct api_call *c, struct err *e)
         note_refusal(c, e);
         return err_set(e, -EACCES, "auth.failed", "permission denied - invalid PVE ticket");
     }
-    if (!streq(c->method, "GET") && !streq(c->kind, "upload") && !is_world &&
+    /* PVE takes multipart uploads without. */
+    bool is_form = streq(c->kind, "upload") && streq(c->method, "POST");
+    if (!streq(c->method, "GET") && !is_form && !is_world &&
         (!c->csrf || auth_csrf_verify(c->api->auth, c->csrf, &c->who, e) < 0))
         return err_set(e, -EACCES, "auth.csrf", "Permission denied - invalid csrf token");
     return 0;

@@ -133,7 +133,8 @@ int api_node_storage_list(struct api_call *c, const struct api_node_storage_list
 
 int api_node_storage_index(struct api_call *c, const struct api_node_storage_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"content", "download-url", "prunebackups", "rrddata", "status", "upload", NULL};
+    static const char *const names[] = {"content", "download-url", "prunebackups", "rrddata",
+                                        "status",  "upload",       "uploads",      NULL};
     int r = api_check_node(c, a->node, e);
 
     if (r == 0 && !storage_mgr_find(c->api->storages, a->storage))

@@ -368,6 +368,7 @@ static int await(struct client *c, struct reply *ret, struct err *e)
         return r;
     *ret = c->answer;
     c->answer = (struct reply)REPLY_INIT;
+    ret->status = c->status;
     if (ret->fd >= 0)
         return 0;
     r = parse_body(c, ret, e);

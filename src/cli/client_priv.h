@@ -20,9 +20,10 @@ struct request {
 };
 
 struct reply {
-    json_t *root; /* the whole body; NULL when there was none */
-    json_t *data; /* borrowed from root; NULL for null */
-    int fd;       /* UPGRADE, UPLOAD_GO; -1 otherwise */
+    json_t *root;    /* the whole body; NULL when there was none */
+    json_t *data;    /* borrowed from root; NULL for null */
+    unsigned status; /* 0: no reply came */
+    int fd;          /* UPGRADE, UPLOAD_GO; -1 otherwise */
     bool is_upload;
     char mode[32];
 };

@@ -503,8 +503,17 @@ const struct cli_command command_table[] = {
           {"checksum", "checksum", OPT_TEXT, "HEX", NULL, "refuse the file if its checksum differs"},
           {"checksum-algorithm", "checksum-algorithm", OPT_CHOICE, "NAME", "md5|sha1|sha224|sha256|sha384|sha512",
            "algorithm of --checksum"}),
-     .method = "POST", .path = "/nodes/{node}/storage/{storage}/upload", .help = "Copy a local file into a storage.",
+     .method = "POST", .path = "/nodes/{node}/storage/{storage}/upload",
+     .help = "Copy a local file into a storage; after a break the same command goes on where it ended.",
      .example = "holm storage upload debian.iso --storage local", .flags = CMD_TASK, .run = storage_upload_run},
+
+    {"storage", "uploads", ARGS(STORAGE), .method = "GET", .path = "/nodes/{node}/storage/{storage}/uploads",
+     .columns = "id,volid,size,received,user,expires", .help = "List the uploads that were not finished.",
+     .example = "holm storage uploads local"},
+    {"storage", "upload-delete", ARGS(STORAGE, {"ID", "id", ARG_TEXT}), .method = "DELETE",
+     .path = "/nodes/{node}/storage/{storage}/uploads/{id}",
+     .help = "Give up an upload that was not finished, and what was received of it.",
+     .example = "holm storage upload-delete local 5c9d3f1e2a4b60718293a4b5c6d7e8f9 -y", .flags = CMD_ASKS},
 
     /* image */
     {"image", "list", .method = "GET", .path = "/nodes/{node}/images", .columns = "name,format,source,url",

@@ -13,15 +13,16 @@ static const struct {
     const char *key;
     enum value_kind kind;
 } kinds[] = {
-    {"mem", KIND_BYTES},       {"maxmem", KIND_BYTES},        {"memhost", KIND_BYTES},   {"disk", KIND_BYTES},
-    {"maxdisk", KIND_BYTES},   {"diskread", KIND_BYTES},      {"diskwrite", KIND_BYTES}, {"netin", KIND_BYTES},
-    {"netout", KIND_BYTES},    {"size", KIND_BYTES},          {"used", KIND_BYTES},      {"avail", KIND_BYTES},
-    {"available", KIND_BYTES}, {"total", KIND_BYTES},         {"free", KIND_BYTES},      {"done-bytes", KIND_BYTES},
-    {"swap", KIND_BYTES},      {"total-bytes", KIND_BYTES},   {"starttime", KIND_TIME},  {"endtime", KIND_TIME},
-    {"ctime", KIND_TIME},      {"expire", KIND_TIME},         {"uptime", KIND_DURATION}, {"cpu", KIND_SHARE},
-    {"wait", KIND_SHARE},      {"used_fraction", KIND_SHARE}, {"enable", KIND_BOOL},     {"enabled", KIND_BOOL},
-    {"active", KIND_BOOL},     {"autostart", KIND_BOOL},      {"shared", KIND_BOOL},     {"template", KIND_BOOL},
-    {"propagate", KIND_BOOL},  {"privsep", KIND_BOOL},        {"special", KIND_BOOL},    {"onboot", KIND_BOOL},
+    {"mem", KIND_BYTES},       {"maxmem", KIND_BYTES},      {"memhost", KIND_BYTES},   {"disk", KIND_BYTES},
+    {"maxdisk", KIND_BYTES},   {"diskread", KIND_BYTES},    {"diskwrite", KIND_BYTES}, {"netin", KIND_BYTES},
+    {"netout", KIND_BYTES},    {"size", KIND_BYTES},        {"used", KIND_BYTES},      {"avail", KIND_BYTES},
+    {"available", KIND_BYTES}, {"total", KIND_BYTES},       {"free", KIND_BYTES},      {"done-bytes", KIND_BYTES},
+    {"swap", KIND_BYTES},      {"total-bytes", KIND_BYTES}, {"starttime", KIND_TIME},  {"endtime", KIND_TIME},
+    {"received", KIND_BYTES},  {"expires", KIND_TIME},      {"ctime", KIND_TIME},      {"expire", KIND_TIME},
+    {"uptime", KIND_DURATION}, {"cpu", KIND_SHARE},         {"wait", KIND_SHARE},      {"used_fraction", KIND_SHARE},
+    {"enable", KIND_BOOL},     {"enabled", KIND_BOOL},      {"active", KIND_BOOL},     {"autostart", KIND_BOOL},
+    {"shared", KIND_BOOL},     {"template", KIND_BOOL},     {"propagate", KIND_BOOL},  {"privsep", KIND_BOOL},
+    {"special", KIND_BOOL},    {"onboot", KIND_BOOL},
 };
 
 /* "memory.total" is a total. */

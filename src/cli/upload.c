@@ -1,22 +1,16 @@
-/* storage upload: the daemon answers the request with a pipe into the storage; the file goes there, then its end is
- * told. A file that cannot be read to its end is reported as failed, so that the daemon drops what it got. */
+/* storage upload: the daemon answers a request with a pipe into the storage; the file goes there, then its end is told.
+ * In pieces (upload_pieces.c); to a daemon that does not know them in one go, and then a file that cannot be read to
+ * its end is reported as failed, so that the daemon drops what it got. */
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "cli/run_priv.h"
 #include "cli/text_priv.h"
+#include "cli/upload_priv.h"
 
 #define CHUNK (256u * 1024u)
-
-struct upload {
-    struct cli *c;
-    int file, pipe;
-    uint64_t done_bytes, total_bytes, shown_ms, start_ms;
-    bool is_shown;
-};
 
 static const char *guess_content(const char *name)
 {
@@ -32,9 +26,23 @@ static const char *guess_content(const char *name)
     return NULL;
 }
 
-static void show_progress(struct upload *u, bool is_last)
+/* ", 12 MiB/s, 00:01:20 left", of what this run sent. */
+static void append_rate(const struct upload *u, uint64_t ms, struct buf *b)
 {
-    uint64_t now = clock_boot_ms(), ms = now - u->start_ms;
+    uint64_t sent = u->done_bytes - u->start_bytes;
+
+    if (ms <= 1000 || !sent)
+        return;
+    buf_append_str(b, ", ");
+    format_bytes((double)sent * 1000 / (double)ms, b);
+    buf_append_str(b, "/s, ");
+    format_duration((uint64_t)((double)(u->total_bytes - u->done_bytes) * (double)ms / (double)sent / 1000), b);
+    buf_append_str(b, " left");
+}
+
+void upload_show(struct upload *u, bool is_last)
+{
+    uint64_t now = clock_boot_ms();
     struct buf b;
 
     if (!u->is_shown || (!is_last && now - u->shown_ms < 200))
@@ -49,11 +57,7 @@ static void show_progress(struct upload *u, bool is_last)
     format_bytes((double)u->done_bytes, &b);
     buf_append_str(&b, " of ");
     format_bytes((double)u->total_bytes, &b);
-    if (ms > 1000) {
-        buf_append_str(&b, ", ");
-        format_bytes((double)u->done_bytes * 1000 / (double)ms, &b);
-        buf_append_str(&b, "/s");
-    }
+    append_rate(u, now - u->start_ms, &b);
     fprintf(stderr, "\r%s\033[K", buf_str(&b));
     fflush(stderr);
     buf_done(&b);
@@ -87,83 +91,97 @@ static int write_chunk(struct upload *u, const char *p, size_t n, struct err *e)
         p += put;
         n -= (size_t)put;
         u->done_bytes += (uint64_t)put;
-        show_progress(u, false);
+        upload_show(u, false);
     }
     return 0;
 }
 
-static int copy_file(struct upload *u, struct err *e)
+static int copy_file(struct upload *u, uint64_t n, struct err *e)
 {
     autofree char *chunk = malloc(CHUNK);
     int r = chunk ? 0 : err_set(e, -ENOMEM, NULL, "out of memory");
+    bool is_whole = n == UINT64_MAX;
 
-    u->start_ms = clock_boot_ms();
     (void)!fcntl(u->pipe, F_SETFL, O_NONBLOCK);
-    while (r == 0) {
-        ssize_t got = signals_pending() ? 0 : read(u->file, chunk, CHUNK);
+    while (r == 0 && n) {
+        ssize_t got = signals_pending() ? 0 : read(u->file, chunk, n < CHUNK ? (size_t)n : CHUNK);
         if (signals_pending())
             r = signals_error(e);
         else if (got < 0 && errno != EINTR)
             r = err_errno(e, errno, "read the file");
+        else if (got == 0 && !is_whole)
+            r = err_set(e, -EIO, "cli.conflict", "the file was changed while it was sent");
         else if (got == 0)
             break;
-        else if (got > 0)
+        else if (got > 0) {
+            if (u->is_hashed)
+                crypto_hash_sha256_update(&u->digest, (const uint8_t *)chunk, (unsigned long long)got);
+            n -= is_whole ? 0 : (uint64_t)got;
             r = write_chunk(u, chunk, (size_t)got, e);
+        }
     }
-    show_progress(u, true);
     return r;
 }
 
 static int open_file(const char *file, struct upload *u, struct err *e)
 {
-    struct stat st;
-
     u->file = open(file, O_RDONLY | O_CLOEXEC);
     if (u->file < 0 && errno == ENOENT)
         return err_set(e, -ENOENT, "cli.usage", "there is no file %s", file);
-    if (u->file < 0 || fstat(u->file, &st) < 0)
+    if (u->file < 0 || fstat(u->file, &u->st) < 0)
         return err_errno(e, errno, "open %s", file);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(u->st.st_mode))
         return err_set(e, -EINVAL, "cli.usage", "%s is not a regular file", file);
-    u->total_bytes = (uint64_t)st.st_size;
+    u->total_bytes = (uint64_t)u->st.st_size;
     return 0;
 }
 
-/* Sends the file when the daemon is ready for it and returns what it says in the end. */
-static int transfer(struct upload *u, struct reply *go, struct reply *ret_end, struct err *e)
+int upload_transfer(struct upload *u, struct reply *go, uint64_t n, struct reply *ret_end, struct err *e)
 {
     struct err late = ERR_INIT;
 
     if (go->fd < 0 || !go->is_upload)
         return err_set(e, -EPROTO, "cli.protocol", "the daemon took no file");
     u->pipe = go->fd;
-    int sent = copy_file(u, e);
+    int sent = copy_file(u, n, e);
     close(go->fd);
     go->fd = -EBADF;
     if (sent == -EINTR)
         return sent;
     /* What the daemon says about it is the better reason. */
     int r = client_upload_end(u->c->client, sent, ret_end, sent < 0 ? &late : e);
-    if (sent < 0 && r < 0 && late.num && !streq(late.code, "cli.unreachable"))
+    if (sent < 0 && r < 0 && late.num && (sent == -EPIPE || !streq(late.code, "cli.unreachable")))
         *e = late;
     return sent < 0 ? e->num : r;
 }
 
-static int request_upload(struct cli *c, const struct cli_args *a, const char *path, const char *name, struct upload *u,
-                          json_t **ret_result, struct err *e)
+static int upload_whole(struct upload *u, json_t **ret_result, struct err *e)
 {
     autoreply struct reply go = REPLY_INIT, end = REPLY_INIT;
     struct request q = {.method = "POST",
-                        .path = path,
+                        .path = u->path,
                         .kind = "upload",
-                        .file_name = name,
-                        .params = a->params,
-                        .n_params = a->n_params};
-    int r = call_api(c, &q, &go, e);
+                        .file_name = u->name,
+                        .params = u->args->params,
+                        .n_params = u->args->n_params};
+    int r = call_api(u->c, &q, &go, e);
 
+    u->is_hashed = false;
+    u->start_ms = clock_boot_ms();
     if (r == 0)
-        r = transfer(u, &go, &end, e);
-    return r < 0 ? r : run_finish(c, end.data, ret_result, e);
+        r = upload_transfer(u, &go, UINT64_MAX, &end, e);
+    upload_show(u, true);
+    return r < 0 ? r : run_finish(u->c, end.data, ret_result, e);
+}
+
+static int upload_any(struct upload *u, json_t **ret_result, struct err *e)
+{
+    int r = upload_pieces(u, ret_result, e);
+
+    if (r == 0 || !streq(e->code, "cli.no-pieces"))
+        return r;
+    *e = (struct err)ERR_INIT;
+    return upload_whole(u, ret_result, e);
 }
 
 static const char *scope_storage(void *arg, const char *key)
@@ -184,7 +202,8 @@ static const char *file_name(const struct cli_args *a)
 int storage_upload_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e)
 {
     struct run_scope s = {.c = c, .cmd = cmd, .args = a};
-    struct upload u = {.c = c, .file = -EBADF, .is_shown = !c->is_quiet && isatty(STDERR_FILENO)};
+    struct upload u = {
+        .c = c, .args = a, .name = file_name(a), .file = -EBADF, .is_shown = !c->is_quiet && isatty(STDERR_FILENO)};
     const char *content = guess_content(file_name(a));
     json_t *result = NULL;
     struct buf path;
@@ -199,8 +218,10 @@ int storage_upload_run(struct cli *c, const struct cli_command *cmd, struct cli_
     buf_init(&path, 1024);
     if (r == 0)
         r = call_path(cmd->path, scope_storage, &s, &path, e);
+    u.path = buf_str(&path);
+    u.content = args_get(a, "content", false);
     if (r == 0)
-        r = request_upload(c, a, buf_str(&path), file_name(a), &u, &result, e);
+        r = upload_any(&u, &result, e);
     if (r == 0 && (c->format == FORMAT_JSON || c->format == FORMAT_NDJSON))
         r = output_json(c, result, e);
     buf_done(&path);

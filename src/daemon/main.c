@@ -21,6 +21,7 @@
 #include "auth/limit.h"
 #include "api/settings.h"
 #include "api/stats.h"
+#include "api/uploads.h"
 #include "base/fp.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -115,6 +116,7 @@ static void reconcile_guests(void *arg)
     struct daemon *d = arg;
 
     storage_mgr_sweep(d->api.storages);
+    uploads_start(d->api.uploads);
     guest_mgr_reconcile(d->api.guests, serve, d);
 }
 
@@ -311,6 +313,8 @@ static int open_all(struct daemon *d, struct err *e)
         r = task_mgr_new(a->base, a->state, a->pool, a->root_dir, a->node, &a->tasks, e);
     if (r == 0)
         r = storage_mgr_new(a->base, a->state, a->root_dir, a->node, &a->storages, e);
+    if (r == 0)
+        r = uploads_new(a, &a->uploads, e);
     struct net_env net = {.base = a->base,
                           .state = a->state,
                           .pool = a->pool,
@@ -380,6 +384,7 @@ static void close_all(struct daemon *d)
     guest_mgr_free(a->guests);
     net_mgr_free(a->networks);
     task_mgr_free(a->tasks);
+    uploads_free(a->uploads);
     storage_mgr_free(a->storages);
     lasting_free(a->lasting);
     auth_limit_free(a->limit);

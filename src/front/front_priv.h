@@ -179,7 +179,10 @@ void headers_append_page(struct buf *b);
 void headers_append_api(struct buf *b);
 
 /* upload.c */
-MUST_CHECK int upload_new(struct conn *c, struct err *e);
+/* is_piece: no multipart, the whole body is the file's; upload_ask follows. */
+MUST_CHECK int upload_new(struct conn *c, bool is_piece, struct err *e);
+/* Sends what is known of it to holmd and waits for the pipe. */
+void upload_ask(struct conn *c);
 void upload_free(struct upload *u);
 void upload_process(struct conn *c);
 void upload_on_go(struct conn *c, int fd); /* takes fd */

@@ -13,16 +13,28 @@ static bool is_method(const struct exchange *x, const char *method)
     return streq(x->head.method, method);
 }
 
-/* "/nodes/N/storage/S/upload" */
-static bool is_upload_path(const char *path)
+/* What follows "/nodes/N/storage/S"; NULL for another path. */
+static const char *below_storage(const char *path)
 {
     if (!str_starts(path, "/nodes/"))
-        return false;
+        return NULL;
     const char *p = strchr(path + 7, '/');
-    if (!p || !str_starts(p, "/storage/"))
-        return false;
-    p = strchr(p + 9, '/');
-    return p && streq(p, "/upload");
+    return p && str_starts(p, "/storage/") ? strchr(p + 9, '/') : NULL;
+}
+
+static bool is_upload_path(const char *path)
+{
+    const char *rest = below_storage(path);
+
+    return rest && streq(rest, "/upload");
+}
+
+/* "…/uploads/ID": a piece of a file. */
+static bool is_piece_path(const char *path)
+{
+    const char *rest = below_storage(path);
+
+    return rest && str_starts(rest, "/uploads/") && !strchr(rest + 9, '/');
 }
 
 /* Consoles, and the event stream. */
@@ -196,7 +208,8 @@ static void start_body(struct conn *c)
     }
 }
 
-static void start_upload(struct conn *c)
+/* is_piece: the body is the file's bytes and nothing else. */
+static void start_upload(struct conn *c, bool is_piece)
 {
     struct err e = ERR_INIT;
 
@@ -206,12 +219,14 @@ static void start_upload(struct conn *c)
     }
     c->x->kind = EXCHANGE_UPLOAD;
     c->x->body_left = c->x->head.content_length;
-    if (request_begin_frame(c, &e) < 0 || upload_new(c, &e) < 0) {
+    if (request_begin_frame(c, &e) < 0 || upload_new(c, is_piece, &e) < 0) {
         refuse(c, &e);
         return;
     }
     send_continue(c);
     conn_set_phase(c, CONN_UPLOAD, c->front->options.limits.body_window_ms);
+    if (is_piece)
+        upload_ask(c);
 }
 
 static void start_websocket(struct conn *c)
@@ -236,11 +251,11 @@ static void start_websocket(struct conn *c)
     }
 }
 
-static bool is_multipart(const struct exchange *x)
+static bool has_type(const struct exchange *x, const char *wanted)
 {
     const char *type = http1_head_get(&x->head, "content-type");
 
-    return type && text_equal_nocase(type, strcspn(type, "; \t"), "multipart/form-data");
+    return type && text_equal_nocase(type, strcspn(type, "; \t"), wanted);
 }
 
 static void route_call(struct conn *c)
@@ -256,8 +271,10 @@ static void route_call(struct conn *c)
             start_websocket(c);
         else
             request_on_body(c);
-    } else if (is_method(x, "POST") && is_upload_path(x->path) && is_multipart(x)) {
-        start_upload(c);
+    } else if (is_method(x, "POST") && is_upload_path(x->path) && has_type(x, "multipart/form-data")) {
+        start_upload(c, false);
+    } else if (is_method(x, "PUT") && is_piece_path(x->path) && has_type(x, "application/octet-stream")) {
+        start_upload(c, true);
     } else if (is_method(x, "POST") || is_method(x, "PUT")) {
         start_body(c);
     } else {

@@ -1,6 +1,7 @@
 /* Uploads: small fields become parameters of the REQUEST, the file's bytes go straight into the pipe that holmd hands
  * over, and are never held: when the pipe is full the client is not read. Whatever goes wrong after the REQUEST is told
- * by UPLOAD_DONE with an error, so that holmd never takes half a file for a whole one. */
+ * by UPLOAD_DONE with an error, so that holmd never takes half a file for a whole one. A piece of a file (PUT
+ * uploads/ID) goes the same way without multipart: its parameters are in the query, the whole body is bytes. */
 #include "front/front_priv.h"
 
 #define PIECE_MAX 16384u
@@ -16,13 +17,14 @@ enum upload_state {
 struct upload {
     struct multipart parser;
     enum upload_state state;
+    bool is_piece;
     bool is_ended; /* the closing boundary came */
     int fd;
     struct event *writable;
     struct buf pending; /* bytes the pipe did not take yet */
 };
 
-int upload_new(struct conn *c, struct err *e)
+int upload_new(struct conn *c, bool is_piece, struct err *e)
 {
     struct upload *u = calloc(1, sizeof(*u));
 
@@ -30,7 +32,8 @@ int upload_new(struct conn *c, struct err *e)
         return err_set(e, -ENOMEM, NULL, "out of memory");
     u->fd = -EBADF;
     buf_init(&u->pending, PIECE_MAX + MULTIPART_BOUNDARY_MAX + 8);
-    int r = multipart_init(&u->parser, http1_head_get(&c->x->head, "content-type"), e);
+    u->is_piece = is_piece;
+    int r = is_piece ? 0 : multipart_init(&u->parser, http1_head_get(&c->x->head, "content-type"), e);
     if (r < 0) {
         upload_free(u);
         return r;
@@ -152,12 +155,13 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The file part begins: everything before it goes to holmd as the request. */
-static void ask(struct conn *c)
+void upload_ask(struct conn *c)
 {
     struct upload *u = c->x->upload;
     struct err e = ERR_INIT;
 
-    field_str(&c->x->frame, FIELD_FILE_NAME, u->parser.file_name);
+    if (!u->is_piece)
+        field_str(&c->x->frame, FIELD_FILE_NAME, u->parser.file_name);
     if (request_send_frame(c, &e) < 0) {
         fail(c, &e);
         return;
@@ -194,7 +198,7 @@ static void on_multipart_event(struct conn *c, int event)
             fail(c, &e);
         break;
     case MULTIPART_FILE_BEGIN:
-        ask(c);
+        upload_ask(c);
         break;
     case MULTIPART_FILE_DATA:
         r = write_some(c, u->parser.data, u->parser.data_len);
@@ -218,7 +222,9 @@ static void finish(struct conn *c)
     struct upload *u = c->x->upload;
     struct err e = ERR_INIT;
 
-    if (!u->is_ended)
+    if (u->is_piece)
+        u->state = UPLOAD_TAIL;
+    else if (!u->is_ended)
         err_set(&e, -EINVAL, "multipart.malformed", "malformed upload: ends early");
     else if (u->state == UPLOAD_FIELDS)
         err_set(&e, -EINVAL, "multipart.malformed", "malformed upload: no file part");
@@ -228,6 +234,18 @@ static void finish(struct conn *c)
     }
     report(c, 0, &e);
     conn_set_phase(c, CONN_WAIT, c->front->options.limits.upload_timeout_ms);
+}
+
+static int feed(struct conn *c, const char *p, size_t n, size_t *ret_used, struct err *e)
+{
+    struct upload *u = c->x->upload;
+
+    if (!u->is_piece)
+        return multipart_feed(&u->parser, p, n, ret_used, e);
+    u->parser.data = p;
+    u->parser.data_len = n;
+    *ret_used = n;
+    return MULTIPART_FILE_DATA;
 }
 
 /* One piece of input. False when there is nothing to do now. */
@@ -243,7 +261,7 @@ static bool take_piece(struct conn *c)
     size_t n = piece.iov_len < PIECE_MAX ? piece.iov_len : PIECE_MAX;
     if (n > c->x->body_left)
         n = (size_t)c->x->body_left;
-    int event = multipart_feed(&c->x->upload->parser, piece.iov_base, n, &used, &e);
+    int event = feed(c, piece.iov_base, n, &used, &e);
     if (event < 0) {
         fail(c, &e);
         return false;

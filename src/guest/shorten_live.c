@@ -389,8 +389,11 @@ void merge_live(const struct merge *w, const struct config_item *drive, size_t i
     snprintf(l->user, sizeof(l->user), "%s", w->user);
     l->w.user = l->user;
     l->r = fill(l, g, drive, &l->err);
-    if (l->r == 0)
-        l->r = pool_submit(w->m->env.pool, open_in_thread, opened, l, &l->err);
-    if (l->r < 0)
+    if (l->r < 0) {
         done(l);
+    } else if (pool_submit(w->m->env.pool, open_in_thread, opened, l, &e) < 0) {
+        l->r = e.num; /* else it is the thread's already */
+        l->err = e;
+        done(l);
+    }
 }

@@ -480,5 +480,10 @@ const struct storage_ops storage_btrfs_ops = {
     .receive_abort = btrfs_receive_abort,
     .note_get = dir_note_get,
     .note_set = dir_note_set,
+    .part_create = dir_part_create,
+    .part_open = dir_part_open,
+    .part_finish = dir_part_finish,
+    .part_remove = dir_part_remove,
+    .parts = dir_parts,
     .sweep = dir_sweep,
 };

@@ -94,6 +94,12 @@ int dir_remove(struct storage *s, const struct volume_id *v, const char *mark, s
 int dir_receive_begin(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e);
 int dir_receive_finish(struct storage *s, const struct volume_id *v, int fd, bool is_replace, struct err *e);
 void dir_receive_abort(struct storage *s, const struct volume_id *v, int fd);
+int dir_part_create(struct storage *s, const struct volume_id *v, const char *id, struct err *e);
+int dir_part_open(struct storage *s, const struct volume_id *v, const char *id, uint64_t size_bytes, int *ret_fd,
+                  struct err *e);
+int dir_part_finish(struct storage *s, const struct volume_id *v, const char *id, int fd, struct err *e);
+int dir_part_remove(struct storage *s, const struct volume_id *v, const char *id, struct err *e);
+int dir_parts(struct storage *s, storage_part_fn fn, void *arg, struct err *e);
 int dir_sweep(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e);
 int dir_note_get(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e);
 int dir_note_set(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e);

@@ -1,7 +1,7 @@
 /* Shared by the files of the "dir" plugin alone: how things are opened. doc/storage.md shows the layout.
  * dir.c: configuration, folders, space; dir_place.c: where a volume lies; dir_read.c: stat, open, list; dir_write.c:
  * create, receive, remove; dir_layer.c: layers and copies; dir_note.c: notes and protection; dir_temp.c: temporary
- * files and publishing them; dir_sweep.c: what a crash left. */
+ * files and publishing them; dir_part.c: parts; dir_sweep.c: what a crash left. */
 #ifndef HOLM_STORAGE_DIR_PRIV_H
 #define HOLM_STORAGE_DIR_PRIV_H
 

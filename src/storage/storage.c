@@ -369,6 +369,63 @@ void volume_receive_abort(struct storage *s, const struct volume_id *v, int fd)
     s->ops->receive_abort(s, v, fd);
 }
 
+/* ---- parts ---- */
+
+bool volume_part_id_is_valid(const char *id)
+{
+    return strspn(id, "0123456789abcdef") == VOLUME_PART_ID_LEN && !id[VOLUME_PART_ID_LEN];
+}
+
+static int check_part(const struct storage *s, const struct volume_id *v, const char *id, struct err *e)
+{
+    int r = check_new_volume(s, v, e);
+
+    if (r == 0 && v->content == STORAGE_CONTENT_images)
+        r = err_set(e, -EINVAL, "storage.content", "images are not received in pieces");
+    if (r == 0 && !volume_part_id_is_valid(id))
+        r = err_set(e, -EINVAL, "upload.id", "'%.40s' is not the id of an upload", id);
+    return r;
+}
+
+int volume_part_create(struct storage *s, const struct volume_id *v, const char *id, struct err *e)
+{
+    int r = check_part(s, v, id, e);
+
+    return r < 0 ? r : wrap(s->ops->part_create(s, v, id, e), s, v, "receive", e);
+}
+
+int volume_part_open(struct storage *s, const struct volume_id *v, const char *id, uint64_t size_bytes, int *ret_fd,
+                     struct err *e)
+{
+    int r = check_part(s, v, id, e);
+
+    return r < 0 ? r : wrap(s->ops->part_open(s, v, id, size_bytes, ret_fd, e), s, v, "receive", e);
+}
+
+int volume_part_finish(struct storage *s, const struct volume_id *v, const char *id, int fd, struct err *e)
+{
+    int r = check_part(s, v, id, e);
+
+    return r < 0 ? r : wrap(s->ops->part_finish(s, v, id, fd, e), s, v, "receive", e);
+}
+
+/* Also of a storage that has changed since, or is disabled: what was given up goes. */
+int volume_part_delete(struct storage *s, const struct volume_id *v, const char *id, struct err *e)
+{
+    if (!volume_part_id_is_valid(id))
+        return err_set(e, -EINVAL, "upload.id", "'%.40s' is not the id of an upload", id);
+    return wrap(s->ops->part_remove(s, v, id, e), s, v, "give up", e);
+}
+
+int storage_parts(struct storage *s, storage_part_fn fn, void *arg, struct err *e)
+{
+    int r = check_enabled(s, e);
+
+    if (r == 0)
+        r = s->ops->parts(s, fn, arg, e);
+    return r < 0 ? err_wrap(e, r, "storage '%s'", s->id) : 0;
+}
+
 int storage_sweep(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e)
 {
     size_t n = 0;

@@ -204,6 +204,31 @@ MUST_CHECK int volume_receive_finish(struct storage *s, const struct volume_id *
  * the caller's to close. Call it before closing whenever finish was not reached. */
 void volume_receive_abort(struct storage *s, const struct volume_id *v, int fd);
 
+/* Receiving a file in pieces, over days and restarts: a part is an empty file that grows under a hidden name made of an
+ * id of the caller's (hex digits), in the folder of the volume that it is to become. The caller keeps, durably, how
+ * long a part is, and removes those that it gave up; the storage forgets none. Not for images.
+ *
+ * volume_part_open: a descriptor that stands at size_bytes, which is the file's end: what was written behind it is cut
+ * off. -EBUSY "upload.busy" while another descriptor of it, or a copy of one, is open in whatever process; -ENOENT
+ * "upload.missing". volume_part_finish: whole or not at all after a crash the part is the volume then, in the place of
+ * one that was there and is not protected; on failure the part stays. */
+#define VOLUME_PART_ID_LEN 32u
+bool volume_part_id_is_valid(const char *id);
+MUST_CHECK int volume_part_create(struct storage *s, const struct volume_id *v, const char *id, struct err *e);
+MUST_CHECK int volume_part_open(struct storage *s, const struct volume_id *v, const char *id, uint64_t size_bytes,
+                                int *ret_fd, struct err *e);
+MUST_CHECK int volume_part_finish(struct storage *s, const struct volume_id *v, const char *id, int fd, struct err *e);
+/* A missing one is success. Only storage, content and vmid of v are looked at. */
+MUST_CHECK int volume_part_delete(struct storage *s, const struct volume_id *v, const char *id, struct err *e);
+struct storage_part {
+    enum storage_content content;
+    char id[VOLUME_PART_ID_LEN + 1];
+    int64_t mtime_s;
+};
+/* Calls fn for each part, in no order; negative to stop. */
+typedef int (*storage_part_fn)(void *arg, const struct storage_part *part);
+MUST_CHECK int storage_parts(struct storage *s, storage_part_fn fn, void *arg, struct err *e);
+
 /* Removes what a crash can leave behind: named temporary files and empty owner folders, last changed before
  * older_than_s (seconds since 1970: the daemon's start; a shared storage adds a day, other nodes may be at work).
  * Called once at start. ret_removed may be NULL. */

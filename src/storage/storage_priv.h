@@ -59,6 +59,12 @@ struct storage_ops {
     int (*receive_begin)(struct storage *s, const struct volume_id *v, int *ret_fd, struct err *e);
     int (*receive_finish)(struct storage *s, const struct volume_id *v, int fd, bool is_replace, struct err *e);
     void (*receive_abort)(struct storage *s, const struct volume_id *v, int fd);
+    int (*part_create)(struct storage *s, const struct volume_id *v, const char *id, struct err *e);
+    int (*part_open)(struct storage *s, const struct volume_id *v, const char *id, uint64_t size_bytes, int *ret_fd,
+                     struct err *e);
+    int (*part_finish)(struct storage *s, const struct volume_id *v, const char *id, int fd, struct err *e);
+    int (*part_remove)(struct storage *s, const struct volume_id *v, const char *id, struct err *e);
+    int (*parts)(struct storage *s, storage_part_fn fn, void *arg, struct err *e);
     int (*note_get)(struct storage *s, const struct volume_id *v, struct volume_note *ret, struct err *e);
     int (*note_set)(struct storage *s, const struct volume_id *v, const struct volume_note *note, struct err *e);
     int (*sweep)(struct storage *s, int64_t older_than_s, size_t *ret_removed, struct err *e);

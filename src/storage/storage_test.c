@@ -16,7 +16,8 @@ static void test_plugins(void **state)
         const struct storage_ops *o = storage_plugins[i];
         assert_true(o->type && o->keys && o->open && o->close && o->path && o->space && o->create && o->remove);
         assert_true(o->stat && o->open_volume && o->list && o->receive_begin && o->receive_finish);
-        assert_true(o->receive_abort && o->sweep && o->volume_path && o->grow && o->note_get && o->note_set);
+        assert_true(o->receive_abort && o->parts && o->part_create && o->part_open && o->part_finish &&
+                    o->part_remove && o->sweep && o->volume_path && o->grow && o->note_get && o->note_set);
         assert_true(o->freeze && o->unfreeze && o->fork && o->exchange && o->rename && o->layers);
         assert_true(o->contents && !(o->default_contents & ~o->contents));
         assert_ptr_equal(storage_plugin_find(o->type), o);

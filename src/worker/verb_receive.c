@@ -1,5 +1,5 @@
 /* Copies a stream into a file, up to a limit, with its SHA-256 and, if asked, a second digest that must match: uploads
- * and downloads, whose bytes no privileged process looks at.
+ * and downloads, whose bytes no privileged process looks at. And the same without a copy, for a file that is there.
  *
  * fds[0] is read until its end, fds[1] is written from where it stands and synced. A failed fsync is final. What was
  * written before an error stays in the file, which has no name yet: its owner drops it. */
@@ -86,7 +86,7 @@ static int take_chunk(struct copy *c, int fd, const uint8_t *p, size_t n, uint64
 {
     if (n > limit - c->done_bytes)
         return err_set(e, -EFBIG, "image.too-large", "more than the %" PRIu64 " bytes that are allowed", limit);
-    int r = fs_write_all(fd, p, n, e);
+    int r = fd < 0 ? 0 : fs_write_all(fd, p, n, e);
     if (r < 0)
         return r;
     c->done_bytes += n;
@@ -95,22 +95,23 @@ static int take_chunk(struct copy *c, int fd, const uint8_t *p, size_t n, uint64
     return 0;
 }
 
-static int copy_all(struct copy *c, const int *fds, uint64_t limit, struct err *e)
+/* out -1: nothing is written. */
+static int copy_all(struct copy *c, int in, int out, uint64_t limit, struct err *e)
 {
     static uint8_t chunk[CHUNK_BYTES];
     int r = 0;
 
     while (r == 0) {
-        ssize_t n = read(fds[0], chunk, sizeof(chunk));
+        ssize_t n = read(in, chunk, sizeof(chunk));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return err_errno(e, errno, "read");
         if (n == 0)
             break;
-        r = take_chunk(c, fds[1], chunk, (size_t)n, limit, e);
+        r = take_chunk(c, out, chunk, (size_t)n, limit, e);
     }
-    if (r == 0 && fsync(fds[1]) < 0)
+    if (r == 0 && out >= 0 && fsync(out) < 0)
         r = err_errno(e, errno, "fsync");
     return r;
 }
@@ -131,8 +132,7 @@ static int finish(struct copy *c, struct buf *answer, struct err *e)
     return 0;
 }
 
-/* TOTAL_BYTES: the most that is taken; ARG: a checksum, optional. Answers DONE_BYTES and TEXT: the SHA-256, hex. */
-int verb_receive(const struct work_request *q, const int *fds, struct buf *answer, struct err *e)
+static int run(const struct work_request *q, int in, int out, struct buf *answer, struct err *e)
 {
     struct copy c = {.done_bytes = 0};
     int r = digest_open(&c.sha256, "sha256", e);
@@ -140,10 +140,22 @@ int verb_receive(const struct work_request *q, const int *fds, struct buf *answe
     if (r == 0 && q->n_args)
         r = parse_expected(&c, q->args[0], e);
     if (r == 0)
-        r = copy_all(&c, fds, q->total_bytes, e);
+        r = copy_all(&c, in, out, q->total_bytes, e);
     if (r == 0)
         r = finish(&c, answer, e);
     EVP_MD_CTX_free(c.sha256.ctx);
     EVP_MD_CTX_free(c.wanted.ctx);
     return r;
+}
+
+/* TOTAL_BYTES: the most that is taken; ARG: a checksum, optional. Answers DONE_BYTES and TEXT: the SHA-256, hex. */
+int verb_receive(const struct work_request *q, const int *fds, struct buf *answer, struct err *e)
+{
+    return fds[1] < 0 ? err_set(e, -EBADF, NULL, "no file") : run(q, fds[0], fds[1], answer, e);
+}
+
+/* The same of fds[0], from where it stands, with a checksum. */
+int verb_verify(const struct work_request *q, const int *fds, struct buf *answer, struct err *e)
+{
+    return run(q, fds[0], -1, answer, e);
 }

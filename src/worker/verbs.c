@@ -11,6 +11,7 @@ static const int calls_cert[] = {SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), S
                                  -1};
 static const int calls_pem[] = {SCMP_SYS(read),         SCMP_SYS(getrandom), SCMP_SYS(clock_gettime),
                                 SCMP_SYS(gettimeofday), SCMP_SYS(time),      -1};
+static const int calls_read[] = {SCMP_SYS(read), -1};
 static const int calls_copy[] = {SCMP_SYS(read), SCMP_SYS(fsync), -1};
 
 /* argon2id: 64 MiB is what libsodium's interactive limits take. */
@@ -74,6 +75,28 @@ const struct work_verb work_verbs[] = {
         .calls = calls_copy,
         .prepare = verb_receive_prepare,
         .run = verb_receive,
+    },
+    {
+        .name = "append",
+        .min_args = 2,
+        .max_args = 2,
+        .n_fds = 2,
+        .needs_total = true,
+        .limits = {.memory_bytes = 32 * MIB, .cpu_s = 120, .writes_files = true}, /* of a piece, not of the file */
+        .calls = calls_copy,
+        .prepare = verb_append_prepare,
+        .run = verb_append,
+    },
+    {
+        .name = "verify",
+        .min_args = 1,
+        .max_args = 1,
+        .n_fds = 1,
+        .needs_total = true,
+        .limits = {.memory_bytes = 32 * MIB, .cpu_s = 60, .cpu_bytes_per_s = 20 * MIB},
+        .calls = calls_read,
+        .prepare = verb_receive_prepare,
+        .run = verb_verify,
     },
     {0},
 };

@@ -67,6 +67,9 @@ int verb_cert_info_prepare(const struct work_request *q, struct err *e);
 int verb_cert_info(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 int verb_cert_check(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 int verb_receive_prepare(const struct work_request *q, struct err *e);
+int verb_append_prepare(const struct work_request *q, struct err *e);
+int verb_append(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
+int verb_verify(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 int verb_receive(const struct work_request *q, const int *fds, struct buf *answer, struct err *e);
 
 #endif

@@ -50,7 +50,7 @@ static void test_table(void **state)
         assert_true(v->run && v->calls && v->min_args <= v->max_args && v->max_args <= WORK_ARGS_MAX);
         assert_true(v->n_fds <= WORK_FDS_MAX && v->limits.memory_bytes && v->limits.cpu_s && strlen(v->name) < 32);
     }
-    assert_int_equal(n, 6);
+    assert_int_equal(n, 8);
     assert_null(work_verb_find("nosuch"));
 }
 
@@ -387,6 +387,76 @@ static void test_receive(void **state)
     }
 }
 
+/* Appends text to a file of begin bytes; text and state of the digest come back. */
+static int append(const char *text, uint64_t begin, uint64_t limit, int out, char state[256], char sum[65],
+                  struct err *e)
+{
+    autobuf struct buf answer;
+    char offset[24], all[400];
+    struct work_request q = {.total_bytes = limit, .args = {offset, state}, .n_args = 2};
+    int p[2];
+
+    buf_init(&answer, 4096);
+    snprintf(offset, sizeof(offset), "%llu", (unsigned long long)begin);
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    assert_int_equal(write(p[1], text, strlen(text)), strlen(text));
+    close(p[1]);
+    int r = run_verb("append", &q, (int[]){p[0], out}, &answer, e);
+    close(p[0]);
+    if (r < 0)
+        return r;
+    get_str(&answer, FIELD_TEXT, all, sizeof(all));
+    assert_int_equal(all[64], ' ');
+    snprintf(sum, 65, "%.64s", all);
+    snprintf(state, 256, "%s", all + 65);
+    return 0;
+}
+
+/* Cut anywhere, also inside and at the ends of the digest's blocks, the pieces have the digest of the whole. */
+static void test_append(void **state)
+{
+    static const char text[] =
+        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_0123456789abcdefghijklmnop"
+        "qrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_the rest of it";
+    autobuf struct buf answer;
+    autoclose int whole = memfd_create("whole", MFD_CLOEXEC), full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    size_t n = strlen(text);
+    char digest[256] = "", expected[65], sum[65], piece[sizeof(text)];
+    struct err e;
+
+    assert_int_equal(append(text, 0, n, whole, digest, expected, &e), 0);
+    for (size_t cut = 0; cut <= n; cut++) {
+        autoclose int fd = memfd_create("pieces", MFD_CLOEXEC);
+        digest[0] = 0;
+        snprintf(piece, sizeof(piece), "%.*s", (int)cut, text);
+        assert_int_equal(append(piece, 0, n, fd, digest, sum, &e), 0);
+        assert_int_equal(append(text + cut, cut, n, fd, digest, sum, &e), 0);
+        assert_string_equal(sum, expected);
+    }
+    digest[0] = 0;
+    assert_int_equal(append("abc", 0, 3, whole, digest, sum, &e), 0);
+    assert_string_equal(sum, abc_sha256);
+    assert_int_equal(append("d", 3, 3, whole, digest, sum, &e), -EFBIG);
+    assert_string_equal(e.code, "upload.too-large");
+    assert_int_equal(append("d", 4, 3, whole, digest, sum, &e), -EINVAL);
+    assert_int_equal(append("d", 3, 4, full, digest, sum, &e), -ENOSPC);
+    digest[5] = 'x';
+    assert_int_equal(append("d", 3, 4, whole, digest, sum, &e), -EINVAL);
+    digest[0] = 0;
+    assert_int_equal(append("d", 3, 4, whole, digest, sum, &e), -EINVAL);
+    buf_init(&answer, 4096);
+    struct work_request q = {.total_bytes = n, .args = {expected}, .n_args = 1};
+    char wanted[80];
+    snprintf(wanted, sizeof(wanted), "sha256:%s", expected);
+    q.args[0] = wanted;
+    assert_int_equal(ftruncate(whole, (off_t)n), 0);
+    assert_int_equal(lseek(whole, 0, SEEK_SET), 0);
+    assert_int_equal(run_verb("verify", &q, (int[]){whole}, &answer, &e), 0);
+    wanted[8] ^= 1;
+    assert_int_equal(lseek(whole, 0, SEEK_SET), 0);
+    assert_int_not_equal(run_verb("verify", &q, (int[]){whole}, &answer, &e), 0);
+}
+
 /* ---- the sandbox ---- */
 
 static long forbidden_call(int i)
@@ -588,10 +658,10 @@ static void test_program_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),    cmocka_unit_test(test_parse_table),   cmocka_unit_test(test_parse_malformed),
-        cmocka_unit_test(test_argon2id), cmocka_unit_test(test_cert),          cmocka_unit_test(test_cert_check),
-        cmocka_unit_test(test_receive),  cmocka_unit_test(test_sandbox),       cmocka_unit_test(test_no_path),
-        cmocka_unit_test(test_program),  cmocka_unit_test(test_program_large),
+        cmocka_unit_test(test_table),    cmocka_unit_test(test_parse_table), cmocka_unit_test(test_parse_malformed),
+        cmocka_unit_test(test_argon2id), cmocka_unit_test(test_cert),        cmocka_unit_test(test_cert_check),
+        cmocka_unit_test(test_receive),  cmocka_unit_test(test_append),      cmocka_unit_test(test_sandbox),
+        cmocka_unit_test(test_no_path),  cmocka_unit_test(test_program),     cmocka_unit_test(test_program_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

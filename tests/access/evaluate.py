@@ -56,6 +56,11 @@ OWN_ROUTES = {
     "GET /cluster/audit/verify": _AUDIT,
     "GET /nodes/{node}/images": {"permissions": {"user": "all"}, "allowtoken": 1},
     "POST /nodes/{node}/images": {"permissions": {"check": ["perm", "/storage/{storage}", ["Datastore.AllocateTemplate"]]}, "allowtoken": 1},
+    **{of: {"permissions": {"check": ["perm", "/storage/{storage}", ["Datastore.AllocateTemplate"]]}, "allowtoken": 1}
+       for of in ("GET /nodes/{node}/storage/{storage}/uploads", "POST /nodes/{node}/storage/{storage}/uploads",
+                  "GET /nodes/{node}/storage/{storage}/uploads/{id}", "PUT /nodes/{node}/storage/{storage}/uploads/{id}",
+                  "DELETE /nodes/{node}/storage/{storage}/uploads/{id}",
+                  "POST /nodes/{node}/storage/{storage}/uploads/{id}/finish")},
     "GET /nodes/{node}/dhcp-leases": {"permissions": {"check": ["perm", "/nodes/{node}", ["Sys.Audit"]]}, "allowtoken": 1},
 }
 

@@ -70,6 +70,12 @@ REQUESTS = {
     "POST /nodes/{node}/qemu/{vmid}/vncproxy": [{"websocket": 1}],
     "POST /nodes/{node}/qemu/{vmid}/spiceproxy": [{}],
     "POST /nodes/{node}/storage/{storage}/upload": [{"content": "iso"}],
+    # A kind that no storage takes, and an upload that is not there.
+    "POST /nodes/{node}/storage/{storage}/uploads": [{"content": "iso", "filename": "no.exe", "size": 1}],
+    "GET /nodes/{node}/storage/{storage}/uploads/{id}": [{"id": "0" * 32}],
+    "PUT /nodes/{node}/storage/{storage}/uploads/{id}": [{"id": "0" * 32, "offset": 0}],
+    "DELETE /nodes/{node}/storage/{storage}/uploads/{id}": [{"id": "0" * 32}],
+    "POST /nodes/{node}/storage/{storage}/uploads/{id}/finish": [{"id": "0" * 32}],
     "DELETE /pools/{poolid}": [{}],  # not empty
     # Storages: refused for another reason, or what is named is not there.
     "POST /storage": [{"storage": "local", "type": "dir", "path": "/none"}],
@@ -190,6 +196,8 @@ class Probe:
         if template.endswith("/upload"):
             self.body, self.headers = upload_body()
             self.sent = {}
+        if self.key == "PUT /nodes/{node}/storage/{storage}/uploads/{id}":
+            self.body, self.headers = b"x", {"Content-Type": "application/octet-stream"}
 
     def send(self, ground, who, view):
         reply = ground.call(who, self.method, self.path, self.sent, self.headers, self.body, "json" if self.headers else view)

@@ -549,11 +549,12 @@ def upload():
         with open(path, "wb") as f:
             f.write(data)
         fake.run("storage", "upload", path)
-        request = fake.requests[0]
+        assert str(fake.requests[0]) == "GET /nodes/n1/storage/local/uploads", "a daemon that knows no pieces"
+        request = fake.requests[1]
         assert got == [data]
         assert request.kind == "upload" and request.text[FILE_NAME] == "a disk.iso" and request.params == {"content": "iso"}
         fake.run("storage", "upload", path, "--name", "b.img", "--content", "import")
-        assert fake.requests[1].text[FILE_NAME] == "b.img" and fake.requests[1].params == {"content": "import"}
+        assert fake.requests[3].text[FILE_NAME] == "b.img" and fake.requests[3].params == {"content": "import"}
         fake.run("storage", "upload", fake.base, code=64)
         fake.run("storage", "upload", path + ".no", code=64)
         fake.run("storage", "upload", path, "--storage", "none", code=1)
