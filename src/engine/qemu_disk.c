@@ -235,6 +235,8 @@ static void add_throttle(struct qemu_build *q, const struct engine_disk *d, cons
     jw_kv_str(&node.w, "throttle-group", id);
     jw_key(&node.w, "read-only");
     jw_bool(&node.w, m->is_read_only);
+    /* A node that does not say so keeps what the guest discards from those below. */
+    jw_kv_str(&node.w, "discard", m->is_discard ? "unmap" : "ignore");
     jw_kv_str(&node.w, "file", inner);
     qemu_json_end(q, "-blockdev", &node);
 }
