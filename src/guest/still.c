@@ -7,6 +7,7 @@
 
 #define PING_MS   3000u
 #define FREEZE_MS 60000u
+#define THAW_MS   10000u /* it comes at once or, from an agent that is stuck, never */
 
 struct still {
     struct guest_mgr *m;
@@ -227,7 +228,7 @@ static void thaw(struct still *s)
         return;
     }
     s->is_frozen = false;
-    if (guest_agent(s->m, s->vmid, "guest-fsfreeze-thaw", NULL, "json", FREEZE_MS, on_thawed, s, &e) < 0)
+    if (guest_agent(s->m, s->vmid, "guest-fsfreeze-thaw", NULL, "json", THAW_MS, on_thawed, s, &e) < 0)
         on_thawed(s, e.num, NULL, 0, true, &e);
 }
 

@@ -376,7 +376,8 @@ def template(g):
         used = os.stat(d.path()).st_blocks * 512
         g.note(d, None if used <= 2 * MIB or d.format == "raw" else f"a linked clone uses {used} bytes")
     if any(d.format == "qcow2" for d in linked.disks):
-        assert "linked clone" in str(refusal(lambda: g.remove(TEMPLATE))), "the template was removed, or something else is wrong"
+        why = refusal(lambda: g.remove(TEMPLATE))
+        assert why and "clone" in str(why), f"a template that others stand on: {why}"
     full = {d.key: d.content for d in linked.disks}
     linked_copy = Guest(g.node, g.engine, g.vmid + COPY, [])
     linked_copy.disks = [Disk(linked_copy, d.place, d.key, full[d.key]) for d in g.disks]
