@@ -7,13 +7,12 @@ gives a cell for each of its disks. Running guests have no operating system: the
 of the engine vmm are stopped ones here, loaded as after a restore, for most hosts of tests cannot start them: what it does
 with the disks of running guests is shown in the lab (tests/lab/jobs/engine.py).
 
-By default moves go to one place from each; with --all (HOLM_ALL=1) every pair of places.
+By default moves go to one place from each, and one that is refused; with --all (HOLM_ALL=1) every pair of places.
 """
 import json
 import os
 import re
 import subprocess
-import time
 
 from lib import btrfs
 from lib.guests import DEMO
@@ -35,7 +34,8 @@ KEYS = {place: f"scsi{i}" for i, place in enumerate(PLACES)}
 EXTRA = "scsi9"  # a disk that comes and goes in an operation
 OTHER, TEMPLATE, COPY = 10, 20, 30  # added to a guest's number: who gets a disk, its template, a clone
 # Why something is refused, and how it is said.
-REASONS = {"no reflink": "by reference", "raw only": "only raw", "running": "is running", "live": "a disk of a running guest cannot be moved"}
+REASONS = {"no reflink": "by reference", "raw only": "only raw|raw disks only", "running": "is running",
+           "live": "a disk of a running guest cannot be moved"}
 OPERATIONS = []
 TABLE = {}
 
@@ -250,7 +250,7 @@ def detach(g, d):
     g.set(delete=EXTRA)
     assert volume in g.config().values()
     g.set(**{EXTRA: volume})
-    assert [k for k, v in g.config().items() if v.split(",")[0] == volume] == [EXTRA] if isinstance(volume, str) else False
+    assert [k for k, v in g.config().items() if str(v).split(",")[0] == volume] == [EXTRA], g.config()
     extra.check()
     extra.remove()
 
@@ -377,7 +377,7 @@ def template(g):
         g.note(d, None if used <= 2 * MIB or d.format == "raw" else f"a linked clone uses {used} bytes")
     if any(d.format == "qcow2" for d in linked.disks):
         why = refusal(lambda: g.remove(TEMPLATE))
-        assert why and "clone" in str(why), f"a template that others stand on: {why}"
+        assert why and "stand on" in str(why), f"a template that others stand on: {why}"
     full = {d.key: d.content for d in linked.disks}
     linked_copy = Guest(g.node, g.engine, g.vmid + COPY, [])
     linked_copy.disks = [Disk(linked_copy, d.place, d.key, full[d.key]) for d in g.disks]
@@ -505,9 +505,11 @@ def expected(engine, op, place):
     return "ok"
 
 
-def is_in_default_run(op, place):
-    """One move from each place, and one to each."""
+def is_in_default_run(engine, op, place):
+    """One move from each place, and one to each; what a guest of vmm cannot have."""
     if IS_ALL or not op.name.startswith("move to "):
+        return True
+    if engine == "vmm" and op.name == "move to dir/qcow2":
         return True
     names = list(PLACES)
     return names[(names.index(place) + 2) % len(names)] == op.name.removeprefix("move to ")
@@ -516,7 +518,7 @@ def is_in_default_run(op, place):
 # ---- running them ----
 
 def reason_of(text):
-    return next((f"refused: {name}" for name, part in REASONS.items() if part in text), f"refused: {text}")
+    return next((f"refused: {name}" for name, said in REASONS.items() if re.search(said, text)), f"refused: {text}")
 
 
 def perform(g, op, disks):
@@ -569,9 +571,8 @@ def run_all(guests, state):
         if op.state != state:
             continue
         for g in guests:
-            wanted = [d for d in g.disks if expected(g.engine, op, d.place) not in ("n/a", "lab") and is_in_default_run(op, d.place)]
+            wanted = [d for d in g.disks if expected(g.engine, op, d.place) not in ("n/a", "lab") and is_in_default_run(g.engine, op, d.place)]
             row = TABLE.setdefault((g.engine, op.name, state), {})
-            began = time.monotonic(), sum(os.times()[:4])
             for disks in [[d] for d in wanted] if op.is_each else [wanted] if wanted else []:
                 row.update(perform(g, op, disks))
                 is_ok, what = is_clean(g)
@@ -579,8 +580,6 @@ def run_all(guests, state):
                     if all(row[d.place] == "ok" for d in disks):
                         row.update({d.place: f"wrong: left over: {what}" for d in disks})
                     clean_up(g)
-            if os.environ.get("VBT"):
-                print("TIME", g.engine, g.vmid, op.name, state, round(time.monotonic() - began[0], 2), round(sum(os.times()[:4]) - began[1], 2), row, flush=True)
 
 
 def show(places):
@@ -592,7 +591,7 @@ def show(places):
             cells = {}
             for place in places:
                 should = expected(engine, op, place)
-                cells[place] = row.get(place, should if should in ("n/a", "lab") else "-" if not is_in_default_run(op, place) else "missing")
+                cells[place] = row.get(place, should if should in ("n/a", "lab") else "-" if not is_in_default_run(engine, op, place) else "missing")
                 if cells[place] != should and cells[place] != "-":
                     wrong.append(f"{engine}, {op.name}, {op.state}, {place}: {cells[place]}, not {should}")
             short = " | ".join(f"{cells[p].split(chr(10))[0][:26]:<13}" for p in places)
@@ -612,7 +611,6 @@ def make_sources(node):
 
 
 def make_storages(node):
-    """True if there is a file system that copies by reference."""
     for name, kind, path in (("reflink", "dir", "/mnt/dir"), ("btrfs", "btrfs", "/mnt/store")):
         node.api.post("/storage", storage=name, type=kind, path=path, content="images")
 
