@@ -194,6 +194,8 @@ class Guest:
         self.run("POST", self.url("/clone", source), newid=self.vmid + add, **options, **more)
         made = Guest(self.node, self.engine, self.vmid + add, [])
         made.disks = [Disk(made, d.place, d.key, (saved or {}).get(d.key, d.content)) for d in self.disks]
+        name = made.config()["name"]
+        assert name == f"Copy-of-VM-{self.vmid + source}", name
         for d in made.disks:
             self.note(d, d.wrong())
             d.write((PIECES - 1, 99))
@@ -585,6 +587,7 @@ def run_all(guests, state):
 def show(places):
     """The table; what is not as expected."""
     wrong = []
+    print("matrix: " + " " * 41 + "| " + " | ".join(f"{p:<20}" for p in places))
     for engine in ("qemu", "vmm"):
         for op in OPERATIONS:
             row = TABLE.get((engine, op.name, op.state), {})
@@ -594,8 +597,10 @@ def show(places):
                 cells[place] = row.get(place, should if should in ("n/a", "lab") else "-" if not is_in_default_run(engine, op, place) else "missing")
                 if cells[place] != should and cells[place] != "-":
                     wrong.append(f"{engine}, {op.name}, {op.state}, {place}: {cells[place]}, not {should}")
-            short = " | ".join(f"{cells[p].split(chr(10))[0][:26]:<13}" for p in places)
-            print(f"matrix: {engine:4} {op.name:26} {op.state:7} | {short}", flush=True)
+            short = " | ".join(f"{cells[p].split(chr(10))[0][:20]:<20}" for p in places)
+            if set(cells.values()) - {"lab", "n/a", "-"}:
+                print(f"matrix: {engine:4} {op.name:27} {op.state:7} | {short}".rstrip(), flush=True)
+    print("matrix: vmm  running guests: tests/lab/jobs/engine.py")
     return wrong
 
 
