@@ -194,8 +194,8 @@ class Guest:
         self.run("POST", self.url("/clone", source), newid=self.vmid + add, **options, **more)
         made = Guest(self.node, self.engine, self.vmid + add, [])
         made.disks = [Disk(made, d.place, d.key, (saved or {}).get(d.key, d.content)) for d in self.disks]
-        name = made.config()["name"]
-        assert name == f"Copy-of-VM-{self.vmid + source}", name
+        name = self.node.api.get(self.url("/config", source)).get("name", self.vmid + source)
+        assert made.config()["name"] == f"Copy-of-VM-{name}", made.config()
         for d in made.disks:
             self.note(d, d.wrong())
             d.write((PIECES - 1, 99))
