@@ -226,11 +226,13 @@ PATTERN_BYTES = 65535  # whole lines of two letters
 def write(guest, text):
     """Two letters, again and again, at the beginning of the disk."""
     guest.console.ask(f"yes {text} | head -c {PATTERN_BYTES} > /dev/vda; sync; echo wrote={text}$?.", f"wrote={text}0.")
+    guest.status()
 
 
 def expect_disk(guest, text, mark):
     """mark: something that the console has not shown yet."""
     guest.console.ask(f"echo 3 > /proc/sys/vm/drop_caches; echo {mark}=$(head -c {PATTERN_BYTES} /dev/vda | uniq).", f"{mark}={text}.")
+    guest.status()  # with a new connection, if the old one was idle for too long
 
 
 def says(call):
