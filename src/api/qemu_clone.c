@@ -369,8 +369,9 @@ static int collect(struct clone *k, struct err *e)
     if (snapshot && !s)
         return err_set(e, -ENOENT, "guest.snapshot", "snapshot '%s' does not exist", snapshot);
     const struct config *from = s ? &s->config : &g->config;
-    char name[128];
-    snprintf(name, sizeof(name), "Copy-of-VM-%s", guest_name(g));
+    char name[128], number[16];
+    snprintf(number, sizeof(number), "%u", g->vmid);
+    snprintf(name, sizeof(name), "Copy-of-VM-%s", *guest_name(g) ? guest_name(g) : number);
     r = clone_config(from, &k->identity, a->name ? a->name : name, a->description, &k->config, e);
     for (size_t i = 0; r == 0 && i < from->n; i++)
         r = add_disk(k, g, &from->items[i], snapshot, e);

@@ -440,9 +440,12 @@ static int check_live(const struct move *m, const struct guest *g, struct err *e
 
 static int take_disk(struct move *m, const struct guest *g, struct err *e)
 {
+    const struct engine *engine = engine_find(g->engine);
     struct config config = {0};
     int r = move_check_guest(g, m->digest, e);
 
+    if (r == 0 && m->format && streq(m->format, "qcow2") && (!engine || !(engine->caps & ENGINE_CAP_QCOW2)))
+        r = err_set(e, -EINVAL, "param.unsupported", "the engine %s has raw disks only", g->engine);
     m->is_live = r == 0 && guest_is_running(g);
     if (m->is_live)
         r = check_live(m, g, e);

@@ -301,7 +301,7 @@ static void live_after(struct task *t, void *arg)
     if (s->ram_volume[0] && ram_new(s->guests, s->vmid, t, s->ram_volume, &s->ram, &e) < 0)
         on_images(s, e.num, &e);
     else
-        guest_images_settle(s->guests, s->vmid, !s->still, s->ram, on_images, s);
+        guest_images_settle(s->guests, s->vmid, s->still ? NULL : t, s->ram, on_images, s);
 }
 
 static void on_shortened(void *arg, int r, const struct err *e)

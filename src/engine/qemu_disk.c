@@ -210,7 +210,7 @@ uint64_t qemu_fdset(enum engine_disk_bus bus, unsigned index, const char *on)
     return on[0] ? first * 10000000 + kind + number : first;
 }
 
-static void put_throttle(struct jw *w, const struct engine_disk *d)
+static void put_throttle(struct jw *w, const struct engine_disk *d, bool is_discard)
 {
     char group[32], inner[QEMU_NODE_MAX];
 
@@ -221,11 +221,14 @@ static void put_throttle(struct jw *w, const struct engine_disk *d)
     jw_kv_str(w, "throttle-group", group);
     jw_key(w, "read-only");
     jw_bool(w, d->is_read_only);
+    /* A node that does not say so keeps what the guest discards from those below. */
+    jw_kv_str(w, "discard", is_discard ? "unmap" : "ignore");
     jw_kv_str(w, "file", inner);
 }
 
 /* On top of each disk, also without limits: what the device hangs on keeps its name, whatever image lies below. */
-static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p)
+static void add_throttle(struct qemu_build *q, const struct engine_disk *d, const struct propstr *p,
+                         const struct image *m)
 {
     struct qemu_json group, node;
     char id[32];
@@ -245,7 +248,7 @@ static void add_throttle(struct qemu_build *q, const struct engine_disk *d, cons
     jw_object_end(&group.w);
     qemu_json_end(q, "-object", &group);
     qemu_json_begin(&node);
-    put_throttle(&node.w, d);
+    put_throttle(&node.w, d, m->is_discard);
     qemu_json_end(q, "-blockdev", &node);
 }
 
@@ -326,7 +329,7 @@ static int add_nodes(struct qemu_build *q, const struct engine_disk *d, const st
     if (r == 0)
         r = add_image(q, d->fd, &m, e);
     if (r == 0)
-        add_throttle(q, d, p);
+        add_throttle(q, d, p, &m);
     *ret_writethrough = m.cache->is_writethrough;
     return r;
 }
@@ -350,14 +353,20 @@ int qemu_add_overlay(struct qemu_build *q, const struct engine_disk *d, bool is_
 
 void qemu_move_throttle(const struct engine_disk *d, struct buf *ret_arguments)
 {
+    struct err ignored = ERR_INIT; /* the image was opened with these very options */
+    const char *discard = NULL;
+    struct propstr p;
     struct jw w;
+
+    if (propstr_parse(d->options ? d->options : "", "file", &p, &ignored) == 0)
+        discard = propstr_get(&p, "discard");
 
     jw_init(&w, ret_arguments);
     jw_object(&w);
     jw_key(&w, "options");
     jw_array(&w);
     jw_object(&w);
-    put_throttle(&w, d);
+    put_throttle(&w, d, discard && streq(discard, "on"));
     jw_object_end(&w);
     jw_array_end(&w);
     jw_object_end(&w);

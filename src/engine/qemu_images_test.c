@@ -18,7 +18,7 @@ static const struct {
     {"$n3", "format-scsi0-3"}, {"$n2", "format-scsi0-2"},    {"$n1", "format-scsi0-1"},  {"$n_", "format-scsi0"},
     {"$f3", "file-scsi0-3"},   {"$f2", "file-scsi0-2"},      {"$f1", "file-scsi0-1"},    {"$f_", "file-scsi0"},
     {"$s3", "1640000003"},     {"$s2", "1640000002"},        {"$s1", "1640000001"},      {"$s_", "164"},
-    {"$j", "merge-scsi0"},     {"$$n1", "format-virtio1-1"}, {"$$n_", "format-virtio1"},
+    {"$j", "job-scsi0"},     {"$$n1", "format-virtio1-1"}, {"$$n_", "format-virtio1"},
 };
 
 #define CACHE "\"cache\":{\"direct\":false,\"no-flush\":false}"
@@ -254,7 +254,7 @@ static void test_hostile_jobs(void **state)
     assert_int_equal(engine_qemu.job(name, strlen(name), "scsi0", &job, &e), -EPROTO); /* cut off */
 }
 
-static int has(const char *answer, const char *on, bool *ret)
+static int has(const char *answer, const char *on, enum engine_place *ret)
 {
     struct err e = ERR_INIT;
     autofree char *text = expand(answer);
@@ -265,21 +265,25 @@ static int has(const char *answer, const char *on, bool *ret)
 static void test_images(void **state)
 {
     static const char *const no_graph[] = {"", "[]", "null", "{}", "{\"nodes\":{}}", "{\"nodes\":7}", "{\"nodes\":[}"};
-    const char *graph =
-        "{\"edges\":[],\"nodes\":[{\"id\":1,\"type\":\"block-driver\",\"name\":\"$n3\"},{\"name\":\"$n_\"},"
-        "{\"name\":7},null,[],{\"name\":null}]}";
-    bool found = false;
+    const char *graph = "{\"edges\":[{\"parent\":2,\"child\":1},{\"parent\":1,\"child\":3},7,{}],\"nodes\":["
+                        "{\"id\":1,\"type\":\"block-driver\",\"name\":\"$n3\"},{\"id\":2,\"name\":\"scsi0\"},"
+                        "{\"id\":3,\"name\":\"$n_\"},{\"name\":7},null,[],{\"name\":null}]}";
+    enum engine_place place = ENGINE_PLACE_NONE;
 
-    assert_int_equal(has(graph, "3", &found), 0);
-    assert_true(found);
-    assert_int_equal(has(graph, "", &found), 0);
-    assert_true(found);
-    assert_int_equal(has(graph, "2", &found), 0);
-    assert_false(found);
-    assert_int_equal(has("{\"nodes\":[{\"name\":\"$n33\"},{\"name\":\"x$n3\"}]}", "3", &found), 0);
-    assert_false(found);
+    assert_int_equal(has(graph, "3", &place), 0);
+    assert_int_equal(place, ENGINE_PLACE_TOP);
+    assert_int_equal(has(graph, "", &place), 0);
+    assert_int_equal(place, ENGINE_PLACE_OPEN);
+    assert_int_equal(has(graph, "2", &place), 0);
+    assert_int_equal(place, ENGINE_PLACE_NONE);
+    assert_int_equal(has(graph, NULL, &place), 0);
+    assert_int_equal(place, ENGINE_PLACE_OPEN);
+    assert_int_equal(has("{\"nodes\":[{\"name\":\"$n33\"},{\"name\":\"x$n3\"}]}", "3", &place), 0);
+    assert_int_equal(place, ENGINE_PLACE_NONE);
+    assert_int_equal(has("{\"nodes\":[{\"name\":\"scsi1\"}]}", NULL, &place), 0);
+    assert_int_equal(place, ENGINE_PLACE_NONE);
     for (size_t i = 0; i < ARRAY_SIZE(no_graph); i++)
-        assert_int_equal(has(no_graph[i], "3", &found), -EPROTO);
+        assert_int_equal(has(no_graph[i], "3", &place), -EPROTO);
 }
 
 static void test_save(void **state)

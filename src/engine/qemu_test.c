@@ -158,7 +158,10 @@ static void test_drives(void **state)
     assert_has(args, "\"backing\":\"format-virtio0-base1\",\"file\":{\"driver\":\"file\",\"node-name\":"
                      "\"file-virtio0-7\",\"filename\":\"/dev/fdset/1000000007\"");
     assert_has(args, "{\"driver\":\"throttle\",\"node-name\":\"virtio0\",\"throttle-group\":\"throttle-virtio0\","
-                     "\"read-only\":false,\"file\":\"format-virtio0-7\"}");
+                     "\"read-only\":false,\"discard\":\"ignore\",\"file\":\"format-virtio0-7\"}");
+    assert_has(
+        args,
+        "\"throttle-group\":\"throttle-scsi1\",\"read-only\":false,\"discard\":\"unmap\",\"file\":\"format-scsi1\"}");
     assert_has(
         args,
         "\"bus\":\"pcie.0\",\"addr\":\"0x8\",\"drive\":\"virtio0\",\"write-cache\":\"on\",\"serial\":\"a,b%0a%zz%2\"}");

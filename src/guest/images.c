@@ -534,7 +534,7 @@ int guest_images_check(const struct guest *g, struct err *e)
                    g->engine);
 }
 
-void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, struct ram *ram, guest_live_done_fn fn,
+void guest_images_settle(struct guest_mgr *m, uint32_t vmid, struct task *quiet, struct ram *ram, guest_live_done_fn fn,
                          void *arg)
 {
     struct guest *g = guest_find(m, vmid);
@@ -556,8 +556,8 @@ void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, stru
         im->r = err_set(&im->err, -ENOMEM, NULL, "out of memory");
     if (im->r == 0)
         im->r = add_drives(im, &im->err);
-    if (im->r == 0 && im->chains.n && is_quiet && !ram && g->state == GUEST_RUNNING)
-        im->r = still_new(m, vmid, NULL, &im->still, &im->err);
+    if (im->r == 0 && im->chains.n && quiet && !ram && g->state == GUEST_RUNNING)
+        im->r = still_new(m, vmid, quiet, &im->still, &im->err);
     if (im->r == 0 && im->chains.n)
         im->r = guest_images_check(g, &im->err);
     if (im->r == 0 && !(im->timer = evtimer_new(m->env.base, on_job_timer, im)))

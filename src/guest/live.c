@@ -736,7 +736,7 @@ static void on_ram(void *arg, int r, const struct err *e)
 {
     struct truth *t = arg;
 
-    guest_images_settle(t->m, t->vmid, false, NULL, on_images, t);
+    guest_images_settle(t->m, t->vmid, NULL, NULL, on_images, t);
 }
 
 static void settle_unlocked(void *arg, int r, const struct err *e)

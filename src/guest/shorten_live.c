@@ -100,7 +100,7 @@ static void fail(struct live_merge *l, int r, const struct err *e)
         l->err = *e;
     }
     if (l->is_over)
-        guest_images_settle(l->w.m, l->w.vmid, false, NULL, on_images, l);
+        guest_images_settle(l->w.m, l->w.vmid, NULL, NULL, on_images, l);
     else
         wake(l);
 }

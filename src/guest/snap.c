@@ -50,6 +50,19 @@ static bool own_image(const struct guest *g, const struct config_item *it, struc
            ret->content == STORAGE_CONTENT_images && ret->vmid == g->vmid;
 }
 
+/* An image of the guest's own that the item is the first to name. */
+static bool first_of_image(const struct guest *g, const struct config *c, size_t i, struct volume_id *ret)
+{
+    struct volume_id other;
+
+    if (!own_image(g, &c->items[i], ret))
+        return false;
+    for (size_t k = 0; k < i; k++)
+        if (own_image(g, &c->items[k], &other) && streq(other.storage, ret->storage) && streq(other.name, ret->name))
+            return false;
+    return true;
+}
+
 /* ---- take ---- */
 
 static int freeze_all(const struct guest *g, const char *name, struct snap_plan *p, struct err *e)
@@ -59,7 +72,7 @@ static int freeze_all(const struct guest *g, const char *name, struct snap_plan 
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < p->config.n; i++) {
-        if (!own_image(g, &p->config.items[i], &v))
+        if (!first_of_image(g, &p->config, i, &v))
             continue;
         p->has_overlays |= v.format == VOLUME_QCOW2;
         p->has_copies |= v.format != VOLUME_QCOW2;
@@ -157,7 +170,7 @@ static int reset_all(const struct guest *g, const struct snapshot *s, struct sna
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < s->config.n; i++) {
-        if (!own_image(g, &s->config.items[i], &v))
+        if (!first_of_image(g, &s->config, i, &v))
             continue;
         const struct layers_row *row = layers_find(&p->layers, &v);
         const struct layer *from = row ? layers_of_snapshot(row, s->name) : NULL;

@@ -2,6 +2,7 @@
 #include "guest/snapshots.h"
 
 #include <ctype.h>
+#include <strings.h>
 
 static int damaged(struct err *e, const char *what)
 {
@@ -54,6 +55,8 @@ int snapshot_name_check(const char *name, struct err *e)
     if (n < 2 || n > SNAPSHOT_NAME_MAX || !isalpha((unsigned char)name[0]) || streq(name, "current"))
         return err_set(e, -EINVAL, "guest.snapshot",
                        "a snapshot's name has 2 to %u characters and begins with a letter", SNAPSHOT_NAME_MAX);
+    if (strcasecmp(name, "pending") == 0) /* a section of the text copy has this name */
+        return err_set(e, -EINVAL, "guest.snapshot", "unable to use snapshot name '%s' (reserved name)", name);
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)name[i]) && name[i] != '-' && name[i] != '_')
             return err_set(e, -EINVAL, "guest.snapshot", "a snapshot's name has letters, digits, '-' and '_'");

@@ -31,7 +31,7 @@ MUST_CHECK int snapshots_load(const json_t *list, const char *parent, struct sna
 /* The elements, inside an open array. */
 void snapshots_write(const struct snapshots *s, struct jw *w);
 struct snapshot *snapshots_find(const struct snapshots *s, const char *name);
-/* A letter, then letters, digits, '-' and '_', 40 at most; not "current". */
+/* A letter, then letters, digits, '-' and '_', 40 at most; not "current", not "pending". */
 MUST_CHECK int snapshot_name_check(const char *name, struct err *e);
 
 /* One more, which becomes what the guest stands on; config is copied. -EEXIST "guest.snapshot", -E2BIG. */

@@ -129,6 +129,8 @@ static void test_names(void **state)
                                       "a b",
                                       "a.b",
                                       "current",
+                                      "pending",
+                                      "PENDING",
                                       "a\n",
                                       "\xc3\xa4\xc3\xa4",
                                       "a2345678901234567890123456789012345678901"};

@@ -7,6 +7,7 @@
 
 #define PING_MS   3000u
 #define FREEZE_MS 60000u
+#define THAW_MS   10000u /* it comes at once or, from an agent that is stuck, never */
 
 struct still {
     struct guest_mgr *m;
@@ -105,6 +106,8 @@ static void on_frozen(void *arg, int r, const char *body, size_t n, bool is_eof,
     s->is_frozen = true;
     if (r < 0)
         warn(s, "the guest's agent does not freeze its file systems", e);
+    else if (s->task)
+        task_log(s->task, "the file systems are frozen by the guest's agent");
     done(s);
 }
 
@@ -211,6 +214,8 @@ static void on_thawed(void *arg, int r, const char *body, size_t n, bool is_eof,
 
     if (r < 0)
         warn(s, "the guest's agent does not thaw its file systems", e);
+    else if (s->task)
+        task_log(s->task, "and thawed");
     forget(s);
 }
 
@@ -223,8 +228,8 @@ static void thaw(struct still *s)
         return;
     }
     s->is_frozen = false;
-    if (guest_agent(s->m, s->vmid, "guest-fsfreeze-thaw", NULL, "", FREEZE_MS, on_thawed, s, &e) < 0)
-        forget(s);
+    if (guest_agent(s->m, s->vmid, "guest-fsfreeze-thaw", NULL, "json", THAW_MS, on_thawed, s, &e) < 0)
+        on_thawed(s, e.num, NULL, 0, true, &e);
 }
 
 static void on_resumed(void *arg, int r, const void *payload, size_t n, const struct err *e)

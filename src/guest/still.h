@@ -5,13 +5,13 @@
 #include "guest/guest.h"
 
 /* Has the hypervisor of a running guest go over to the images that its record names: after a snapshot, and for an
- * adopted guest whose daemon died in between (images.c). All disks at one moment; with is_quiet the guest's agent, if
- * there is one, holds its file systems still for it. fn is called once; for a guest that does not run at once. The
- * caller holds the configuration. */
+ * adopted guest whose daemon died in between (images.c). All disks at one moment; with quiet, the task that hears how
+ * it went, the guest's agent, if there is one, holds its file systems still for it. fn is called once; for a guest that
+ * does not run at once. The caller holds the configuration. */
 struct ram;
 /* ram: its memory is saved at that moment, or NULL. The code of an error that came when the disks were over already: */
 #define SNAPSHOT_WITHOUT_MEMORY "snapshot.memory"
-void guest_images_settle(struct guest_mgr *m, uint32_t vmid, bool is_quiet, struct ram *ram, guest_live_done_fn fn,
+void guest_images_settle(struct guest_mgr *m, uint32_t vmid, struct task *quiet, struct ram *ram, guest_live_done_fn fn,
                          void *arg);
 /* Runs the engine's script for these disks of a running guest (number: engine.h says of what); fn is called later if it
  * returns 0. */

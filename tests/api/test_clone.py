@@ -97,6 +97,7 @@ def of_snapshots(node):
     node.remove(COPY)
     node.api.run("POST", node.vm(SOURCE, "/status/start"))
     clone(node, snapname="at1", format="raw")
+    assert config(node, COPY)["name"] == "Copy-of-VM-first"
     assert image(node, COPY).endswith(".raw")
     holds(node, COPY, {1: True, 2: False, 3: False})
     node.api.run("POST", node.vm(SOURCE, "/status/stop"))

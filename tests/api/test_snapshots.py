@@ -189,7 +189,8 @@ def with_memory(node):
 @test
 def refusals(node):
     node.create(VM, **{**DEMO, "scsi0": "local:0.03125,format=qcow2", "scsi1": "local:0.0625,format=raw"})
-    node.api.refused("POST", node.vm(VM, "/snapshot"), {"snapname": "current"}, 400, param="snapname")
+    for name in ("current", "pending", "Pending"):  # sections of the text copy
+        node.api.refused("POST", node.vm(VM, "/snapshot"), {"snapname": name}, 400, param="snapname")
     node.api.refused("POST", node.vm(VM, "/snapshot/none/rollback"), {}, 500)
     node.api.refused("DELETE", node.vm(VM, "/snapshot/none"), {}, 500)
     node.api.refused("GET", node.vm(VM, "/snapshot/none/config"), {}, 500)
@@ -198,6 +199,24 @@ def refusals(node):
     status = node.api.wait_task(upid)
     assert "by reference" in status, status
     assert files(node) == before and tree(node) == {"current": None}
+    node.remove(VM)
+
+
+@test
+def one_volume_in_two_drives(node):
+    """It is frozen and taken back once; the guest keeps its own description."""
+    node.create(VM, **{**DEMO, "scsi0": "local:0.03125,format=qcow2", "description": "mine"})
+    volume = disk(node)
+    put(node, volume, 1)
+    node.api.put(node.vm(VM, "/config"), scsi1=volume)
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "one"})
+    assert len(files(node)) == 2, files(node)
+    put(node, volume, 2)
+    node.api.run("POST", node.vm(VM, "/snapshot/one/rollback"), {})
+    assert holds(node, volume, 1) and len(files(node)) == 2, files(node)
+    assert node.api.get(node.vm(VM, "/config"))["description"] == "mine"
+    node.api.run("DELETE", node.vm(VM, "/snapshot/one"))
+    assert holds(node, volume, 1) and len(files(node)) == 1, files(node)
     node.remove(VM)
 
 

@@ -276,5 +276,79 @@ def the_guest_ends_meanwhile(node):
     wait_for(lambda: node.guest_state(VM) == "stopped", 20)
 
 
+class Frozen:
+    """A guest that runs, if only its firmware, with a disk; what its agent hears, and what the hypervisor writes to then."""
+
+    def __init__(self, node):
+        self.node = node
+        node.create(VM, agent="1", memory=64, vga="none", scsihw="virtio-scsi-pci", scsi0="local:0.03125,format=qcow2")
+        node.api.run("POST", node.vm(VM, "/status/start"))
+        wait_for(self.is_running, 30)
+        self.qemu = node.processes("qemu-system-x86_64")[0]
+        number = int(re.search(r"id=qga,fd=(\d+)", procs.cmdline(self.qemu))[1])
+        self.agent = Agent(steal(self.qemu, number))
+        self.images, self.client = {}, node.client()
+        self.agent.play = self.play
+
+    def is_running(self):
+        return self.node.api.get(self.node.vm(VM, "/status/current")).get("qmpstatus") == "running"
+
+    def writes_to(self):
+        return self.client.post(self.node.vm(VM, "/monitor"), command="info block scsi0")
+
+    def play(self, agent, command):
+        if command["execute"].startswith("guest-fsfreeze-"):
+            self.images[command["execute"]] = self.writes_to()
+        agent.say(b'{"return": 1}\n')
+
+    def snapshot(self, name):
+        self.agent.heard.clear()
+        return self.node.api.post(self.node.vm(VM, "/snapshot"), snapname=name)
+
+    def ends(self, upid, limit=30):
+        """How its task ended, and its log."""
+        return self.node.api.wait_task(upid, limit), self.node.api.task_log(upid)
+
+    def close(self):
+        self.agent.stop.set()
+        self.agent.thread.join(10)
+        self.agent.socket.close()
+
+
+@test(limit=120)
+def frozen_for_a_snapshot(node):
+    """Frozen before the disks go over, thawed behind it. An agent that refuses, or is gone in between, is a warning: the
+    snapshot is there, and the guest runs."""
+    box = Frozen(node)
+    status, log = box.ends(box.snapshot("good"))
+    assert status == "OK" and any("frozen" in line for line in log), (status, log)
+    assert box.agent.heard == ["guest-ping", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"], box.agent.heard
+    before, after = box.images["guest-fsfreeze-freeze"], box.images["guest-fsfreeze-thaw"]
+    assert before != after, f"the disks went over while it was frozen: {before} {after}"
+
+    def refuses(command):
+        def play(agent, heard):
+            agent.say(b'{"error": {"class": "GenericError", "desc": "no such luck"}}\n' if heard["execute"] == command else b'{"return": 1}\n')
+        return play
+    for name, command, text in (("noFreeze", "guest-fsfreeze-freeze", "does not freeze"), ("noThaw", "guest-fsfreeze-thaw", "does not thaw")):
+        box.agent.play = refuses(command)
+        status, log = box.ends(box.snapshot(name))
+        assert status == "WARNINGS: 1" and any(text in line and "no such luck" in line for line in log), (status, log)
+        # What refuses to freeze may have frozen some.
+        assert box.agent.heard[-1] == "guest-fsfreeze-thaw" and box.is_running(), box.agent.heard
+    # It says nothing any more: the guest runs all the while, and whoever does not want to wait stops the task.
+    thawing = threading.Event()
+    box.agent.play = lambda agent, heard: thawing.set() if heard["execute"] == "guest-fsfreeze-thaw" else agent.say(b'{"return": 1}\n')
+    upid = box.snapshot("silent")
+    assert thawing.wait(20)
+    assert box.is_running() and box.writes_to() != after
+    status, log = box.ends(upid, 120)
+    assert status == "WARNINGS: 1" and any("does not thaw" in line for line in log), (status, log)
+    names = [s["name"] for s in node.api.get(node.vm(VM, "/snapshot"))]
+    assert names == ["good", "noFreeze", "noThaw", "silent", "current"] and box.is_running(), names
+    box.close()
+    node.remove(VM)
+
+
 if __name__ == "__main__":
     main()

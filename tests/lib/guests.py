@@ -2,6 +2,7 @@
 import atexit
 import functools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +42,28 @@ def install_demo(node, folder=None):
     os.makedirs(target, exist_ok=True)
     for name in ("vmlinuz", "initrd.img"):
         shutil.copyfile(os.path.join(folder or demo_folder(), name), os.path.join(target, name))
+
+
+def add_to_initrd(target, modules=(), programs=()):
+    """Appends an archive to an initrd: modules of the demo's kernel in /more, loaded in the order of /more/order, and
+    programs of this host in /more/bin, with their libraries in /more/lib."""
+    with tempfile.TemporaryDirectory() as folder:
+        more = f"{folder}/more"
+        for name in ("bin", "lib"):
+            os.makedirs(f"{more}/{name}")
+        if modules:
+            subprocess.run([f"{facts.TOP}/tools/guest-modules", os.path.join(demo_folder(), "vmlinuz"), more, *modules], check=True)
+        for program in programs:
+            path = shutil.which(program)
+            shutil.copy(path, f"{more}/bin")
+            needed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+            for library in re.findall(r"(/\S+) \(0x", needed):
+                shutil.copy(library, f"{more}/lib")
+        names = [os.path.relpath(os.path.join(top, n), folder) for top, folders, files in os.walk(folder) for n in folders + files]
+        archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input="\n".join(sorted(names)).encode(),
+                                 capture_output=True, check=True).stdout
+    with open(target, "ab") as f:
+        f.write(bytes(-f.tell() % 4) + archive)
 
 
 @functools.cache

@@ -2,10 +2,10 @@
 runs. One guest of the demo kernel with the modules for a CD-ROM; what cloud-init itself makes of it is looked at in
 tests/tools/test_cloud_image.py."""
 import os
+import shutil
 import subprocess
-import tempfile
 
-from lib import facts, guests
+from lib import guests
 from lib.console import Console
 from lib.tap import main, test
 from lib.terminal import Terminal
@@ -47,17 +47,9 @@ def image(node):
 def install(node):
     """The demo's initrd with the modules that read a CD-ROM on virtio-scsi: Debian's cloud kernel has no AHCI."""
     guests.install_demo(node)
-    with tempfile.TemporaryDirectory() as folder:
-        os.mkdir(f"{folder}/more")
-        subprocess.run([f"{facts.TOP}/tools/guest-modules", os.path.join(guests.demo_folder(), "vmlinuz"), f"{folder}/more",
-                        "isofs", "sr_mod"], check=True)
-        names = ["more"] + [f"more/{n}" for n in sorted(os.listdir(f"{folder}/more"))]
-        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input="\n".join(names).encode(),
-                              capture_output=True, check=True)
-    with open(os.path.join(guests.demo_folder(), "initrd.img"), "rb") as f:
-        whole = f.read()
-    with open(node.path("var/storage/local/boot", INITRD), "wb") as f:
-        f.write(whole + bytes(-len(whole) % 4) + more.stdout)
+    target = node.path("var/storage/local/boot", INITRD)
+    shutil.copyfile(os.path.join(guests.demo_folder(), "initrd.img"), target)
+    guests.add_to_initrd(target, modules=("isofs", "sr_mod"))
 
 
 def pending(node):

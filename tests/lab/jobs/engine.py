@@ -220,6 +220,60 @@ def test_running(guest):
                "the guest sees its disk grow")
 
 
+PATTERN_BYTES = 65535  # whole lines of two letters
+
+
+def write(guest, text):
+    """Two letters, again and again, at the beginning of the disk."""
+    guest.console.ask(f"yes {text} | head -c {PATTERN_BYTES} > /dev/vda; sync; echo wrote={text}$?.", f"wrote={text}0.")
+    guest.status()
+
+
+def expect_disk(guest, text, mark):
+    """mark: something that the console has not shown yet."""
+    guest.console.ask(f"echo 3 > /proc/sys/vm/drop_caches; echo {mark}=$(head -c {PATTERN_BYTES} /dev/vda | uniq).", f"{mark}={text}.")
+    guest.status()  # with a new connection, if the old one was idle for too long
+
+
+def says(call):
+    """What a refused call is told."""
+    try:
+        return call()
+    except ResourceException as e:
+        return str(e)
+
+
+def test_snapshots(guest):
+    """Of a running guest with raw disks, which are copied by reference while it stands still: the rows `lab` of
+    tests/system/test_disk_matrix.py."""
+    step("snapshots of a running guest, a clone of one, what the engine does not do, back")
+    for text in ("aa", "bb", "cc"):
+        write(guest, text)
+        guest.finish(guest.api.snapshot.post(snapname=text))
+    write(guest, "dd")
+    guest.finish(guest.api.snapshot("aa").delete())
+    expect_disk(guest, "dd", "deleted")
+    guest.finish(guest.node.qemu(VMID).clone.post(newid=200, snapname="bb", full=1))
+    volume = guest.node.qemu(200).config.get()["virtio0"].split(",")[0]
+    with open(guest.node.storage("local").content(volume).get()["path"], "rb") as f:
+        assert f.read(PATTERN_BYTES) == b"bb\n" * (PATTERN_BYTES // 3), volume
+    guest.finish(guest.node.qemu(200).delete())
+    assert "does not save the memory" in says(lambda: guest.api.snapshot.post(snapname="ram", vmstate=1))
+    guest.api.config.put(virtio2="local:1")
+    assert [r for r in guest.api.pending.get() if r["key"] == "virtio2" and "pending" in r], "disks are not hotplugged"
+    guest.finish(guest.api.snapshot("bb").rollback.post())
+    assert guest.status()["status"] == "stopped"
+    config = guest.api.config.get()
+    assert not [r for r in guest.api.pending.get() if "pending" in r] and "virtio2" not in config, config
+    for key in [k for k in config if k.startswith("unused")]:
+        guest.api.config.put(delete=key)
+    guest.boot()
+    expect_disk(guest, "bb", "back")
+    for text in ("cc", "bb"):
+        guest.finish(guest.api.snapshot(text).delete())
+    expect_disk(guest, "bb", "merged")
+
+
 def test_suspend_and_reset(guest):
     step("suspend, resume, reset")
     guest.finish(guest.api.status.suspend.post())
@@ -286,6 +340,7 @@ def main():
         test_refusals(guest)
         test_running(guest)
         test_cloudinit(guest)
+        test_snapshots(guest)
         test_suspend_and_reset(guest)
         test_adoption(guest, daemon)
         test_ends(guest)

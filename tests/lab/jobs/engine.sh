@@ -1,5 +1,5 @@
 # The engine vmm in the whole platform: holmd, driven by proxmoxer, runs Debian's kernel under holm-vmm: console, counters,
-# a disk that grows, suspend, reset, kill -9 of holmd with adoption, shutdown and reboot by the power button, kill -9 of
+# a disk that grows, snapshots and a clone of what runs, suspend, reset, kill -9 of holmd with adoption, shutdown and reboot by the power button, kill -9 of
 # holm-vmm, what the engine refuses.
 # limit: 800
 # set: short
@@ -9,8 +9,9 @@
 need_holm_vmm
 script=/share/tests/lab/jobs/engine.py
 [ -e $script ] || script=/caller/engine.py
-mkdir -p /var/lib/holm
+scratch_only # the guest's disk can be copied by reference
+mkdir -p /scratch/holm
 export WORK
 ip link add vmbr0 type bridge
 ip link set vmbr0 up
-python3 -u $script /var/lib/holm "$LAB" "$LEAN LAB_END=stay" "$HOLM_VMM"
+python3 -u $script /scratch/holm "$LAB" "$LEAN LAB_END=stay" "$HOLM_VMM"

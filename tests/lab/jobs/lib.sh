@@ -205,11 +205,15 @@ turns() {
 
 # --- disks ---
 
-# scratch: /scratch, an XFS of 16 GiB on a disk of the outer machine's; copies there are made by reference.
-scratch() {
+# scratch_only: /scratch, an XFS of 16 GiB on a disk of the outer machine's; copies there are made by reference.
+scratch_only() {
     mountpoint -q /scratch && return
     blkid /dev/vdc >/dev/null 2>&1 || mkfs.xfs -q -f -m reflink=1 /dev/vdc
     mount -o discard /dev/vdc /scratch
+}
+# scratch: the same, with the root disk in it.
+scratch() {
+    scratch_only
     [ -e /scratch/root.img ] || { dd if=$ROOT_DISK of=/scratch/root.part bs=1M conv=sparse status=none; mv /scratch/root.part /scratch/root.img; }
 }
 # root_copy NAME: a writable copy of the inner root disk; its path in DISK.
