@@ -273,15 +273,24 @@ def test_ends(guest):
     wait_until(lambda: guest.status()["status"] == "stopped", "the guest is known to be gone")
 
 
+def administrator():
+    with open("password", "w", encoding="utf-8") as f:
+        f.write(PASSWORD + "\n")
+    holm("user", "create", "admin@pve", "--role", "Administrator", "--password-file", "password")
+    return ProxmoxAPI("127.0.0.1", port=8006, verify_ssl=False, user="admin@pve", password=PASSWORD, timeout=60)
+
+
+def show_log():
+    with open("holmd.log", encoding="utf-8", errors="replace") as f:
+        print("".join(f.readlines()[-40:]), file=sys.stderr)
+
+
 def main():
     daemon = Daemon()
     try:
-        with open("password", "w", encoding="utf-8") as f:
-            f.write(PASSWORD + "\n")
-        holm("user", "create", "admin@pve", "--role", "Administrator", "--password-file", "password")
         for name in ("vmlinuz", "initrd.img"):
             holm("storage", "upload", f"{LAB}/{name}", "--content", "boot")
-        guest = Guest(ProxmoxAPI("127.0.0.1", port=8006, verify_ssl=False, user="admin@pve", password=PASSWORD, timeout=60))
+        guest = Guest(administrator())
         create(guest)
         test_refusals(guest)
         test_running(guest)
@@ -294,8 +303,7 @@ def main():
         assert guest.node.qemu.get() == []
         daemon.end()
     except BaseException:
-        with open("holmd.log", encoding="utf-8", errors="replace") as f:
-            print("".join(f.readlines()[-40:]), file=sys.stderr)
+        show_log()
         raise
 
 
