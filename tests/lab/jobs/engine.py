@@ -273,24 +273,15 @@ def test_ends(guest):
     wait_until(lambda: guest.status()["status"] == "stopped", "the guest is known to be gone")
 
 
-def administrator():
-    with open("password", "w", encoding="utf-8") as f:
-        f.write(PASSWORD + "\n")
-    holm("user", "create", "admin@pve", "--role", "Administrator", "--password-file", "password")
-    return ProxmoxAPI("127.0.0.1", port=8006, verify_ssl=False, user="admin@pve", password=PASSWORD, timeout=60)
-
-
-def show_log():
-    with open("holmd.log", encoding="utf-8", errors="replace") as f:
-        print("".join(f.readlines()[-40:]), file=sys.stderr)
-
-
 def main():
     daemon = Daemon()
     try:
+        with open("password", "w", encoding="utf-8") as f:
+            f.write(PASSWORD + "\n")
+        holm("user", "create", "admin@pve", "--role", "Administrator", "--password-file", "password")
         for name in ("vmlinuz", "initrd.img"):
             holm("storage", "upload", f"{LAB}/{name}", "--content", "boot")
-        guest = Guest(administrator())
+        guest = Guest(ProxmoxAPI("127.0.0.1", port=8006, verify_ssl=False, user="admin@pve", password=PASSWORD, timeout=60))
         create(guest)
         test_refusals(guest)
         test_running(guest)
@@ -303,7 +294,8 @@ def main():
         assert guest.node.qemu.get() == []
         daemon.end()
     except BaseException:
-        show_log()
+        with open("holmd.log", encoding="utf-8", errors="replace") as f:
+            print("".join(f.readlines()[-40:]), file=sys.stderr)
         raise
 
 
