@@ -23,7 +23,8 @@ guest_ssh() {
         -o LogLevel=ERROR -o ConnectTimeout=60 "admin@$address" "$@" </dev/null
 }
 tell_why() {
-    tail -n 20 holmd.log && tail -n 2 tries
+    [ ! -e tries ] || tail -n 2 tries
+    tail -n 20 holmd.log
     timeout 60 holm --root $root vm console web --idle 20 </dev/null | tail -n 20
 } >&2
 trap 'status=$?; [ $status = 0 ] || tell_why; exit $status' EXIT
