@@ -31,6 +31,36 @@ static int check_user(const char *value, struct err *e)
     return 0;
 }
 
+/* "$5$SALT$HASH": one of these methods, and at least two more parts of the letters that hashes have. */
+static bool is_hash_of(const char *s, const char *const methods[], size_t n_methods)
+{
+    static const char letters[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$=";
+    size_t i = 0, n = strlen(s);
+
+    while (i < n_methods && !str_starts(s, methods[i]))
+        i++;
+    if (i == n_methods || n >= CLOUDINIT_HASH_MAX || strspn(s, letters) != n)
+        return false;
+    const char *salt = s + strlen(methods[i]), *end = strchr(salt, '$');
+    return end && end > salt && strlen(end + 1) >= 22;
+}
+
+/* What cloud-init takes for a hash. cloud-init 22.4, cc_set_passwords.py. */
+static bool is_hash(const char *s)
+{
+    static const char *const methods[] = {"$1$", "$5$", "$6$", "$2a$", "$2y$"};
+
+    return is_hash_of(s, methods, ARRAY_SIZE(methods));
+}
+
+/* A hash that cloud-init would make the password itself: who reads it would be let in, and its owner not. */
+static bool is_foreign_hash(const char *s)
+{
+    static const char *const methods[] = {"$2b$", "$7$", "$y$", "$gy$"};
+
+    return is_hash_of(s, methods, ARRAY_SIZE(methods));
+}
+
 static int check_password(const char *value, struct err *e)
 {
     size_t n = strlen(value);
@@ -40,24 +70,11 @@ static int check_password(const char *value, struct err *e)
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)value[i] < ' ' || value[i] == 0x7f)
             return invalid(e, "a password has no control characters");
+    if (is_foreign_hash(value))
+        return invalid(e, "cloud-init knows no such hash; openssl passwd -6 makes one that it knows");
     if (streq(value, CLOUDINIT_HIDDEN))
         return invalid(e, "this stands for the password in replies, and is none");
     return 0;
-}
-
-/* "$5$SALT$HASH": a method that guests know, and at least two more parts of the letters that hashes have. */
-static bool is_hash(const char *s)
-{
-    static const char *const methods[] = {"$1$", "$5$", "$6$", "$2a$", "$2b$", "$2y$", "$y$"};
-    static const char letters[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$=";
-    size_t i = 0, n = strlen(s);
-
-    while (i < ARRAY_SIZE(methods) && !str_starts(s, methods[i]))
-        i++;
-    if (i == ARRAY_SIZE(methods) || n >= CLOUDINIT_HASH_MAX || strspn(s, letters) != n)
-        return false;
-    const char *salt = s + strlen(methods[i]), *end = strchr(salt, '$');
-    return end && end > salt && strlen(end + 1) >= 22;
 }
 
 static int make_hash(const char *password, const char *setting, char dst[CLOUDINIT_HASH_MAX], struct err *e)

@@ -155,7 +155,9 @@ static void test_hash(void **state)
 {
     static const char *const hashes[] = {"$5$saltsalt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
                                          "$6$rounds=5000$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                                         "$y$j9T$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+                                         "$2y$10$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const foreign[] = {"$y$j9T$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                          "$2b$10$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     static const char *const words[] = {"secret",
                                         "$5$",
                                         "$5$salt$",
@@ -168,7 +170,10 @@ static void test_hash(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(hashes); i++) {
         assert_int_equal(cloudinit_hash(hashes[i], a, &e), 0);
         assert_string_equal(a, hashes[i]);
+        assert_int_equal(check("cipassword", a), 0);
     }
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+        assert_int_equal(check("cipassword", foreign[i]), -EINVAL);
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
         struct crypt_data data = {0};
         assert_int_equal(cloudinit_hash(words[i], a, &e), 0);

@@ -71,7 +71,8 @@ def keys(node):
            ("ipconfig3", "ip=dhcp,mask=8", "mask"), ("nameserver", "one", ""), ("searchdomain", "a b..c", "domains"),
            ("citype", "configdrive2", "nocloud"), ("citype", "opennebula", "nocloud"), ("citype", "x", ""),
            ("cicustom", "user=/etc/passwd", "local:snippets"), ("cicustom", "who=local:snippets/x", "who"),
-           ("cipassword", "a\nb", "control"), ("cipassword", HIDDEN, "stands for")]
+           ("cipassword", "a\nb", "control"), ("cipassword", HIDDEN, "stands for"),
+           ("cipassword", "$y$j9T$salt$" + "a" * 43, "no such hash")]
     for key, value, text in bad:
         node.api.refused("PUT", node.vm(VM, "/config"), {key: value}, 400, text, param=key)
     assert config(node) == now

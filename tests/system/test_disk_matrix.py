@@ -21,7 +21,7 @@ from lib.tap import Skip, main, test
 from lib.wait import wait_for
 
 # What a running guest writes to can be copied: move_disk and full clones of its current state.
-HAS_LIVE_COPIES = False
+HAS_LIVE_COPIES = True
 
 MIB = 1 << 20
 SIZE = 32
