@@ -196,7 +196,7 @@ static void on_awake(void *arg, int r, const struct err *e)
     if (r < 0)
         task_warn(m->task, "the guest stands still: %s", e->text);
     mirror_free(TAKE_PTR(m->mirror));
-    guest_images_settle(m->guests, m->vmid, false, NULL, on_old_closed, m);
+    guest_images_settle(m->guests, m->vmid, NULL, NULL, on_old_closed, m);
 }
 
 static void on_named_back(void *arg, int r, uint64_t revision, const struct err *e)
@@ -249,7 +249,7 @@ static void go_over(struct task *t, void *arg)
 {
     struct move *m = arg;
 
-    guest_images_settle(m->guests, m->vmid, false, NULL, on_over, m);
+    guest_images_settle(m->guests, m->vmid, NULL, NULL, on_over, m);
 }
 
 static void on_same(void *arg, int r, const struct err *e)

@@ -710,7 +710,7 @@ static void on_awake(void *arg, int r, const struct err *e)
     struct truth *t = arg;
 
     if (t->was_still)
-        guest_images_settle(t->m, t->vmid, false, NULL, on_swept, t);
+        guest_images_settle(t->m, t->vmid, NULL, NULL, on_swept, t);
     else
         look_on(t);
 }
