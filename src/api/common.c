@@ -8,6 +8,15 @@ int api_check_node(struct api_call *c, const char *node, struct err *e)
     return err_set(e, -EHOSTUNREACH, "node.unknown", "hostname lookup '%s' failed - no such node", node);
 }
 
+bool api_may_exceed_limit(struct api_call *c, const char *storage)
+{
+    char path[AUTH_PATH_MAX];
+
+    snprintf(path, sizeof(path), "/storage/%s", storage);
+    return auth_has(c->api->auth, &c->who, path, PRIV_M(DATASTORE_ALLOCATE), false) ||
+           auth_has(c->api->auth, &c->who, "/", PRIV_M(SYS_MODIFY), false);
+}
+
 const char *api_user(struct api_call *c)
 {
     char text[AUTH_USER_MAX + AUTH_TOKEN_MAX + 2];

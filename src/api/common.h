@@ -11,6 +11,8 @@
 MUST_CHECK int api_check_node(struct api_call *c, const char *node, struct err *e);
 /* "user@realm" or "user@realm!token" for UPIDs; in c->arena. */
 const char *api_user(struct api_call *c);
+/* Who may set the storage's bwlimit may exceed it with one of a call's own. */
+bool api_may_exceed_limit(struct api_call *c, const char *storage);
 /* Ends a handler with the UPID of a task just started (or its error). */
 int api_reply_task(struct api_call *c, int r, struct task *t);
 /* [{"subdir":NAME},…] for index routes; names end with NULL. */

@@ -35,6 +35,7 @@ struct clone {
     struct mirror *mirror;
     struct task *task; /* while it copies */
     uint64_t bwlimit;  /* bytes a second */
+    bool is_exceeding; /* the call's limit holds, whatever the storages say */
     char engine[16], machine[32];
     struct clone_identity identity;
     char user[AUTH_PATH_MAX];
@@ -138,6 +139,8 @@ static int plan_disk(struct clone *k, size_t i, struct storage *from, struct sto
     size_t n_taken = 0;
     int r = d->is_cloudinit ? 0 : volume_stat(from, &d->from, &info, e);
 
+    if (!k->is_exceeding && !k->is_linked)
+        k->bwlimit = storage_limit_kib(STORAGE_WORK_CLONE, from, to, k->bwlimit / 1024) * 1024;
     for (size_t k2 = 0; k2 < i; k2++)
         taken[n_taken++] = k->disks[k2].to.name;
     if (r == 0 && !(storage_contents(to) & STORAGE_CONTENT_images))
@@ -306,14 +309,17 @@ static int add_disk(struct clone *k, const struct guest *g, const struct config_
     return r;
 }
 
-static int check_space(const struct clone *k, struct err *e)
+static int check_space(struct clone *k, struct err *e)
 {
     char path[AUTH_PATH_MAX];
     int r = 0;
 
+    k->is_exceeding = k->args->has_bwlimit;
     for (size_t i = 0; r == 0 && i < k->n_disks; i++) {
-        snprintf(path, sizeof(path), "/storage/%s", k->args->storage ? k->args->storage : k->disks[i].from.storage);
+        const char *from = k->disks[i].from.storage, *to = k->args->storage ? k->args->storage : from;
+        snprintf(path, sizeof(path), "/storage/%s", to);
         r = api_require(k->call, path, PRIV_M(DATASTORE_ALLOCATESPACE), false, e);
+        k->is_exceeding = k->is_exceeding && api_may_exceed_limit(k->call, from) && api_may_exceed_limit(k->call, to);
     }
     return r;
 }

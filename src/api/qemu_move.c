@@ -21,7 +21,7 @@ struct move {
     char key[MOVE_KEY_MAX], user[AUTH_PATH_MAX];
     const char *format, *digest; /* of the call */
     uint64_t bwlimit;            /* bytes a second */
-    bool is_deleting, is_live;
+    bool is_deleting, is_live, has_limit;
     struct mirror *mirror; /* NULL unless the guest may stand still for it */
     char *old;             /* value of the key */
     int r;                 /* of going over */
@@ -455,6 +455,9 @@ static int take_disk(struct move *m, const struct guest *g, struct err *e)
         r = move_find(m->guests, g, &config, m->key, &m->from, e);
     if (r == 0)
         r = storage_mgr_ref(m->call->api->storages, m->from.storage, &m->source, e);
+    if (r == 0 && !(m->has_limit && api_may_exceed_limit(m->call, m->from.storage) &&
+                    api_may_exceed_limit(m->call, storage_name(m->target))))
+        m->bwlimit = storage_limit_kib(STORAGE_WORK_MOVE, m->source, m->target, m->bwlimit / 1024) * 1024;
     config_done(&config);
     return r;
 }
@@ -515,6 +518,7 @@ static int move_begin(struct api_call *c, const struct api_qemu_move_disk_args *
                        .format = a->format,
                        .digest = a->digest,
                        .bwlimit = a->has_bwlimit ? (uint64_t)a->bwlimit * 1024 : 0,
+                       .has_limit = a->has_bwlimit,
                        .is_deleting = a->delete,
                        .target = target};
     snprintf(m->key, sizeof(m->key), "%s", a->disk);

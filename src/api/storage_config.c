@@ -17,14 +17,13 @@ static const struct {
     {"shared", true, false},         {"preallocation", false, false}, {"format", false, false},
     {"is_mountpoint", false, false}, {"mkdir", true, false},          {"create-base-path", true, false},
     {"create-subdirs", true, false}, {"prune-backups", false, false}, {"path", false, true},
-    {"nocow", true, false},
+    {"nocow", true, false},          {"bwlimit", false, false},
 };
 
 /* Refused for a reason of their own; the rest belongs to other types. */
 static const struct {
     const char *key, *reason;
 } refused_keys[] = {
-    {"bwlimit", "bandwidth limits of a storage are not supported"},
     {"content-dirs", "the folders of a storage have fixed names"},
     {"max-protected-backups", "backups are not counted yet"},
 };

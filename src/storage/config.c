@@ -3,8 +3,11 @@
 #include "storage/storage_priv.h"
 
 #include "base/json.h"
+#include "base/propstr.h"
 
-static const char *const common_keys[] = {"type", "content", "disable", "shared", "nodes", "format", NULL};
+static const char *const common_keys[] = {"type", "content", "disable", "shared", "nodes", "format", "bwlimit", NULL};
+
+#define STORAGE_LIMIT_MAX_KIB (UINT64_C(1) << 40)
 
 static int bad_value(struct err *e, const char *key, const char *what)
 {
@@ -113,6 +116,31 @@ static int load_format(struct storage *s, const json_t *config, struct err *e)
     return 0;
 }
 
+/* "clone=1024,default=2048": KiB a second. What nothing of ours does yet is refused, not ignored. */
+static int load_limits(struct storage *s, const json_t *config, struct err *e)
+{
+    static const char *const names[] = {[STORAGE_WORK_CLONE] = "clone", [STORAGE_WORK_MOVE] = "move"};
+    uint64_t fallback = 0;
+    const char *text;
+    struct propstr p;
+    int r = storage_config_str(config, "bwlimit", &text, e);
+
+    if (r < 0 || !text)
+        return r;
+    r = propstr_parse(text, NULL, &p, e);
+    for (size_t i = 0; r == 0 && i < p.n; i++)
+        if (!streq(p.items[i].key, "default") && !streq(p.items[i].key, "clone") && !streq(p.items[i].key, "move"))
+            return bad_value(e, "bwlimit", "only clone, move and default are limited yet");
+    if (r == 0)
+        r = propstr_get_u64(&p, "default", 0, &fallback, e);
+    for (size_t i = 0; r == 0 && i < STORAGE_LIMITS; i++)
+        r = propstr_get_u64(&p, names[i], fallback, &s->limits_kib[i], e);
+    for (size_t i = 0; r == 0 && i < STORAGE_LIMITS; i++)
+        if (s->limits_kib[i] > STORAGE_LIMIT_MAX_KIB)
+            r = bad_value(e, "bwlimit", "more than 1 PiB a second");
+    return r < 0 ? err_wrap(e, r, "bwlimit") : 0;
+}
+
 static int load_tree(struct storage *s, json_t *config, const char *root_dir, struct err *e)
 {
     const char *type;
@@ -132,6 +160,8 @@ static int load_tree(struct storage *s, json_t *config, const char *root_dir, st
         r = load_nodes(s, config, e);
     if (r == 0)
         r = load_format(s, config, e);
+    if (r == 0)
+        r = load_limits(s, config, e);
     if (r == 0)
         r = storage_config_bool(config, "disable", &s->is_disabled, e);
     if (r == 0)

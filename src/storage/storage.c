@@ -67,6 +67,17 @@ bool storage_is_shared(const struct storage *s)
     return storage_caps(s) & STORAGE_CAP_SHARED;
 }
 
+uint64_t storage_limit_kib(enum storage_work w, const struct storage *from, const struct storage *to, uint64_t wish_kib)
+{
+    const uint64_t limits[] = {wish_kib, from->limits_kib[w], to->limits_kib[w]};
+    uint64_t least = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        if (limits[i] && (!least || limits[i] < least))
+            least = limits[i];
+    return least;
+}
+
 bool storage_is_enabled(const struct storage *s)
 {
     return !s->is_disabled;

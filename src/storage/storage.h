@@ -104,6 +104,12 @@ const char *storage_type(const struct storage *s);
 uint32_t storage_contents(const struct storage *s);
 uint32_t storage_caps(const struct storage *s);
 bool storage_is_shared(const struct storage *s);
+/* What `bwlimit` of a storage speaks of. */
+enum storage_work { STORAGE_WORK_CLONE, STORAGE_WORK_MOVE, STORAGE_LIMITS };
+/* The least of what was wished for and what both storages allow. KiB a second, 0: as fast as it goes. PVE: pve-storage,
+ * PVE/Storage.pm, get_bandwidth_limit. */
+uint64_t storage_limit_kib(enum storage_work w, const struct storage *from, const struct storage *to,
+                           uint64_t wish_kib);
 bool storage_is_enabled(const struct storage *s);
 /* False if the configuration's "nodes" leaves this node out. */
 bool storage_is_on_node(const struct storage *s, const char *node);

@@ -78,6 +78,7 @@ struct storage {
     char *nodes; /* comma list, NULL = all */
     uint32_t contents;
     enum volume_format default_format;
+    uint64_t limits_kib[STORAGE_LIMITS]; /* of each enum storage_work; 0: none */
     bool is_shared;
     bool is_disabled;
     void *priv; /* the plugin's */

@@ -2,6 +2,7 @@
 names what is there, and what cannot be moved is refused."""
 import os
 import subprocess
+import time
 
 from lib.livedisk import as_guest, open_volumes
 from lib.tap import main, test
@@ -267,6 +268,33 @@ def a_running_guest_is_left_alone(node):
     assert node.api.wait_task(node.api.post(node.vm(A, "/status/stop"))) == "OK"
     assert "aborted by another task" in node.api.wait_task(upid), node.api.task_log(upid)
     assert volumes(node, "other", "local") == ["local:100/vm-100-disk-0.raw"] == [volume(node, "scsi0")]
+    node.remove(A)
+
+
+@test(limit=240)
+def limits_of_storages(node):
+    """A storage's bwlimit holds for moves and clones; only who may change the storage exceeds it."""
+    second(node)
+    node.api.put("/storage/other", bwlimit="clone=100000,default=2048")
+    assert [s["bwlimit"] for s in node.api.get("/storage") if s["storage"] == "other"] == ["clone=100000,default=2048"]
+    node.create(A, memory=64, scsi0=f"local:{MIB32},format=raw")
+    qemu_io(path_of(node, volume(node, "scsi0")), "write -P 1 0 4M")
+    user = node.restricted("mover@pve", **{f"/vms/{A}": "PVEVMAdmin", "/storage": "PVEDatastoreUser"})
+
+    def limit(api, **more):
+        plan = api.call("POST", node.vm(A, "/move_disk"), {"disk": "scsi0", "storage": "other", "dry-run": 1, **more}).data["plan"]
+        return plan[0]["args"].get("bwlimit")
+
+    assert limit(node.api) == limit(user) == 2048 * 1024
+    assert limit(user, bwlimit=50000) == 2048 * 1024 and limit(user, bwlimit=1000) == 1000 * 1024
+    assert limit(node.api, bwlimit=50000) == 50000 * 1024 and limit(node.api, bwlimit=0) is None
+    plan = node.api.call("POST", node.vm(A, "/clone"), {"newid": B, "storage": "other", "dry-run": 1}).data["plan"]
+    assert plan[0]["args"]["bwlimit"] == 100000 * 1024, plan
+    began = time.monotonic()
+    move(node, "scsi0", storage="other")
+    assert time.monotonic() - began > 1, "4 MiB at 2 MiB a second"
+    node.api.put("/storage/other", delete="bwlimit")
+    assert limit(user, storage="local") is None
     node.remove(A)
 
 

@@ -28,7 +28,7 @@ UNDOCUMENTED = {
     "GET /nodes/{node}/qemu": ["disk"],
     "GET /nodes/{node}/qemu/{vmid}/status/current": ["disk"],
     "GET /nodes/{node}/storage/{storage}/content": ["content"],
-    "GET /storage": ["type", "path", "content", "shared", "digest", "nodes", "disable", "prune-backups"],
+    "GET /storage": ["type", "path", "content", "shared", "digest", "nodes", "disable", "prune-backups", "bwlimit"],
 }
 # Routes whose reply is of another type than the schema says.
 REAL_TYPE = {
