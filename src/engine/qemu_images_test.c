@@ -11,14 +11,18 @@
 #include "proto/frame.h"
 
 /* $nK, $fK, $sK: node, node of the file and set of descriptors of the image of scsi0 that stands on layer K; $n_ for
- * the lowest, which stands on nothing; $j its job; $$nK the node of virtio1. */
+ * the lowest, which stands on nothing; $sc the set of a copy, $j its job; $$nK the node of virtio1. */
 static const struct {
     const char *name, *text;
 } names[] = {
-    {"$n3", "format-scsi0-3"}, {"$n2", "format-scsi0-2"},    {"$n1", "format-scsi0-1"},  {"$n_", "format-scsi0"},
-    {"$f3", "file-scsi0-3"},   {"$f2", "file-scsi0-2"},      {"$f1", "file-scsi0-1"},    {"$f_", "file-scsi0"},
-    {"$s3", "1640000003"},     {"$s2", "1640000002"},        {"$s1", "1640000001"},      {"$s_", "164"},
-    {"$j", "job-scsi0"},     {"$$n1", "format-virtio1-1"}, {"$$n_", "format-virtio1"},
+    {"$n3", "format-scsi0-3"},    {"$n2", "format-scsi0-2"},
+    {"$n1", "format-scsi0-1"},    {"$n_", "format-scsi0-v0000042"},
+    {"$f3", "file-scsi0-3"},      {"$f2", "file-scsi0-2"},
+    {"$f1", "file-scsi0-1"},      {"$f_", "file-scsi0-v0000042"},
+    {"$s3", "1160000003"},        {"$s2", "1160000002"},
+    {"$s1", "1160000001"},        {"$s_", "1166000042"},
+    {"$sc", "1169999999"},        {"$j", "job-scsi0"},
+    {"$$n1", "format-virtio1-1"}, {"$$n_", "format-virtio1"},
 };
 
 #define CACHE "\"cache\":{\"direct\":false,\"no-flush\":false}"
@@ -70,6 +74,7 @@ static const struct engine_disk disks[] = {{.key = "scsi0",
                                             .fd = 10,
                                             .below = below,
                                             .n_below = 3,
+                                            .origin = "v0000042",
                                             .options = "local:1/a.qcow2,discard=on"},
                                            {.key = "virtio1",
                                             .bus = DISK_VIRTIO,
@@ -175,6 +180,82 @@ static void test_leave(void **state)
     expect(ENGINE_LEAVE, 2, 1, "", DROPPED("1") READ_ONLY("_", "null") READ_ONLY("2", "\"$n_\""));
 }
 
+static void test_forget(void **state)
+{
+    expect(ENGINE_FORGET, 0, 1, "", "-remove-fd {\"fdset-id\":$s3}\n");
+    expect(ENGINE_FORGET, 3, 1, "", "-remove-fd {\"fdset-id\":$s_}\n");
+}
+
+/* Zeroes take no room in a copy, and no lock stays with its descriptor. */
+static void test_copy(void **state)
+{
+    expect(
+        ENGINE_COPY, 4096, 1, "10",
+        "fadd-fd {\"fdset-id\":$sc}\n"
+        "+blockdev-add {\"driver\":\"qcow2\",\"node-name\":\"format-scsi0-copy\",\"read-only\":false,"
+        "\"discard\":\"unmap\",\"detect-zeroes\":\"unmap\"," CACHE ",\"backing\":null,\"file\":{\"driver\":\"file\","
+        "\"node-name\":\"file-scsi0-copy\",\"filename\":\"/dev/fdset/$sc\",\"locking\":\"off\",\"aio\":\"threads\","
+        "\"discard\":\"unmap\",\"read-only\":false," CACHE "}}\n"
+        "+blockdev-mirror {\"job-id\":\"$j\",\"device\":\"scsi0\",\"target\":\"format-scsi0-copy\",\"sync\":\"full\","
+        "\"speed\":4096,\"auto-finalize\":true,\"auto-dismiss\":false}\n"
+        "ublockdev-del {\"node-name\":\"format-scsi0-copy\"}\n"
+        "uremove-fd {\"fdset-id\":$sc}\n");
+    expect(ENGINE_COPY_END, 0, 1, "", "+block-job-cancel {\"device\":\"$j\",\"force\":false}\n");
+    expect(ENGINE_COPY_DROP, 0, 1, "",
+           "-job-dismiss {\"id\":\"$j\"}\n-blockdev-del {\"node-name\":\"format-scsi0-copy\"}\n"
+           "-remove-fd {\"fdset-id\":$sc}\n");
+}
+
+static void test_move(void **state)
+{
+    expect(ENGINE_MOVE, 0, 1, "",
+           "+blockdev-reopen {\"options\":[{\"driver\":\"throttle\",\"node-name\":\"scsi0\",\"throttle-group\":"
+           "\"throttle-scsi0\",\"read-only\":false,\"discard\":\"unmap\",\"file\":\"$n3\"}]}\n");
+}
+
+static char *sweep(const char *answer, size_t i)
+{
+    autofree char *text = expand(answer);
+    struct engine_script s;
+    struct err e = ERR_INIT;
+    struct field_reader r;
+    struct field f;
+    struct buf out;
+
+    if (engine_qemu.sweep(text, strlen(text), &disks[i], &s, &e) < 0)
+        return NULL;
+    buf_init(&out, 1 << 20);
+    field_reader_init(&r, s.fields.data, s.fields.len);
+    while (field_next(&r, &f) == 1)
+        buf_printf(&out, "%.*s\n", (int)f.len, (const char *)f.data);
+    buf_done(&s.fields);
+    return buf_take(&out);
+}
+
+/* What is called after the drive and is no image of it: several times, for one may stand on the other. Names that no
+ * image of ours has are left alone. */
+static void test_sweep(void **state)
+{
+    autofree char *none =
+        sweep("{\"nodes\":[{\"name\":\"$n3\"},{\"name\":\"$n_\"},{\"name\":\"scsi0\"},{\"name\":\"scsi01\"},"
+              "{\"name\":\"format-scsi01\"},{\"name\":\"format-scsi0-a\\\"b\"},{\"name\":\"$$n1\"},"
+              "{\"name\":7},null]}",
+              0);
+    autofree char *two = sweep("{\"nodes\":[{\"name\":\"format-scsi0-v1\"},{\"name\":\"format-scsi0\"}]}", 0);
+    autofree char *wanted = expand("-remove-fd {\"fdset-id\":$sc}\n");
+    const char *del = "-blockdev-del {\"node-name\":\"format-scsi0-v1\"}\n";
+    size_t n = 0;
+
+    assert_string_equal(none, wanted);
+    for (const char *p = two; (p = strstr(p, del)); p++)
+        n++;
+    assert_int_equal(n, 4);
+    assert_non_null(strstr(two, "-remove-fd {\"fdset-id\":1166000001}\n"));
+    assert_non_null(strstr(two, "-remove-fd {\"fdset-id\":116}\n"));
+    assert_null(sweep("[]", 0));
+    assert_null(sweep("{\"nodes\":{}}", 0));
+}
+
 static void test_job_commands(void **state)
 {
     expect(ENGINE_PIVOT, 0, 1, "", "+job-complete {\"id\":\"$j\"}\n");
@@ -272,7 +353,7 @@ static void test_images(void **state)
 
     assert_int_equal(has(graph, "3", &place), 0);
     assert_int_equal(place, ENGINE_PLACE_TOP);
-    assert_int_equal(has(graph, "", &place), 0);
+    assert_int_equal(has(graph, "v0000042", &place), 0);
     assert_int_equal(place, ENGINE_PLACE_OPEN);
     assert_int_equal(has(graph, "2", &place), 0);
     assert_int_equal(place, ENGINE_PLACE_NONE);
@@ -339,17 +420,11 @@ static void test_saved(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_merge_top),
-        cmocka_unit_test(test_merge_below_top),
-        cmocka_unit_test(test_merge_lowest),
-        cmocka_unit_test(test_leave),
-        cmocka_unit_test(test_job_commands),
-        cmocka_unit_test(test_jobs),
-        cmocka_unit_test(test_hostile_jobs),
-        cmocka_unit_test(test_images),
-        cmocka_unit_test(test_save),
-        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_overlay),      cmocka_unit_test(test_merge_top), cmocka_unit_test(test_merge_below_top),
+        cmocka_unit_test(test_merge_lowest), cmocka_unit_test(test_leave),     cmocka_unit_test(test_forget),
+        cmocka_unit_test(test_copy),         cmocka_unit_test(test_move),      cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_job_commands), cmocka_unit_test(test_jobs),      cmocka_unit_test(test_hostile_jobs),
+        cmocka_unit_test(test_images),       cmocka_unit_test(test_save),      cmocka_unit_test(test_saved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

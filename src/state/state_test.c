@@ -173,7 +173,7 @@ static void test_lease(void **arg)
     struct state_watch *w;
     uint64_t lease;
 
-    assert_int_equal(state_lease_grant(f->state, 50, &lease, &e), 0);
+    assert_int_equal(state_lease_grant(f->state, 2000, &lease, &e), 0);
     struct state_txn *t = state_txn_new();
     state_txn_put(t, "local/l", "1");
     state_txn_set_lease(t, lease);
