@@ -256,12 +256,18 @@ static int load_current(struct change *ch, const struct guest *g, const struct c
     return 0;
 }
 
-/* Volumes that a snapshot needs, or a clone, are not removed. */
+/* Drives of a guest with `protection` stay, PVE: qemu-server, API2/Qemu.pm, update_vm_api. Volumes that a snapshot needs,
+ * or a clone, are not removed. */
 static int check_removals(struct change *ch, const struct guest *g, struct err *e)
 {
+    const char *protection = config_get(&g->config, "protection");
+
     for (size_t i = 0; i < ch->n_deleted; i++) {
         const char *key = ch->deleted[i], *value = config_get(&g->config, key);
         struct volume_id v;
+        if (protection && streq(protection, "1") && (guest_is_drive_key(key) || guest_is_index_key(key, "unused")))
+            return err_set(e, -EPERM, "guest.protected", "can't remove %s '%s' - protection mode enabled",
+                           guest_is_drive_key(key) ? "drive" : "unused disk", key);
         bool is_removal = guest_is_index_key(key, "unused") || (ch->is_forced && guest_is_drive_key(key));
         if (!is_removal || !value || !guest_drive_volume(value, &v) || v.vmid != g->vmid)
             continue;

@@ -86,10 +86,10 @@ int clone_config(const struct config *from, const struct clone_identity *id, con
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < from->n; i++) {
-        autobuf struct buf value;
+        autobuf struct buf value; /* nothing may leave before buf_init */
+        buf_init(&value, 65536);
         if (is_left_out(from->items[i].key))
             continue;
-        buf_init(&value, 65536);
         r = change_value(&from->items[i], id, &value, e);
         if (r == 0 && (value.is_failed || config_set(&c, from->items[i].key, buf_str(&value)) < 0))
             r = err_set(e, -ENOMEM, NULL, "out of memory");

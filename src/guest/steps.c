@@ -31,9 +31,9 @@ static int fill(struct storage *s, const struct volume_id *v, const char *templa
     struct volume_attachment a;
     autobuf struct buf bytes;
 
+    buf_init(&bytes, TEMPLATE_BYTES_MAX);
     if (!fw)
         return err_set(e, -EINVAL, "task.step", "no template '%.32s'", template);
-    buf_init(&bytes, TEMPLATE_BYTES_MAX);
     int r = fs_read_file(AT_FDCWD, fw->vars, &bytes, e);
     if (r == 0)
         r = volume_open(s, v, false, &a, e);

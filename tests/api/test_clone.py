@@ -113,7 +113,9 @@ def of_a_running_guest(node):
     for key, byte in (("scsi0", 1), ("scsi1", 2)):
         as_guest(node, SOURCE, key, f"write -P {byte} {byte}M 64k", "flush")
     had = open_volumes(node, SOURCE)
+    node.api.put(node.vm(SOURCE, "/config"), description="what the copy does not take")
     clone(node, format="qcow2")
+    assert "description" not in config(node, COPY) and config(node, COPY)["name"] == "Copy-of-VM-first", config(node, COPY)
     assert node.guest_state(SOURCE) == "running" and open_volumes(node, SOURCE) == had
     assert all(image(node, COPY, key).endswith(".qcow2") for key in ("scsi0", "scsi1"))
     as_guest(node, SOURCE, "scsi0", "write -P 9 5M 64k", "flush")

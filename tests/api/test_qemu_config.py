@@ -202,9 +202,16 @@ def newlines_cannot_smuggle_keys(node):
 
 @test
 def protection_stops_delete(node):
-    node.create(616, protection=1)
+    node.create(616, protection=1, scsi0="local:0.03125", scsi1="local:0.03125")
     end = node.api.outcome("DELETE", node.vm(616))
     assert "protection" in end, end
+    node.api.refused("PUT", node.vm(616, "/config"), {"delete": "scsi0"}, 500, text="can't remove drive 'scsi0' - protection mode enabled")
+    node.api.refused("PUT", node.vm(616, "/unlink"), {"idlist": "scsi1", "force": 1}, 500, text="protection mode enabled")
+    node.api.put(node.vm(616, "/config"), protection=0, scsi1="none,media=cdrom")
+    assert "unused0" in config(node, 616)
+    node.api.put(node.vm(616, "/config"), protection=1)
+    node.api.refused("PUT", node.vm(616, "/config"), {"delete": "unused0"}, 500, text="unused disk 'unused0' - protection mode")
+    assert {"scsi0", "unused0"} <= set(config(node, 616))
     node.api.put(node.vm(616, "/config"), protection=0)
     node.remove(616)
 

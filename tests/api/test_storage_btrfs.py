@@ -55,7 +55,7 @@ def refusals(node):
     assert not os.path.exists(elsewhere), "a refused storage makes no folder"
     node.api.refused("POST", "/storage", {"storage": "fast", "type": "btrfs"}, 400, param="path")
     node.api.refused("POST", "/storage", {"storage": "fast", "type": "zfspool", "path": "/mnt/a"}, 400, param="type", text="btrfs, dir")
-    node.api.refused("POST", "/storage", {"storage": "fast", "type": "btrfs", "path": "/mnt/a", "bwlimit": "migration=1"}, 400)
+    node.api.refused("POST", "/storage", {"storage": "fast", "type": "btrfs", "path": "/mnt/a", "bwlimit": "migration=1"}, text="clone, move and default")
     assert "not on a btrfs" in node.cli("storage", "create", "fast", "--type", "btrfs", "--path", elsewhere, is_checked=False).stderr
 
 
