@@ -369,6 +369,7 @@ static void close_all(struct daemon *d)
         if (!pool_drain(a->pool) && !any)
             break;
     }
+    guest_mgr_abandon(a->guests);
     task_mgr_abandon(a->tasks);
     stats_free(a->stats);
     settings_free(a->settings);

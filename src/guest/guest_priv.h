@@ -97,6 +97,8 @@ typedef void (*monitor_result_fn)(void *arg, int r, const void *payload, size_t 
 int monitor_attach(struct guest_mgr *m, struct guest *g, int link_fd, pid_t pid, int pidfd,
                    const unsigned char cookie[32], uint32_t uid_slot, bool is_child, struct err *e);
 void monitor_free(struct monitor *mon);
+/* The daemon ends: nobody who waits for an answer gets one, and so does nothing more to the guest. */
+void monitor_abandon(struct monitor *mon);
 /* Sends a verb; fn is called once with the answer, or with -EPIPE when the monitor goes. fn may be NULL. */
 void monitor_command(struct monitor *mon, const char *verb, monitor_result_fn fn, void *arg);
 struct monitor_console {

@@ -473,6 +473,12 @@ int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct er
     return 0;
 }
 
+void guest_mgr_abandon(struct guest_mgr *m)
+{
+    for (size_t i = 0; m && i < m->n; i++)
+        monitor_abandon(m->guests[i]->monitor);
+}
+
 void guest_mgr_free(struct guest_mgr *m)
 {
     if (!m)

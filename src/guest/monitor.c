@@ -36,6 +36,20 @@ static void fail_commands(struct monitor *mon, const struct err *e)
     }
 }
 
+void monitor_abandon(struct monitor *mon)
+{
+    /* Whoever asked cannot be told any more, and what he asked for is not freed: it stays in reach. */
+    static struct list_node abandoned = {&abandoned, &abandoned};
+
+    if (!mon)
+        return;
+    LIST_FOREACH_SAFE(c, &mon->commands, struct command, node)
+    {
+        list_remove(&c->node);
+        list_add_tail(&abandoned, &c->node);
+    }
+}
+
 void monitor_free(struct monitor *mon)
 {
     struct err e = ERR_INIT;

@@ -466,7 +466,7 @@ static void wait_unlocked(struct task_mgr *m, struct task *t, uint32_t vmid, uin
     struct err e = ERR_INIT;
 
     if (m->is_abandoned) {
-        fn(arg, err_set(&e, -EINTR, "daemon.ending", "the daemon is ending"), &e);
+        fn(arg, err_set(&e, -EINTR, TASK_DAEMON_ENDING, "the daemon is ending"), &e);
         return;
     }
     if (!task_guest_lock(m, vmid)) {

@@ -105,6 +105,7 @@ void task_mgr_stop(struct task_mgr *m);
 /* As pool_drain, of the threads of long steps. */
 bool task_mgr_drain(struct task_mgr *m);
 /* The daemon ends: whoever waits for a task or an unlock is told so, nothing is written. Before what they use goes. */
+#define TASK_DAEMON_ENDING "daemon.ending" /* code of the error that `ended` gets then */
 void task_mgr_abandon(struct task_mgr *m);
 void task_mgr_free(struct task_mgr *m);
 /* Which steps exist; ctx is handed to them. Before task_mgr_recover. */

@@ -376,7 +376,7 @@ def certificates_that_cannot_be_used_are_refused(node):
     assert not found.stdout, found.stdout
 
 
-@test(limit=60)
+@test(limit=240)
 def nobody_is_dropped_by_a_new_certificate(node):
     """A console stays, a kept connection is answered once more and closed, and new ones are never refused."""
     pair, failures, n_served = Pair(node, "busy"), [], [0]

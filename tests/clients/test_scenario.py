@@ -461,7 +461,7 @@ def errors(day):
     refused(lambda: host.qemu.create(vmid=SCREEN), 500, f"unable to create VM {SCREEN} - VM {SCREEN} already exists")
     refused(lambda: host.qemu.create(vmid=999, cores="many"), 400, WRONG)
     refused(host.qemu(SCREEN).delete, 500, f"VM {SCREEN} is running - destroy failed")
-    refused(lambda: host.qemu(SCREEN).clone.post(newid=998), 500, f"VM {SCREEN} is running")
+    refused(lambda: host.qemu(SCREEN).clone.post(newid=998, full=0), 500, "a linked clone needs a template")
     refused(lambda: host.qemu(SCREEN).migrate.post(target="elsewhere"), 501, "not implemented")
     refused(lambda: host.vzdump.post(vmid=SCREEN), 501, "not implemented")
     refused(lambda: host.tasks("UPID:none").status.get(), 400, WRONG)

@@ -107,6 +107,27 @@ def a_running_guest():
         assert not files(node)
 
 
+@test(limit=200)
+def ended_in_the_middle():
+    """The daemon is told to end, not killed, while it copies a running guest's disk, and the guest for a clone."""
+    with Node() as node:
+        path = os.path.join(node.base, "other")
+        os.makedirs(path)
+        node.api.post("/storage", storage="other", type="dir", path=path, content="images")
+        node.create(A, memory=64, scsihw="virtio-scsi-pci", scsi0=f"local:{MIB32},format=raw")
+        node.api.run("POST", node.vm(A, "/status/start"))
+        as_guest(node, A, "scsi0", "write -P 1 0 16M", "flush")
+        for what, more in (("/move_disk", {"disk": "scsi0", "storage": "other"}), ("/clone", {"newid": B})):
+            node.api.post(node.vm(A, what), bwlimit=256, **more)
+            wait_for(lambda: len(open_volumes(node, A)) == 2, 30)
+            node.restart()
+            wait_for(lambda: node.guest_state(A) == "running", 30)
+            node.api.put(node.vm(A, "/config"), description=what)
+            wait_for(lambda: open_volumes(node, A) == files(node) == ["local:100/vm-100-disk-0.raw"], 30, what)
+            as_guest(node, A, "scsi0", "write -P 2 0 4k", "flush")
+        node.remove(A)
+
+
 @test(limit=400)
 def another_storage():
     with Node() as node:

@@ -281,6 +281,8 @@ class Frozen:
 
     def __init__(self, node):
         self.node = node
+        if VM in [g["vmid"] for g in node.api.get("/nodes/{node}/qemu")]:
+            node.remove(VM)  # that of the tests before
         node.create(VM, agent="1", memory=64, vga="none", scsihw="virtio-scsi-pci", scsi0="local:0.03125,format=qcow2")
         node.api.run("POST", node.vm(VM, "/status/start"))
         wait_for(self.is_running, 30)
