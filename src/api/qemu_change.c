@@ -256,8 +256,8 @@ static int load_current(struct change *ch, const struct guest *g, const struct c
     return 0;
 }
 
-/* Drives of a guest with `protection` stay, PVE: qemu-server, API2/Qemu.pm, update_vm_api. Volumes that a snapshot needs,
- * or a clone, are not removed. */
+/* Drives of a guest with `protection` stay, PVE: qemu-server, API2/Qemu.pm, update_vm_api. Volumes that a snapshot
+ * needs, or a clone, are not removed. */
 static int check_removals(struct change *ch, const struct guest *g, struct err *e)
 {
     const char *protection = config_get(&g->config, "protection");

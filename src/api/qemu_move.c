@@ -325,7 +325,8 @@ static void moved(struct task *t, void *arg, int r, const struct err *e)
 {
     struct move *m = arg;
 
-    /* The commit failed: it goes on where it was. A daemon that ends leaves it to the next one, which knows the commit. */
+    /* The commit failed: it goes on where it was. A daemon that ends leaves it to the next one, which knows the commit.
+     */
     if (m->mirror && !streq(e->code, TASK_DAEMON_ENDING))
         mirror_end(m->mirror, on_awake_in_the_end, m);
     else

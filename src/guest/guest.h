@@ -84,8 +84,8 @@ struct guest_env {
 };
 
 MUST_CHECK int guest_mgr_new(const struct guest_env *env, struct guest_mgr **ret, struct err *e);
-/* The daemon ends: questions to guests have no answer from now on. What was begun with a running guest is left as a kill
- * would leave it, for whoever adopts it. Before task_mgr_abandon, whose tasks free what asked. */
+/* The daemon ends: questions to guests have no answer from now on. What was begun with a running guest is left as a
+ * kill would leave it, for whoever adopts it. Before task_mgr_abandon, whose tasks free what asked. */
 void guest_mgr_abandon(struct guest_mgr *m);
 void guest_mgr_free(struct guest_mgr *m);
 /* Looks at what runs (run/guest), adopts it or clears it away; writes text copies. done: once, when all is known. */
