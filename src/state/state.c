@@ -45,6 +45,7 @@ struct state {
     struct state_txn *queue, **queue_tail;
     struct state_txn *finished, **finished_tail;
     bool is_stopping, is_writing;
+    unsigned n_scans; /* the loop thread reads: the writer waits, for the backend serves one at a time */
 };
 
 /* Takes up to BATCH_MAX transactions; waits for one. NULL = stop. */
@@ -53,7 +54,7 @@ static struct state_txn *take_batch(struct state *s)
     pthread_mutex_lock(&s->lock);
     s->is_writing = false;
     pthread_cond_broadcast(&s->changed);
-    while (!s->queue && !s->is_stopping)
+    while (s->queue ? s->n_scans > 0 : !s->is_stopping)
         pthread_cond_wait(&s->changed, &s->lock);
     struct state_txn *first = s->queue, *last = first;
     for (size_t n = 1; last && last->next && n < BATCH_MAX; n++)
@@ -206,13 +207,18 @@ int state_watch(struct state *s, const char *prefix, state_watch_fn fn, void *ar
     w->state = s;
     w->fn = fn;
     w->arg = arg;
-    /* Nothing may be committed between the scan and the first event: wait until the writer is idle. Watches are set up
-     * at the start of the daemon, when it is. */
+    /* Nothing may be committed between the scan and the first event: wait until the writer is idle, and keep it so.
+     * What fn commits meanwhile is written behind the scan. */
     pthread_mutex_lock(&s->lock);
-    while (s->queue || s->is_writing)
+    while (!s->n_scans && (s->queue || s->is_writing))
         pthread_cond_wait(&s->changed, &s->lock);
+    s->n_scans++;
     pthread_mutex_unlock(&s->lock);
     int r = s->backend->ops->scan(s->backend, prefix, scan_to_watch, w, e);
+    pthread_mutex_lock(&s->lock);
+    s->n_scans--;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
     if (r < 0) {
         free(w->prefix);
         free(w);

@@ -185,6 +185,87 @@ static void test_lease(void **arg)
     assert_int_equal(state_lease_keepalive(f->state, lease, &e), -ENOENT);
 }
 
+/* ---- commits from inside a scan ---- */
+
+#define N_SCANNED 300u
+
+struct deletions {
+    struct fixture *f;
+    size_t n_seen, n_gone, n_done;
+};
+
+static void on_deletion(void *arg, int r, uint64_t revision, const struct err *e)
+{
+    struct deletions *d = arg;
+
+    assert_int_equal(r, 0);
+    if (++d->n_done == N_SCANNED)
+        event_base_loopbreak(d->f->base);
+}
+
+/* As the journal's recovery does. */
+static void delete_it(void *arg, const char *key, const char *value, uint64_t revision)
+{
+    struct deletions *d = arg;
+    struct state_txn *t = value ? state_txn_new() : NULL;
+
+    d->n_gone += !value;
+    if (!value)
+        return;
+    d->n_seen++;
+    state_txn_delete(t, key);
+    state_commit(d->f->state, t, on_deletion, d);
+}
+
+static void copy_file(const char *from, const char *to, const char *name)
+{
+    char source[80], target[80];
+    struct err e = ERR_INIT;
+    autobuf struct buf b;
+
+    buf_init(&b, 1 << 24);
+    snprintf(source, sizeof(source), "%s/%s", from, name);
+    snprintf(target, sizeof(target), "%s/%s", to, name);
+    assert_int_equal(fs_read_file(AT_FDCWD, source, &b, &e), 0);
+    int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(fs_write_all(fd, b.data, b.len, &e), 0);
+    close(fd);
+}
+
+/* What a watch's first calls commit is written behind its scan, whole: a daemon that is killed next finds it. */
+static void test_commits_in_a_scan(void **arg)
+{
+    struct fixture *f = *arg, killed = {.base = f->base};
+    struct deletions d = {.f = f};
+    struct err e = ERR_INIT;
+    struct state_watch *w;
+
+    for (unsigned i = 0; i < N_SCANNED; i += 50) {
+        struct state_txn *t = state_txn_new();
+        for (unsigned k = i; k < i + 50; k++) {
+            char key[32];
+            snprintf(key, sizeof(key), "local/k/%u", k);
+            state_txn_put(t, key, "1");
+        }
+        assert_int_equal(commit(f, t), 0);
+    }
+    assert_int_equal(state_watch(f->state, "local/k/", delete_it, &d, &w, &e), 0);
+    assert_int_equal(d.n_seen, N_SCANNED);
+    event_base_dispatch(f->base);
+    assert_int_equal(d.n_done, N_SCANNED);
+    assert_int_equal(d.n_gone, N_SCANNED);
+    snprintf(killed.dir, sizeof(killed.dir), "/tmp/holm-state-XXXXXX");
+    assert_non_null(mkdtemp(killed.dir));
+    copy_file(f->dir, killed.dir, "holm.db");
+    copy_file(f->dir, killed.dir, "holm.db-wal");
+    copy_file(f->dir, killed.dir, "made");
+    assert_int_equal(state_open_sqlite(killed.base, killed.dir, &killed.state, &e), 0);
+    assert_int_equal(state_watch(killed.state, "local/k/", on_watch, &killed, &w, &e), 0);
+    assert_string_equal(killed.seen, "");
+    state_close(killed.state);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, killed.dir, &e), 0);
+}
+
 static void damage(struct fixture *f, off_t size, const char *bytes)
 {
     char path[64];
@@ -254,6 +335,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reopen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_commits_in_a_scan, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dump_load, setup, teardown),
     };
