@@ -64,18 +64,21 @@ class Wire:
         return Answer(status, known.get("message", ""), known.get("data"))
 
     def _exchange(self, request):
-        for is_last in (False, True):
-            is_new = not self.socket
+        for is_last in (False, False, False, True):
+            is_new, is_sent = not self.socket, False
             try:
                 if is_new:
                     raw = socket.create_connection(("127.0.0.1", self.port), timeout=60)
                     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     self.socket = self.context.wrap_socket(raw, session=self.session)
                 self.socket.sendall(request)
+                is_sent = True
                 return self._read(is_new)
             except (EOFError, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
                 self.close()
-                if is_last or is_new:  # only a connection that was kept may have gone meanwhile
+                # A kept connection may have gone meanwhile; a new one is given five seconds until its request, which a
+                # busy machine may not manage.
+                if is_last or (is_new and is_sent):
                     raise
 
     def _more(self, got):
