@@ -111,8 +111,11 @@ int api_access_acl_update(struct api_call *c, const struct api_access_acl_update
     static const char *const names[] = {"users", "groups", "tokens"};
     struct acl_change ch = {
         .call = c, .is_delete = a->has_delete && a->delete, .is_propagated = !a->has_propagate || a->propagate};
+    const char *roles = a->roles;
     char role[AUTH_USER_MAX + 1];
 
+    if (!auth_list_next(&roles, role, sizeof(role)))
+        return api_param_error(c, e, "roles", "a role is required");
     if (!a->users && !a->groups && !a->tokens) {
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
             api_param_error(c, e, names[i], "either 'users', 'groups' or 'tokens' is required.");
@@ -179,11 +182,26 @@ static int collect(struct paths *p, struct err *e)
     return 0;
 }
 
+/* A client takes what is handed down for what holds below, unless it is told otherwise. */
+static bool is_cut_off(struct paths *p, const char *path)
+{
+    char above[AUTH_PATH_MAX];
+    priv_mask propagated = 0;
+
+    if (str_copy(above, sizeof(above), path) < 0 || streq(above, "/"))
+        return false;
+    char *slash = strrchr(above, '/');
+    slash[slash == above] = 0;
+    (void)auth_privileges(p->call->api->auth, &p->who, above, &propagated);
+    return propagated;
+}
+
+/* PVE leaves out where the user has nothing; here that is said where there would be something by what stands above. */
 static void write_path(struct paths *p, const char *path, bool is_always)
 {
     priv_mask propagated, mask = auth_privileges(p->call->api->auth, &p->who, path, &propagated);
 
-    if (!mask && !is_always)
+    if (!mask && !is_always && !is_cut_off(p, path))
         return;
     jw_key(&p->call->out, path);
     access_write_privs(&p->call->out, mask, propagated);

@@ -51,5 +51,7 @@ MUST_CHECK int access_set_pam_password(struct api_call *c, const char *user, con
                                        access_verify_fn done, void *arg, struct err *e);
 /* The reply sets the browser's cookie with this ticket, or clears it (NULL). */
 MUST_CHECK int access_cookie(struct api_call *c, const char *ticket, struct err *e);
+/* A new ticket for the user, into the reply's object or into the cookie, and the CSRF token that goes with it. */
+MUST_CHECK int access_session_write(struct api_call *c, const char *user, bool is_cookie, struct err *e);
 
 #endif

@@ -217,8 +217,10 @@ static int add_totp(struct api_call *c, struct auth_tfa *next, const void *args,
     if (totp_parse_uri(a->totp, &o->totp, e) < 0)
         return api_param_error(c, e, "totp", "%s", e->text);
     /* The proof may be used for a login as well: whoever saw it saw the secret beside it. */
-    if (!totp_match(&o->totp, a->value, clock_wall_s(), TOTP_NO_STEP, &step))
-        return err_set(e, -EINVAL, "tfa.proof", "failed to verify TOTP challenge");
+    if (!totp_match(&o->totp, a->value, clock_wall_s(), TOTP_NO_STEP, &step)) {
+        c->error_param = "value";
+        return err_set(e, -EINVAL, "tfa.proof", "failed to verify TOTP challenge"); /* 500, as PVE's */
+    }
     next->n_totp++;
     make_id(o->id);
     jw_object(&c->out);

@@ -97,7 +97,6 @@ static void write_caps(struct api_call *c, const struct auth_subject *s)
 /* Who it is, is proved: the reply. */
 static int accept_login(struct api_call *c, const struct login *l, struct err *e)
 {
-    char ticket[256], csrf[128];
     int r;
 
     if (!auth_user_is_active(c->api->auth, l->who.user))
@@ -106,16 +105,9 @@ static int accept_login(struct api_call *c, const struct login *l, struct err *e
         return access_refuse(c, l->who.user, "no permission", e);
     jw_object(&c->out);
     if (!l->is_check) {
-        r = auth_ticket_make(c->api->auth, l->who.user, ticket, sizeof(ticket), e);
-        if (r == 0)
-            r = auth_csrf_make(c->api->auth, l->who.user, csrf, sizeof(csrf), e);
+        r = access_session_write(c, l->who.user, l->is_cookie, e);
         if (r < 0)
             return r;
-        if (!l->is_cookie)
-            jw_kv_str(&c->out, "ticket", ticket);
-        else if ((r = access_cookie(c, ticket, e)) < 0)
-            return r;
-        jw_kv_str(&c->out, "CSRFPreventionToken", csrf);
     }
     jw_kv_str(&c->out, "username", l->who.user);
     write_caps(c, &l->who);

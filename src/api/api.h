@@ -39,6 +39,7 @@ struct settings;
 struct net_mgr;
 struct fronts;
 struct uploads;
+struct events;
 
 /* Everything a handler may use; one per daemon. */
 struct api {
@@ -56,6 +57,7 @@ struct api {
     struct auth_limit *limit;
     struct password_gate *passwords, *pam_passwords; /* holm-worker and holm-pam, for passwords only */
     struct lasting *lasting;
+    struct events *events;
     struct uploads *uploads; /* in pieces */
     struct idempotency *idempotency;
     struct audit *audit;
@@ -71,7 +73,8 @@ struct api {
     struct fronts *fronts;   /* holm-front's processes */
     /* Has them take the certificate that is there now: new ones take over, the old ones serve what they have begun. */
     int (*renew_fronts)(struct fronts *f, struct err *e);
-    unsigned console_port; /* last label handed out, 5900-5999 */
+    unsigned console_port;          /* last label handed out, 5900-5999 */
+    struct list_node console_waits; /* see console_wait.c */
 };
 
 #define API_LATER 1
@@ -142,6 +145,7 @@ struct api_call {
     bool has_total;
     uint64_t total;
     struct buf param_errors; /* "name":"text",… JSON members */
+    const char *error_param; /* the parameter that the call's one error is about, whatever its status */
     unsigned status;         /* filled for ops->reply */
     uint64_t begun_ms;
     uint32_t delay_ms;      /* the reply is not sent sooner than so long after begun_ms */

@@ -4,30 +4,28 @@
 
 int api_cluster_index(struct api_call *c, const struct api_cluster_index_args *a, struct err *e)
 {
-    static const char *const names[] = {"audit", "bulk-action", "jobs",   "log",   "nextid", "options",
-                                        "qemu",  "resources",   "status", "tasks", NULL};
+    static const char *const names[] = {"audit",   "bulk-action", "events",    "jobs",   "log",   "nextid",
+                                        "options", "qemu",        "resources", "status", "tasks", NULL};
 
     return api_reply_index(c, "name", names);
 }
 
-static void write_node(struct api_call *c)
+void api_node_row(struct jw *w, const struct api *api, bool is_full)
 {
-    struct jw *w = &c->out;
     struct host_memory m;
     struct host_cpu cpu;
-    char id[80], path[AUTH_PATH_MAX];
+    char id[80];
     double iowait;
 
-    snprintf(id, sizeof(id), "node/%s", c->api->node);
-    snprintf(path, sizeof(path), "/nodes/%s", c->api->node);
+    snprintf(id, sizeof(id), "node/%s", api->node);
     jw_object(w);
     jw_kv_str(w, "id", id);
     jw_kv_str(w, "type", "node");
-    jw_kv_str(w, "node", c->api->node);
+    jw_kv_str(w, "node", api->node);
     jw_kv_str(w, "status", "online");
     jw_kv_str(w, "level", "");
-    if (auth_has(c->api->auth, &c->who, path, PRIV_M(SYS_AUDIT), true)) {
-        const struct storage_entry *s = storage_mgr_find(c->api->storages, "local");
+    if (is_full) {
+        const struct storage_entry *s = storage_mgr_find(api->storages, "local");
         host_memory_get(&m);
         host_cpu_get(&cpu);
         jw_kv_num(w, "cpu", host_cpu_usage(&iowait));
@@ -39,6 +37,14 @@ static void write_node(struct api_call *c)
         jw_kv_u64(w, "uptime", host_uptime_s());
     }
     jw_object_end(w);
+}
+
+static void write_node(struct api_call *c)
+{
+    char path[AUTH_PATH_MAX];
+
+    snprintf(path, sizeof(path), "/nodes/%s", c->api->node);
+    api_node_row(&c->out, c->api, auth_has(c->api->auth, &c->who, path, PRIV_M(SYS_AUDIT), true));
 }
 
 static int write_guests(struct api_call *c, struct err *e)

@@ -23,6 +23,26 @@ bool api_may_see_cpu_model(struct api_call *c, const char *name)
                     true);
 }
 
+/* PVE's names are those that a custom model can be made from; of QEMU's there are more, each also with its version. */
+bool api_cpu_model_is_builtin(const char *name)
+{
+    static const char *const others[] = {"x86-64-v2", "x86-64-v2-AES", "x86-64-v3", "x86-64-v4", "Denverton",
+                                         "Dhyana",    "Snowridge",     "n270",      NULL};
+    const struct api_param *p = api_handler_param("cluster_cpu_models_create", "reported-model");
+    char base[CPU_MODEL_NAME_MAX + 1];
+
+    const char *const *lists[] = {others, p ? p->enums : NULL};
+    const char *version = strrchr(name, '-');
+    bool has_version =
+        version && version[1] == 'v' && version[2] && strspn(version + 2, "0123456789") == strlen(version + 2);
+    snprintf(base, sizeof(base), "%.*s", (int)(has_version ? (size_t)(version - name) : strlen(name)), name);
+    for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
+        for (const char *const *m = lists[l]; m && *m; m++)
+            if (streq(*m, name) || streq(*m, base))
+                return true;
+    return false;
+}
+
 static const struct cpu_models *models(struct api_call *c)
 {
     return guest_cpu_models(c->api->guests);

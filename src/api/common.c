@@ -88,17 +88,21 @@ bool api_may_see_pool(struct api_call *c, const char *pool)
 
 void api_storage_write(struct api_call *c, const struct storage_entry *s)
 {
-    struct jw *w = &c->out;
+    api_storage_row(&c->out, c->api, s);
+}
+
+void api_storage_row(struct jw *w, const struct api *api, const struct storage_entry *s)
+{
     char id[AUTH_PATH_MAX], content[96];
     const char *name = storage_name(s->storage);
 
-    snprintf(id, sizeof(id), "storage/%s/%s", c->api->node, name);
+    snprintf(id, sizeof(id), "storage/%s/%s", api->node, name);
     storage_contents_format(storage_contents(s->storage), content, sizeof(content));
     jw_object(w);
     jw_kv_str(w, "id", id);
     jw_kv_str(w, "type", "storage");
     jw_kv_str(w, "storage", name);
-    jw_kv_str(w, "node", c->api->node);
+    jw_kv_str(w, "node", api->node);
     jw_kv_str(w, "plugintype", storage_type(s->storage));
     jw_kv_str(w, "status", s->is_active ? "available" : "unknown");
     jw_kv_int(w, "shared", storage_is_shared(s->storage));

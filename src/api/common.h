@@ -22,6 +22,8 @@ bool api_may_see_guest(struct api_call *c, uint32_t vmid);
 bool api_may_see_storage(struct api_call *c, const char *storage);
 /* One of Mapping.Audit, Mapping.Use and Mapping.Modify on the custom model. */
 bool api_may_see_cpu_model(struct api_call *c, const char *name);
+/* A model of PVE's, or one of QEMU's beside these. */
+bool api_cpu_model_is_builtin(const char *name);
 bool api_may_see_pool(struct api_call *c, const char *pool);
 /* node_bulk.c: one task over many guests, o->vmids or all; VM.PowerMgmt on everything, or on each guest of the list
  * (numbers, separated as lists are), which must be there. */
@@ -29,5 +31,11 @@ MUST_CHECK int api_bulk_begin(struct api_call *c, struct guest_bulk *o, struct e
 void api_vm_path(uint32_t vmid, char dst[24]);
 /* One storage as in GET /cluster/resources and in a pool's members. */
 void api_storage_write(struct api_call *c, const struct storage_entry *s);
+/* The rows of GET /cluster/resources and GET /cluster/tasks, for whoever shows them. */
+void api_storage_row(struct jw *w, const struct api *api, const struct storage_entry *s);
+void api_node_row(struct jw *w, const struct api *api, bool is_full);
+void api_task_row(struct jw *w, const struct task_view *v);
+/* user: of its UPID. A user owns what his tokens start; a token only what it started itself. */
+bool api_task_is_own(const struct auth_subject *who, const char *user);
 
 #endif

@@ -117,9 +117,9 @@ static int find(struct api_call *c, const char *node, int64_t vmid, struct guest
     return r < 0 ? r : guest_get(c->api->guests, (uint32_t)vmid, ret, e);
 }
 
-/* `websocket` and `generate-password` change nothing: there is no other way in, and always a password. */
-int api_qemu_vncproxy(struct api_call *c, const struct api_qemu_vncproxy_args *a, struct err *e)
+static int give_screen(struct api_call *c, const void *args, struct err *e)
 {
+    const struct api_qemu_vncproxy_args *a = args;
     struct guest *g;
     int r = find(c, a->node, a->vmid, &g, e);
 
@@ -134,6 +134,17 @@ int api_qemu_vncproxy(struct api_call *c, const struct api_qemu_vncproxy_args *a
     buf_init(&p->cert, CERT_BYTES_MAX);
     c->has_secret = true;
     return api_offload(c, read_cert, finish_proxy, p);
+}
+
+/* `websocket` and `generate-password` change nothing: there is no other way in, and always a password. */
+int api_qemu_vncproxy(struct api_call *c, const struct api_qemu_vncproxy_args *a, struct err *e)
+{
+    struct guest *g;
+    int r = find(c, a->node, a->vmid, &g, e);
+
+    if (r < 0)
+        return r;
+    return api_console_wait(c, g, give_screen, a, e);
 }
 
 int api_qemu_spiceproxy(struct api_call *c, const struct api_qemu_spiceproxy_args *a, struct err *e)

@@ -1,6 +1,6 @@
 /* One request from its decoded fields to its reply: authenticate, find the route, validate, check permission, call.
  * Loop thread. The reply's body has PVE's envelope (pve-http-server, Standard.pm): {"data":…} or {"data":null,
- * "message":…,"errors":{…}}; the reason phrase is the first line of the message. */
+ * "message":…,"errors":{…}}, and of our own "code" and "hint"; the reason phrase is the first line of the message. */
 #include <stdarg.h>
 
 #include "api/access_limit.h"
@@ -16,15 +16,11 @@
 #define PATH_SEGMENTS_MAX 16u
 #define ERRORS_MAX        65536u
 
-int api_param_error(struct api_call *c, struct err *e, const char *param, const char *fmt, ...)
+static void add_param_error(struct api_call *c, const char *param, const char *text)
 {
-    char text[600], key[80];
-    va_list ap;
+    char key[80];
     struct jw w;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
     snprintf(key, sizeof(key), "%s", param);
     if (c->param_errors.len)
         buf_append_char(&c->param_errors, ',');
@@ -33,6 +29,17 @@ int api_param_error(struct api_call *c, struct err *e, const char *param, const 
     buf_append_char(&c->param_errors, ':');
     jw_init(&w, &c->param_errors);
     jw_str(&w, text);
+}
+
+int api_param_error(struct api_call *c, struct err *e, const char *param, const char *fmt, ...)
+{
+    char text[600];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    add_param_error(c, param, text);
     return err_set(e, -EINVAL, "param.invalid", "Parameter verification failed.");
 }
 
@@ -106,6 +113,8 @@ static void write_error(struct api_call *c, struct jw *w)
     jw_null(w);
     jw_key(w, "message");
     jw_str(w, text ? text : "out of memory\n");
+    if (c->error.code[0])
+        jw_kv_str(w, "code", c->error.code);
     if (c->error.hint[0])
         jw_kv_str(w, "hint", c->error.hint);
     if (!c->param_errors.len)
@@ -176,6 +185,25 @@ static void on_recorded(void *arg, int r, const struct err *e)
     send_reply(c, r);
 }
 
+/* What checks a configuration as a whole says "KEY: text" (engines, storages): it belongs to that key, too. */
+static void find_error_param(struct api_call *c)
+{
+    const char *text = c->error.text, *colon = strstr(text, ": ");
+    char key[40];
+
+    if (c->error_param) {
+        add_param_error(c, c->error_param, text);
+        return;
+    }
+    if (!c->route || !c->route->has_config || !colon || (size_t)(colon - text) >= sizeof(key) ||
+        str_starts(c->error.code, "auth."))
+        return;
+    snprintf(key, sizeof(key), "%.*s", (int)(colon - text), text);
+    const struct api_param *p = api_route_param(c->route, key);
+    if (p && p->is_config)
+        add_param_error(c, key, colon + 2);
+}
+
 void api_finish(struct api_call *c, int r, const struct err *e)
 {
     if (r < 0) {
@@ -189,6 +217,8 @@ void api_finish(struct api_call *c, int r, const struct err *e)
     }
     if (r < 0 && c->param_errors.len && !streq(c->error.code, "param.invalid"))
         buf_reset(&c->param_errors);
+    if (r < 0 && !c->param_errors.len)
+        find_error_param(c);
     idempotency_end(c->api->idempotency, c, r);
     c->audit.result = r;
     if (!api_audit_end(c, r < 0 ? status_of(&c->error) : 200, on_recorded))

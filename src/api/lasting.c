@@ -67,6 +67,7 @@ static void look_at(struct api_call *c)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
+    static const struct timeval soon = {0};
     struct lasting *l = arg;
 
     for (unsigned i = 0; i < ROUND_SLICE; i++) {
@@ -80,7 +81,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         list_add_tail(&l->calls, &c->lasting_node);
         look_at(c);
     }
-    event_active(l->turn, EV_TIMEOUT, 0);
+    event_add(l->turn, &soon); /* made active it would go on in this turn */
 }
 
 static void begin_round(struct lasting *l)

@@ -1,4 +1,4 @@
-/* What outlives its request: consoles (and later event streams), and uploads under way. Their calls stay alive and are
+/* What outlives its request: consoles, event streams, and uploads under way. Their calls stay alive and are
  * looked at again after each change of access and once a second, because users and tokens expire without one: the
  * caller's proof must still hold, the route's permission too, with the call's own parameters, and the guest must be
  * there. What fails is revoked through ops->revoke. Loop thread. */

@@ -107,11 +107,8 @@ static void write_live(struct jw *w, const struct net_link *l, const char *type)
 }
 
 /* What applying would do to it; NULL: nothing. */
-static const char *pending_of(const struct net_mgr *m, const char *name)
+static const char *pending_of(const struct net_iface *now, const struct net_iface *then)
 {
-    const struct net_iface *now = net_config_find(net_mgr_active(m), name);
-    const struct net_iface *then = net_config_find(net_mgr_wanted(m), name);
-
     if (!now || !then)
         return now ? "delete" : then ? "new" : NULL;
     return net_iface_is_equal(now, then) ? NULL : "change";
@@ -119,8 +116,9 @@ static const char *pending_of(const struct net_mgr *m, const char *name)
 
 static void write_one(struct api_call *c, const char *name, const struct net_link *l, const char *type)
 {
+    const struct net_iface *now = net_config_find(net_mgr_active(c->api->networks), name);
     const struct net_iface *i = net_config_find(net_mgr_wanted(c->api->networks), name);
-    const char *pending = pending_of(c->api->networks, name);
+    const char *pending = pending_of(now, i);
     struct jw *w = &c->out;
 
     jw_object(w);
@@ -135,6 +133,12 @@ static void write_one(struct api_call *c, const char *name, const struct net_lin
         write_live(w, l, type);
     if (pending)
         jw_kv_str(w, "pending", pending);
+    if (pending && now) { /* what the plan replaces */
+        jw_key(w, "applied");
+        jw_object(w);
+        api_network_members(w, now);
+        jw_object_end(w);
+    }
     jw_object_end(w);
 }
 

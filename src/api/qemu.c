@@ -58,12 +58,9 @@ const char *qemu_shown(const char *key, const char *value)
 /* A configuration value with the JSON type of its schema. */
 void qemu_write_value(struct api_call *c, const char *key, const char *value)
 {
-    const struct api_param *p = NULL;
+    const struct api_param *p = api_handler_param("qemu_config_set", key);
     char *end;
 
-    for (const struct api_route *r = api_routes; r->method && !p; r++)
-        if (streq(r->handler_name, "qemu_config_set"))
-            p = api_route_param(r, key);
     jw_key(&c->out, key);
     if (p && (p->kind == API_INTEGER || p->kind == API_BOOLEAN))
         jw_int(&c->out, strtoll(value, NULL, 10));

@@ -15,10 +15,7 @@
 /* Routes that change a guest without taking its keys borrow those of PUT config. */
 static const struct api_route *config_route(const struct api_route *own)
 {
-    for (const struct api_route *r = api_routes; !own->has_config && r->method; r++)
-        if (r->has_config && streq(r->handler_name, "qemu_config_set"))
-            return r;
-    return own;
+    return own->has_config ? own : api_route_of("qemu_config_set");
 }
 
 struct change *change_new(struct api_call *c, uint32_t vmid)

@@ -226,6 +226,9 @@ static int check_cpu(struct change *ch, const char *value, struct err *e)
     if (r < 0)
         return r;
     const char *type = propstr_get(&p, "cputype");
+    if (type && !str_starts(type, CPU_MODEL_PREFIX) && !api_cpu_model_is_builtin(type))
+        return err_set(e, -EINVAL, "param.invalid",
+                       "Built-in cputype '%.40s' is not defined (missing 'custom-' prefix?)", type);
     if (!type || !str_starts(type, CPU_MODEL_PREFIX))
         return 0;
     snprintf(path, sizeof(path), "/mapping/cpu/%s", type + strlen(CPU_MODEL_PREFIX));

@@ -48,15 +48,12 @@ static int check_value(struct api_call *c, const struct guest *g, const struct c
 {
     const struct engine *engine = engine_find(g->engine);
     const char *value = config_get(config, key);
+    const struct api_param *p = api_handler_param("qemu_config_set", key);
 
-    for (const struct api_route *r = api_routes; r->method; r++) {
-        const struct api_param *p =
-            r->has_config && streq(r->handler_name, "qemu_config_set") ? api_route_param(r, key) : NULL;
-        if (p && guest_is_drive_key(key) && api_value_check(p, PARAM_STRING, value, e) < 0) {
-            char text[sizeof(e->text)];
-            snprintf(text, sizeof(text), "%s", e->text);
-            return api_param_error(c, e, "target-disk", "the options of the disk do not fit '%s': %s", key, text);
-        }
+    if (p && guest_is_drive_key(key) && api_value_check(p, PARAM_STRING, value, e) < 0) {
+        char text[sizeof(e->text)];
+        snprintf(text, sizeof(text), "%s", e->text);
+        return api_param_error(c, e, "target-disk", "the options of the disk do not fit '%s': %s", key, text);
     }
     return engine ? engine->check_config(c->api->host, config->items, config->n, e)
                   : err_set(e, -EINVAL, "engine.missing", "the engine of VM %u is not here", g->vmid);

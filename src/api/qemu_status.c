@@ -250,8 +250,9 @@ static void console_task(struct task *t, void *arg)
     task_end(t, 0, NULL); /* the session itself is no task: it ends with its connection */
 }
 
-int api_qemu_termproxy(struct api_call *c, const struct api_qemu_termproxy_args *a, struct err *e)
+static int give_terminal(struct api_call *c, const void *args, struct err *e)
 {
+    const struct api_qemu_termproxy_args *a = args;
     char path[40], ticket[512], id[16];
     struct jw *w = &c->out;
     struct guest *g;
@@ -282,6 +283,16 @@ int api_qemu_termproxy(struct api_call *c, const struct api_qemu_termproxy_args 
     jw_kv_str(w, "upid", task_upid(t));
     jw_object_end(w);
     return 0;
+}
+
+int api_qemu_termproxy(struct api_call *c, const struct api_qemu_termproxy_args *a, struct err *e)
+{
+    struct guest *g;
+    int r = find(c, a->node, a->vmid, &g, e);
+
+    if (r < 0)
+        return r;
+    return serial_channel(g, a->serial) ? api_console_wait(c, g, give_terminal, a, e) : give_terminal(c, a, e);
 }
 
 /* A local caller needs no ticket: the socket's credentials are his, and the bytes are raw. */

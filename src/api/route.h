@@ -66,6 +66,9 @@ extern const struct api_route api_routes[];
 
 /* Parameter of a route that a client's name means ("scsi3" finds scsi[n]); NULL if none. */
 const struct api_param *api_route_param(const struct api_route *route, const char *name);
+/* The route that this handler serves, by the name that api/ gives it; and a parameter of it. NULL if there is none. */
+const struct api_route *api_route_of(const char *handler);
+const struct api_param *api_handler_param(const char *handler, const char *name);
 
 /* Checks one value against its schema: 0 or -EINVAL with PVE's text in e. Pure. */
 MUST_CHECK int api_value_check(const struct api_param *p, char kind, const char *value, struct err *e);

@@ -64,14 +64,6 @@ static void test_tables(void **state)
     }
 }
 
-static const struct api_param *param(const char *handler, const char *name)
-{
-    for (const struct api_route *r = api_routes; r->method; r++)
-        if (streq(r->handler_name, handler))
-            return api_route_param(r, name);
-    return NULL;
-}
-
 static void test_values(void **state)
 {
     static const struct {
@@ -116,7 +108,7 @@ static void test_values(void **state)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const struct api_param *p = param("qemu_create", cases[i].key);
+        const struct api_param *p = api_handler_param("qemu_create", cases[i].key);
         struct err e = ERR_INIT;
         assert_non_null(p);
         int r = api_value_check(p, PARAM_STRING, cases[i].value, &e);
@@ -127,11 +119,11 @@ static void test_values(void **state)
 
 static void test_indexed(void **state)
 {
-    assert_non_null(param("qemu_create", "scsi30"));
+    assert_non_null(api_handler_param("qemu_create", "scsi30"));
     for (const char *const *bad =
              (const char *[]){"scsi31", "scsi", "scsi01", "scsi-1", "scsi1x", "scsi99999999999", NULL};
          *bad; bad++)
-        assert_null(param("qemu_create", *bad));
+        assert_null(api_handler_param("qemu_create", *bad));
 }
 
 int main(void)

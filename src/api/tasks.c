@@ -1,15 +1,20 @@
 /* Tasks: lists, state, log. PVE: pve-manager, Tasks.pm; pve-conventions 6.5. */
 #include "api/common.h"
 
+bool api_task_is_own(const struct auth_subject *who, const char *user)
+{
+    char name[AUTH_USER_MAX + AUTH_TOKEN_MAX + 2];
+    size_t n = strlen(who->user);
+
+    auth_subject_format(who, name, sizeof(name));
+    if (who->token[0])
+        return streq(user, name);
+    return strncmp(user, name, n) == 0 && (user[n] == 0 || user[n] == '!');
+}
+
 static bool is_own(struct api_call *c, const struct task_view *v)
 {
-    const char *user = api_user(c);
-    size_t n = strlen(c->who.user);
-
-    /* A user owns what his tokens start; a token only what it started itself. */
-    if (c->who.token[0])
-        return streq(v->upid.user, user);
-    return strncmp(v->upid.user, user, n) == 0 && (v->upid.user[n] == 0 || v->upid.user[n] == '!');
+    return api_task_is_own(&c->who, v->upid.user);
 }
 
 static bool may_audit_node(struct api_call *c)
@@ -130,6 +135,18 @@ int api_node_tasks_list(struct api_call *c, const struct api_node_tasks_list_arg
     return 0;
 }
 
+void api_task_row(struct jw *w, const struct task_view *v)
+{
+    jw_object(w);
+    write_task(w, v);
+    jw_kv_int(w, "saved", v->is_running ? 0 : 1);
+    if (!v->is_running) {
+        jw_kv_int(w, "endtime", v->endtime);
+        jw_kv_str(w, "status", v->status ? v->status : "unexpected status");
+    }
+    jw_object_end(w);
+}
+
 struct cluster_ctx {
     struct api_call *call;
     bool may_audit;
@@ -143,14 +160,7 @@ static bool cluster_one(void *arg, const struct task_view *v)
 
     if (!l->may_audit && !is_own(l->call, v))
         return true;
-    jw_object(w);
-    write_task(w, v);
-    jw_kv_int(w, "saved", v->is_running ? 0 : 1);
-    if (!v->is_running) {
-        jw_kv_int(w, "endtime", v->endtime);
-        jw_kv_str(w, "status", v->status ? v->status : "unexpected status");
-    }
-    jw_object_end(w);
+    api_task_row(w, v);
     return ++l->n < 50;
 }
 

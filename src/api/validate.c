@@ -209,6 +209,21 @@ const struct api_param *api_route_param(const struct api_route *route, const cha
     return NULL;
 }
 
+const struct api_route *api_route_of(const char *handler)
+{
+    for (const struct api_route *r = api_routes; r->method; r++)
+        if (streq(r->handler_name, handler))
+            return r;
+    return NULL;
+}
+
+const struct api_param *api_handler_param(const char *handler, const char *name)
+{
+    const struct api_route *r = api_route_of(handler);
+
+    return r ? api_route_param(r, name) : NULL;
+}
+
 static bool is_list(const struct api_param *p)
 {
     return p->kind == API_ARRAY || (p->format && str_ends(p->format, "-list"));

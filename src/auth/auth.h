@@ -14,9 +14,10 @@
 #include "base/json.h"
 #include "state/state.h"
 
-#define AUTH_USER_MAX  64u
-#define AUTH_TOKEN_MAX 64u
-#define AUTH_PATH_MAX  256u
+#define AUTH_USER_MAX      64u
+#define AUTH_TOKEN_MAX     64u
+#define AUTH_PATH_MAX      256u
+#define AUTH_TICKET_LIFE_S 7200
 
 typedef uint64_t priv_mask;
 

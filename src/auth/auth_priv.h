@@ -9,7 +9,7 @@
 
 #define TICKET_KEY_BYTES      32u
 #define TICKET_KEYS_MAX       4u
-#define TICKET_LIFE_S         7200
+#define TICKET_LIFE_S         AUTH_TICKET_LIFE_S
 #define TICKET_EARLY_S        300
 #define TICKET_KEY_ROTATE_S   86400
 #define CONSOLE_LIFE_S        30

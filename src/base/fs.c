@@ -7,6 +7,24 @@
 
 #include "base/fp.h"
 
+int fs_read_at(int fd, void *data, size_t n, uint64_t offset, size_t *ret_n, const char *what, struct err *e)
+{
+    size_t done = 0;
+
+    while (done < n) {
+        ssize_t got = pread(fd, (char *)data + done, n - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_errno(e, errno, "%s", what);
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    *ret_n = done;
+    return 0;
+}
+
 int fs_write_all(int fd, const void *data, size_t n, struct err *e)
 {
     const char *p = data;

@@ -29,6 +29,9 @@ MUST_CHECK int fs_mkdirs(int dirfd, const char *path, mode_t mode, struct err *e
 /* mkdirs and open it (O_PATH is not used: the fd can be synced). */
 MUST_CHECK int fs_open_dir(int dirfd, const char *path, mode_t mode, int *ret_fd, struct err *e);
 
+/* Up to n bytes from this place; *ret_n < n: the file ends there. what: begins the error's text. */
+MUST_CHECK int fs_read_at(int fd, void *data, size_t n, uint64_t offset, size_t *ret_n, const char *what,
+                          struct err *e);
 MUST_CHECK int fs_write_all(int fd, const void *data, size_t n, struct err *e);
 MUST_CHECK int fs_write_all_at(int fd, const void *data, size_t n, uint64_t offset, struct err *e);
 MUST_CHECK int fs_sync_dir(int dirfd, struct err *e);

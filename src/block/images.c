@@ -6,35 +6,17 @@
 
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "image/qcow2.h"
 
 /* Refcounts and tables are about a thousandth; the rest is room for what fragments. */
 #define GROWTH_PART 8u
 #define GROWTH_MORE (UINT64_C(64) << 20)
 
-/* Less than want bytes: the file ends there. */
-static int read_at(int fd, uint64_t at, void *data, size_t want, size_t *ret_n, struct err *e)
-{
-    size_t n = 0;
-
-    while (n < want) {
-        ssize_t got = pread(fd, (uint8_t *)data + n, want - n, (off_t)(at + n));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(e, errno, "read the image");
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    *ret_n = n;
-    return 0;
-}
-
 static int read_table(void *arg, uint64_t offset, void *data, size_t n, struct err *e)
 {
     size_t got = 0;
-    int r = read_at(*(const int *)arg, offset, data, n, &got, e);
+    int r = fs_read_at(*(const int *)arg, data, n, offset, &got, "read the image", e);
 
     if (r == 0)
         memset((uint8_t *)data + got, 0, n - got);
@@ -54,7 +36,7 @@ static int look(int fd, bool is_qcow2, bool is_import, struct stat *st, uint64_t
     *ret_size = (uint64_t)st->st_size;
     if (!is_qcow2)
         return 0;
-    int r = read_at(fd, 0, head, sizeof(head), &n, e);
+    int r = fs_read_at(fd, head, sizeof(head), 0, &n, "read the image", e);
     if (r == 0)
         r = qcow2_header_parse(head, n, (uint64_t)st->st_size, &info, e);
     if (r == 0)

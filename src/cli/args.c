@@ -103,6 +103,21 @@ static bool is_choice(const char *choices, const char *value)
     return false;
 }
 
+static bool are_choices(const char *choices, const char *list)
+{
+    char word[64];
+
+    for (const char *p = list;; p++) {
+        size_t n = strcspn(p, ",");
+        snprintf(word, sizeof(word), "%.*s", (int)(n < sizeof(word) ? n : 0), p);
+        if (!is_choice(choices, word))
+            return false;
+        p += n;
+        if (!*p)
+            return true;
+    }
+}
+
 static int check_bool(const char *name, const char *value, const char **ret, struct err *e)
 {
     if (is_choice("1|yes|on|true", value))
@@ -130,6 +145,11 @@ static int check_value(const struct cli_opt *o, const char *value, const char **
         if (is_choice(o->choices, value))
             return 0;
         return err_set(e, -EINVAL, "cli.usage", "--%s takes %s, not '%s'", o->name, o->choices, value);
+    case OPT_CHOICES:
+        if (are_choices(o->choices, value))
+            return 0;
+        return err_set(e, -EINVAL, "cli.usage", "--%s takes some of %s with commas, not '%s'", o->name, o->choices,
+                       value);
     case OPT_FLAG:
     case OPT_NO:
     case OPT_TEXT:

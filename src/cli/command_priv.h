@@ -24,14 +24,15 @@ struct cli_arg {
 };
 
 enum opt_kind {
-    OPT_FLAG,   /* no value: sends 1 */
-    OPT_NO,     /* no value: sends 0 */
-    OPT_TEXT,   /* any value */
-    OPT_INT,    /* decimal digits */
-    OPT_BOOL,   /* yes/no, on/off, true/false, 1/0: sends 1 or 0 */
-    OPT_CHOICE, /* one of `choices`, "a|b" */
-    OPT_LINES,  /* the value is a file, or standard input for "-", sent percent-encoded */
-    OPT_SECRET, /* the value is the first line of a file, or of standard input for "-" */
+    OPT_FLAG,    /* no value: sends 1 */
+    OPT_NO,      /* no value: sends 0 */
+    OPT_TEXT,    /* any value */
+    OPT_INT,     /* decimal digits */
+    OPT_BOOL,    /* yes/no, on/off, true/false, 1/0: sends 1 or 0 */
+    OPT_CHOICE,  /* one of `choices`, "a|b" */
+    OPT_CHOICES, /* one or more of `choices`, with commas */
+    OPT_LINES,   /* the value is a file, or standard input for "-", sent percent-encoded */
+    OPT_SECRET,  /* the value is the first line of a file, or of standard input for "-" */
 };
 
 struct cli_opt {
@@ -161,6 +162,7 @@ int state_dump_run(struct cli *c, const struct cli_command *cmd, struct cli_args
 int state_load_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int net_init_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int net_remove_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
+int events_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int audit_verify_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int completion_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);
 int version_run(struct cli *c, const struct cli_command *cmd, struct cli_args *a, struct err *e);

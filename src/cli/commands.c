@@ -766,6 +766,15 @@ const struct cli_command command_table[] = {
      .help = "Check that no record of the audit log was changed or taken out.",
      .example = "holm audit verify --dir /var/lib/holm/audit", .run = audit_verify_run},
 
+    /* events */
+    {"events", "",
+     OPTS({"kind", NULL, OPT_CHOICES, "A,B", "guest|node|storage|task", "only changes of these"},
+          {"metrics", "metrics", OPT_FLAG, NULL, NULL,
+           "also what is used of processors, memory and so on, every two seconds"},
+          {"cursor", "cursor", OPT_TEXT, "CURSOR", NULL, "go on from the last ping of an earlier run with -o json"}),
+     .method = "GET", .path = "/cluster/events", .help = "Follow what changes, one line a change, up to Ctrl-C.",
+     .example = "holm events --kind guest,task", .run = events_run},
+
     /* the rest */
     {"api", "", ARGS({"METHOD", NULL, ARG_TEXT}, {"PATH", NULL, ARG_TEXT}),
      .help = "Make one call of the API and print what it answers.",
@@ -809,6 +818,7 @@ const struct cli_noun noun_table[] = {
     {"cluster", "settings of all hosts"},
     {"net", "bridges and other interfaces"},
     {"audit", "who changed what"},
+    {"events", "what changes, as it changes"},
     {"api", "any call of the API"},
     {"state", "the whole configuration of a stopped Holm"},
     {"completion", "completion of command lines in a shell"},

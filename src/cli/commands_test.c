@@ -121,7 +121,7 @@ static void options_are_typed(void **state)
         for (const struct cli_opt *o = opts; o && o->name; o++) {
             bool is_flag = o->kind == OPT_FLAG || o->kind == OPT_NO;
             assert_true(is_flag == !o->value);
-            assert_true((o->kind == OPT_CHOICE) == !!o->choices);
+            assert_true((o->kind == OPT_CHOICE || o->kind == OPT_CHOICES) == !!o->choices);
             assert_ptr_equal(opt_find(opts, o->name), o); /* unique */
             assert_null(opt_find(global_opts, o->name));  /* and not a global one */
             assert_true(o->key || o->kind != OPT_SECRET);

@@ -40,6 +40,24 @@ static void offer_choices(const struct complete *k, const char *choices)
     }
 }
 
+/* "a,b" of such: what is before the last comma stays as it is. */
+static void offer_more_choices(const struct complete *k, const char *choices)
+{
+    const char *comma = strrchr(k->prefix, ',');
+    struct complete last = *k;
+    char before[256];
+
+    if (comma) {
+        int n = (int)(comma - k->prefix) + 1;
+        if (strspn(k->prefix, SAFE_CHARS ",") < (size_t)n ||
+            (size_t)snprintf(before, sizeof(before), "%s%.*s", k->before, n, k->prefix) >= sizeof(before))
+            return;
+        last.before = before;
+        last.prefix = comma + 1;
+    }
+    offer_choices(&last, choices);
+}
+
 static void offer_option(const struct complete *k, const struct cli_opt *o)
 {
     char word[72];
@@ -94,7 +112,9 @@ static bool is_file_value(const struct cli_opt *o)
 
 static void offer_values(const struct complete *k, const struct cli_opt *o)
 {
-    if (o->choices)
+    if (o->kind == OPT_CHOICES)
+        offer_more_choices(k, o->choices);
+    else if (o->choices)
         offer_choices(k, o->choices);
     else if (o->kind == OPT_BOOL)
         offer_choices(k, "yes|no");

@@ -249,6 +249,18 @@ static void on_exit_event(evutil_socket_t fd, short what, void *arg)
     back_off(f);
 }
 
+/* The page's folder: the one that was asked for, or what is installed beside an installed daemon; none is fine then. */
+static int open_web(struct fronts *f, struct err *e)
+{
+    const struct options *o = f->options;
+    const char *folder = o->web ? o->web : HOLM_DATADIR "/web";
+
+    if (!o->web && str_ends(o->libexec, "/.."))
+        return 0; /* of a build tree */
+    f->web_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return f->web_fd < 0 && (o->web || errno != ENOENT) ? err_errno(e, errno, "open %s", folder) : 0;
+}
+
 /* What all of them share. */
 static int prepare(struct fronts *f, struct err *e)
 {
@@ -260,12 +272,7 @@ static int prepare(struct fronts *f, struct err *e)
     snprintf(f->chroot_dir, sizeof(f->chroot_dir), "%s/run/empty", o->root);
     if (r == 0)
         r = fs_mkdirs(AT_FDCWD, f->chroot_dir, 0755, e);
-    if (r == 0 && o->web) {
-        f->web_fd = open(o->web, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (f->web_fd < 0)
-            r = err_errno(e, errno, "open %s", o->web);
-    }
-    return r;
+    return r < 0 ? r : open_web(f, e);
 }
 
 static int init(struct fronts *all, struct front *f, struct err *e)

@@ -15,11 +15,13 @@
 
 #include "api/access_limit.h"
 #include "api/audit.h"
+#include "api/console_vnc.h"
 #include "api/idempotency.h"
 #include "api/lasting.h"
 #include "audit/audit.h"
 #include "auth/limit.h"
 #include "api/settings.h"
+#include "api/events.h"
 #include "api/stats.h"
 #include "api/uploads.h"
 #include "base/fp.h"
@@ -341,6 +343,8 @@ static int open_all(struct daemon *d, struct err *e)
     r = guest_mgr_new(&env, &a->guests, e);
     if (r == 0)
         r = settings_new(a->state, a->node, &a->settings, e);
+    if (r == 0)
+        r = events_new(a, &a->events, e);
     return r < 0 ? r : stats_new(a, &a->stats, e);
 }
 
@@ -350,6 +354,7 @@ static void close_all(struct daemon *d)
 
     local_free(d->local);
     fronts_free(d->fronts);
+    api_console_waits_end(a);
     workers_cancel(d->pam_workers); /* nobody waits for these logins any more */
     workers_cancel(a->fetchers);    /* a download may take hours; it leaves nothing */
     workers_cancel(a->probers);
@@ -371,6 +376,7 @@ static void close_all(struct daemon *d)
     }
     guest_mgr_abandon(a->guests);
     task_mgr_abandon(a->tasks);
+    events_free(a->events);
     stats_free(a->stats);
     settings_free(a->settings);
     workers_free(a->workers);
@@ -410,6 +416,7 @@ int main(int argc, char **argv)
     struct err e = ERR_INIT;
     struct rlimit no_core = {0, 0};
 
+    list_init(&d.api.console_waits);
     log_init("holmd", LOG_INFO);
     fp_init();
     signal(SIGPIPE, SIG_IGN);

@@ -9,9 +9,6 @@
 /* Connections that have not shown the password yet; holm-guest lets one in at a time. */
 #define VNC_UNKNOWN_MAX "4"
 
-/* Keyboard layouts: the values of `keyboard` are names of QEMU's key tables. */
-#define DEFAULT_KEYBOARD "en-us"
-
 static const struct card {
     const char *type, *driver;
     const char *memory;        /* the property in MiB; NULL: `memory` cannot be set */
@@ -97,14 +94,18 @@ static int add_card(struct qemu_build *q, const struct card *card, uint64_t memo
     return r;
 }
 
+/* The values of `keyboard` are names of QEMU's key tables. */
 static void add_vnc(struct qemu_build *q)
 {
     const char *keyboard = qemu_config(q, "keyboard");
 
     qemu_arg(q, "-vnc");
     qemu_arg(q, "none,password=on,share=ignore,connections=" VNC_UNKNOWN_MAX);
-    qemu_arg(q, "-k");
-    qemu_arg(q, keyboard ? keyboard : DEFAULT_KEYBOARD);
+    /* With a layout QEMU goes by what keys mean in it; without one by the keys' codes, where the client sends those. */
+    if (keyboard) {
+        qemu_arg(q, "-k");
+        qemu_arg(q, keyboard);
+    }
 }
 
 int qemu_add_display(struct qemu_build *q, struct err *e)

@@ -218,7 +218,7 @@ static void test_display(void **state)
 
     assert_has(standard, "graphics=on");
     assert_has(standard, "-device\n{\"driver\":\"VGA\",\"id\":\"vga\",\"bus\":\"pcie.0\",\"addr\":\"0x2\"}\n"
-                         "-vnc\nnone,password=on,share=ignore,connections=4\n-k\nen-us\n"
+                         "-vnc\nnone,password=on,share=ignore,connections=4\n"
                          "-device\n{\"driver\":\"qemu-xhci\",\"id\":\"usb-input\",\"p2\":15,\"p3\":15,"
                          "\"bus\":\"pcie.0\",\"addr\":\"0x1a\"}\n"
                          "-device\n{\"driver\":\"usb-tablet\",\"id\":\"tablet\",\"bus\":\"usb-input.0\","

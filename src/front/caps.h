@@ -26,7 +26,7 @@
     X(reply_bytes, 16777216)       /* one reply */                                                                     \
     X(reply_total_bytes, 33554432) /* replies not yet taken by their clients; the largest is dropped */                \
     X(link_queue_bytes, 8388608)   /* requests holmd has not read: beyond, 503 */                                      \
-    X(tunnel_high_bytes, 262144)   /* a console pauses its source when so much waits */                                \
+    X(tunnel_high_bytes, 65536)    /* a console pauses its source when so much waits */                                \
     X(tunnel_max_bytes, 1048576)   /* a console client that does not read is dropped */
 
 struct front_limits {

@@ -29,12 +29,19 @@ static const struct {
     {".txt", "text/plain; charset=utf-8"},
 };
 
-static const char *content_type_of(const char *path)
+static const char *known_type(const char *path)
 {
     for (size_t i = 0; i < ARRAY_SIZE(content_types); i++)
         if (str_ends(path, content_types[i].suffix))
             return content_types[i].type;
-    return "application/octet-stream";
+    return NULL;
+}
+
+static const char *content_type_of(const char *path)
+{
+    const char *type = known_type(path);
+
+    return type ? type : "application/octet-stream";
 }
 
 static int make_etag(struct site_file *file, struct err *e)
@@ -212,7 +219,17 @@ void site_free(struct site *s)
     free(s);
 }
 
+/* Views of the page have addresses but no files. A user or a storage in an address may have a dot in its name. */
+static bool is_view(const char *path)
+{
+    const char *last = strrchr(path, '/');
+
+    return last && last[1] != '.' && !known_type(last) && !str_starts(path, "/assets") && !str_starts(path, "/api2");
+}
+
 struct site_file *site_find(const struct site *s, const char *path)
 {
-    return find(s, streq(path, "/") ? "/index.html" : path);
+    struct site_file *file = find(s, path);
+
+    return file || !is_view(path) ? file : find(s, "/index.html");
 }

@@ -37,7 +37,8 @@ void site_return(struct site_file *file);
 /* dirfd stays the caller's; negative gives a site of the description of the API alone. */
 MUST_CHECK int site_load(int dirfd, struct site **ret, struct err *e);
 void site_free(struct site *s);
-/* "/" is index.html. NULL if there is no such file. */
+/* What is not named like a file (.js, .html …) is a view of the page and gets index.html, "/" among them; path begins
+ * with a slash. NULL if there is no such file. */
 struct site_file *site_find(const struct site *s, const char *path);
 
 #endif

@@ -95,6 +95,10 @@ void guest_mgr_reconcile(struct guest_mgr *m, void (*done)(void *arg), void *arg
 void guest_mgr_autostart(struct guest_mgr *m, uint32_t delay_s);
 const struct guest_env *guest_env(const struct guest_mgr *m);
 
+/* Called on the loop when a guest came, went, changed its configuration or its state; what it reads then may be half
+ * done: it is to look when the loop turns. */
+void guest_mgr_set_observer(struct guest_mgr *m, void (*fn)(void *arg, uint32_t vmid), void *arg);
+
 struct guest *guest_find(struct guest_mgr *m, uint32_t vmid);
 /* 0 or -ENOENT with PVE's text "Configuration file 'nodes/N/qemu-server/ID.conf' does not exist". */
 MUST_CHECK int guest_get(struct guest_mgr *m, uint32_t vmid, struct guest **ret, struct err *e);

@@ -37,6 +37,8 @@ struct guest_mgr {
     void (*reconciled)(void *arg);
     void *reconciled_arg;
     struct list_node waiters; /* of lifecycle tasks: see lifecycle.c */
+    void (*observer)(void *arg, uint32_t vmid);
+    void *observer_arg;
 };
 
 /* A running monitor, from the daemon's side. */
@@ -64,6 +66,8 @@ void guest_drop(struct guest_mgr *m, struct guest *g);
 
 /* summary.c: after every change of what a guest is configured or runs with. */
 void guest_summary_forget(struct guest *g);
+/* Tells the observer: its summary may be another now, or it came or went. */
+void guest_tell(struct guest_mgr *m, uint32_t vmid);
 
 /* text.c: the copies under DIR/etc, written in order by one thread. */
 void guest_text_write(struct guest_mgr *m, const struct guest *g);

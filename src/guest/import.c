@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "image/qcow2.h"
 
 enum volume_format import_format(const char *path)
@@ -18,18 +19,10 @@ static int read_header(int fd, const struct stat *st, struct qcow2_info *ret, st
 {
     uint8_t head[QCOW2_HEADER_BYTES];
     size_t n = 0;
+    int r = fs_read_at(fd, head, sizeof(head), 0, &n, "read image header", e);
 
-    while (n < sizeof(head)) {
-        ssize_t got = pread(fd, head + n, sizeof(head) - n, (off_t)n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(e, errno, "read image header");
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    int r = qcow2_header_parse(head, n, (uint64_t)st->st_size, ret, e);
+    if (r == 0)
+        r = qcow2_header_parse(head, n, (uint64_t)st->st_size, ret, e);
     return r < 0 ? r : qcow2_check_standalone(ret, e);
 }
 

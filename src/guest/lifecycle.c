@@ -171,8 +171,10 @@ static void launched(void *ctx)
         }
     } else if (r < 0) {
         guest_uid_mark(o->mgr, j->uid_slot, false);
-        if (g && g->state == GUEST_STARTING)
+        if (g && g->state == GUEST_STARTING) {
             g->state = GUEST_STOPPED;
+            guest_tell(o->mgr, g->vmid);
+        }
     }
     launch_job_free(j);
     if (r < 0)
@@ -228,6 +230,7 @@ static void start_launch(struct op *o)
         return;
     }
     g->state = GUEST_STARTING;
+    guest_tell(o->mgr, g->vmid);
     g->pid = 0;
     g->started_boot_ms = 0;
     g->cpu_sample_ms = 0;
@@ -630,6 +633,7 @@ void guest_state_changed(struct guest_mgr *m, struct guest *g, const char *event
 {
     uint32_t vmid = g->vmid;
 
+    guest_tell(m, vmid);
     LIST_FOREACH_SAFE(o, &m->waiters, struct op, node)
     if (o->args.vmid == vmid && !o->is_ended)
         o->kind->changed(o, g, event, text);

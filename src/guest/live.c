@@ -171,8 +171,10 @@ static void on_committed(void *arg, int r, uint64_t revision, const struct err *
     struct guest *g = guest_find(l->m, l->vmid);
 
     /* What it runs with, where that is known. */
-    if (g)
+    if (g) {
         guest_summary_forget(g);
+        guest_tell(l->m, g->vmid);
+    }
     if (r == 0 && g && g->running.n) {
         note_running(g, &l->done);
         note_running(g, &l->reached);

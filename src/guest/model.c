@@ -98,6 +98,7 @@ void guest_drop(struct guest_mgr *m, struct guest *g)
 {
     size_t i = position(m, g->vmid);
 
+    guest_tell(m, g->vmid);
     memmove(&m->guests[i], &m->guests[i + 1], (m->n - i - 1) * sizeof(*m->guests));
     m->n--;
     guest_free(g);
@@ -150,6 +151,7 @@ static void on_guest(void *arg, const char *key, const char *value, uint64_t rev
     if (str_to_u64(key + strlen(GUEST_KEY), &vmid) < 0 || vmid < 100 || vmid > 999999999)
         return;
     struct guest *g = guest_find(m, (uint32_t)vmid);
+    guest_tell(m, (uint32_t)vmid);
     if (!value) {
         guest_text_remove(m, (uint32_t)vmid);
         if (g && g->state == GUEST_STOPPED)

@@ -103,9 +103,17 @@ static void lasting_members(struct jw *w, const struct guest *g)
         jw_kv_str(w, "tags", tags);
 }
 
+/* "status" says only that there is a process, as PVE's does. */
+static bool stands_still(const struct guest *g)
+{
+    return guest_is_running(g) && g->qmp_status[0] && !streq(g->qmp_status, "running");
+}
+
 static void passing_members(struct jw *w, const struct guest *g, const char *lock)
 {
     jw_kv_str(w, "status", guest_status(g));
+    if (stands_still(g))
+        jw_kv_str(w, "qmpstatus", g->qmp_status);
     jw_kv_u64(w, "uptime", guest_uptime_s(g));
     jw_kv_num(w, "cpu", guest_is_running(g) ? g->cpu_fraction : 0);
     jw_kv_u64(w, "mem", guest_memory_used(g));
@@ -157,6 +165,18 @@ void guest_summary_forget(struct guest *g)
 {
     free(g->lasting);
     g->lasting = NULL;
+}
+
+void guest_mgr_set_observer(struct guest_mgr *m, void (*fn)(void *arg, uint32_t vmid), void *arg)
+{
+    m->observer = fn;
+    m->observer_arg = arg;
+}
+
+void guest_tell(struct guest_mgr *m, uint32_t vmid)
+{
+    if (m->observer)
+        m->observer(m->observer_arg, vmid);
 }
 
 void guest_summary_write(struct jw *w, struct guest_mgr *m, struct guest *g, const char *pool)
@@ -231,13 +251,12 @@ void guest_status_members(struct jw *w, struct guest_mgr *m, const struct guest 
     jw_kv_int(w, "cpus", guest_cpus(g));
     if (g->pid)
         jw_kv_int(w, "pid", g->pid);
-    /* The list has it only when asked for ("full"), as PVE does; the inventory plugin of Ansible reads it from status.
-     */
-    if (is_full) {
-        jw_kv_str(w, "qmpstatus", guest_is_running(g) ? (g->qmp_status[0] ? g->qmp_status : "unknown") : "stopped");
-        if (guest_is_running(g))
-            running_members(w, g);
-    }
+    /* The list has it only when asked for ("full"), as PVE does, or when it says more than "status" (above); the
+     * inventory plugin of Ansible reads it from status. */
+    if (is_full && !stands_still(g))
+        jw_kv_str(w, "qmpstatus", !guest_is_running(g) ? "stopped" : g->qmp_status[0] ? g->qmp_status : "unknown");
+    if (is_full && guest_is_running(g))
+        running_members(w, g);
     for (size_t i = 0; i < g->config.n; i++)
         has_serial = has_serial || guest_is_index_key(g->config.items[i].key, "serial");
     if (has_serial)

@@ -1,29 +1,12 @@
 /* Making an image of a folder larger. Pool threads. A raw file gets a longer end, a qcow2 image a new header
  * (image/qcow2_grow.c); neither can be half done. */
 #include "base/fp.h"
+#include "base/fs.h"
 #include "image/qcow2.h"
 #include "storage/dir_priv.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
-
-static int read_full(int fd, void *p, size_t n, uint64_t at, size_t *ret_n, struct err *e)
-{
-    size_t done = 0;
-
-    while (done < n) {
-        ssize_t got = pread(fd, (char *)p + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(e, errno, "read the image");
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    *ret_n = done;
-    return 0;
-}
 
 static int grow_raw(struct storage *s, int fd, const struct stat *st, uint64_t size_bytes, struct err *e)
 {
@@ -52,7 +35,7 @@ static int check_zero(int fd, uint64_t at, uint64_t bytes, struct err *e)
 
     while (bytes) {
         size_t want = bytes < sizeof(block) ? (size_t)bytes : sizeof(block), n;
-        int r = read_full(fd, block, want, at, &n, e);
+        int r = fs_read_at(fd, block, want, at, &n, "read the image", e);
         if (r < 0)
             return r;
         if (memcmp(block, zero, n) != 0)
@@ -68,7 +51,7 @@ static int grow_qcow2(int fd, const struct stat *st, uint64_t size_bytes, struct
     uint8_t head[QCOW2_HEADER_BYTES];
     struct qcow2_grow g;
     size_t n;
-    int r = read_full(fd, head, sizeof(head), 0, &n, e);
+    int r = fs_read_at(fd, head, sizeof(head), 0, &n, "read the image", e);
 
     if (r == 0)
         r = qcow2_grow_plan(head, n, (uint64_t)st->st_size, size_bytes, &g, e);

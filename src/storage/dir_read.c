@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 
+#include "base/fs.h"
+
 /* The format comes from the name. */
 static bool is_qcow2(const struct volume_id *v)
 {
@@ -14,18 +16,9 @@ int dir_header_read(int fd, const struct stat *st, struct qcow2_info *ret, struc
 {
     uint8_t head[QCOW2_HEADER_BYTES];
     size_t n = 0;
+    int r = fs_read_at(fd, head, sizeof(head), 0, &n, "read image header", e);
 
-    while (n < sizeof(head)) {
-        ssize_t got = pread(fd, head + n, sizeof(head) - n, (off_t)n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(e, errno, "read image header");
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    return qcow2_header_parse(head, n, (uint64_t)st->st_size, ret, e);
+    return r < 0 ? r : qcow2_header_parse(head, n, (uint64_t)st->st_size, ret, e);
 }
 
 static void fill_info(const struct volume_id *v, const struct stat *st, struct volume_info *ret)

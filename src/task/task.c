@@ -18,6 +18,7 @@ struct waiter {
 
 static void run_next(struct task_mgr *m, uint32_t vmid);
 static void observe(struct task_mgr *m, const struct task *t);
+static void tell(struct task_mgr *m, const struct task *t);
 static void check_waiters(struct task_mgr *m);
 
 struct task *task_alloc(struct task_mgr *m)
@@ -357,6 +358,7 @@ int task_start(struct task_mgr *m, const struct task_spec *spec, struct task **r
     m->n_active++;
     snprintf(line, sizeof(line), "S %s", t->text);
     task_log_index(m->log, line);
+    tell(m, t);
     if (ret)
         *ret = t;
     return 0;
@@ -521,10 +523,27 @@ static void view(const struct task *t, struct task_view *v)
     };
 }
 
+void task_mgr_set_listener(struct task_mgr *m, void (*fn)(void *arg, const struct task_view *v), void *arg)
+{
+    m->listener = fn;
+    m->listener_arg = arg;
+}
+
+static void tell(struct task_mgr *m, const struct task *t)
+{
+    struct task_view v;
+
+    if (!m->listener)
+        return;
+    view(t, &v);
+    m->listener(m->listener_arg, &v);
+}
+
 static void observe(struct task_mgr *m, const struct task *t)
 {
     struct task_view v;
 
+    tell(m, t);
     if (!m->observer)
         return;
     view(t, &v);

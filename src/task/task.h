@@ -179,6 +179,8 @@ struct task_view {
 };
 /* Called on the loop when a task has ended and what it committed is in force. */
 void task_mgr_set_observer(struct task_mgr *m, void (*fn)(void *arg, const struct task_view *v), void *arg);
+/* The same also when a task was made; its guest's lock may be another after either. */
+void task_mgr_set_listener(struct task_mgr *m, void (*fn)(void *arg, const struct task_view *v), void *arg);
 /* Newest first: running ones, then the finished ones that are remembered. fn returns false to stop. */
 void task_each(struct task_mgr *m, bool (*fn)(void *arg, const struct task_view *v), void *arg);
 /* False if unknown. */

@@ -81,6 +81,8 @@ struct task_mgr {
     json_t *written_ends; /* marks below local/ended/ that are of no more use; the next plan's commit takes them away */
     void (*observer)(void *arg, const struct task_view *v);
     void *observer_arg;
+    void (*listener)(void *arg, const struct task_view *v);
+    void *listener_arg;
 };
 
 /* task.c, for plan.c */

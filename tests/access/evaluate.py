@@ -52,8 +52,10 @@ def evaluate(world, who, expression, params):
 _AUDIT = {"permissions": {"check": ["perm", "/", ["Sys.Audit"]]}}
 OWN_ROUTES = {
     "DELETE /access/ticket": {"permissions": {"user": "world"}, "allowtoken": 0},
+    "PUT /access/ticket": {"permissions": {"user": "all"}, "allowtoken": 0},
     "GET /cluster/audit": _AUDIT,
     "GET /cluster/audit/verify": _AUDIT,
+    "GET /cluster/events": {"permissions": {"user": "all"}, "allowtoken": 1},
     "GET /nodes/{node}/images": {"permissions": {"user": "all"}, "allowtoken": 1},
     "POST /nodes/{node}/images": {"permissions": {"check": ["perm", "/storage/{storage}", ["Datastore.AllocateTemplate"]]}, "allowtoken": 1},
     **{of: {"permissions": {"check": ["perm", "/storage/{storage}", ["Datastore.AllocateTemplate"]]}, "allowtoken": 1}

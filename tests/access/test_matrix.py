@@ -37,6 +37,7 @@ AGENT = "/nodes/{node}/qemu/{vmid}/agent/"
 NOW = "POST /nodes/{node}/qemu/{vmid}/status/"  # refused: the guest is locked
 REQUESTS = {
     "POST /access/ticket": [{"username": "nobody@pve", "password": "PVE:none"}],
+    "PUT /access/ticket": [{}],  # whoever asks; without a cookie 400
     "DELETE /access/ticket": [{}],  # takes a cookie back that is not used here
     "POST /access/users": [{"userid": TARGET}, {"userid": TARGET, "groups": "team"}],
     "PUT /access/users/{userid}": [{"comment": "x"}, {"groups": "team", "append": 1}],
@@ -65,6 +66,8 @@ REQUESTS = {
     "PUT /nodes/{node}/qemu/{vmid}/config": [{"vmid": PLAIN, "cores": 2, "dry-run": 1}, {"vmid": GUEST, "delete": "cores"},
                                              {"vmid": PLAIN, "scsi0": "local:1", "dry-run": 1}],
     "POST /nodes/{node}/qemu/{vmid}/config": [{"vmid": PLAIN, "name": "x", "dry-run": 1}],
+    # Refused behind the login: no stream stays open.
+    "GET /cluster/events": [{"metrics": "x"}],
     "GET /nodes/{node}/qemu/{vmid}/vncwebsocket": [{"port": 5900, "vncticket": "none"}],
     "POST /nodes/{node}/qemu/{vmid}/termproxy": [{}],
     "POST /nodes/{node}/qemu/{vmid}/vncproxy": [{"websocket": 1}],
@@ -192,7 +195,7 @@ class Probe:
         self.path = "/".join(str(given[s[1:-1]]) if s.startswith("{") else s for s in template.split("/"))
         self.sent = {k: v for k, v in params.items() if k not in names}
         self.params = {**{n: given[n] for n in names}, **params}
-        self.headers, self.body = (WEBSOCKET, None) if template.endswith("websocket") else ({}, None)
+        self.headers, self.body = (WEBSOCKET, None) if template.endswith(("websocket", "/cluster/events")) else ({}, None)
         if template.endswith("/upload"):
             self.body, self.headers = upload_body()
             self.sent = {}

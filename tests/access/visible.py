@@ -45,7 +45,12 @@ def visible_tasks(world, who, tasks, path):
 def effective(world, who, paths):
     """What GET /access/permissions answers for these paths."""
     result = {path: {p: int(v) for p, v in privileges(world, who, path).items()} for path in paths}
-    return {path: privs for path, privs in result.items() if privs}
+    return {path: privs for path, privs in result.items() if privs or _is_cut_off(world, who, path)}
+
+
+def _is_cut_off(world, who, path):
+    """Something is handed down to it and does not reach it."""
+    return path != "/" and any(privileges(world, who, path.rpartition("/")[0] or "/").values())
 
 
 TOP_PATHS = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"]

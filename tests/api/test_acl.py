@@ -23,6 +23,8 @@ def acl_refusals(node):
     node.api.refused("PUT", "/access/acl", {"path": "/nonsense", "roles": "PVEAuditor", "users": "admin@pve"},
                      text="invalid ACL path", param="path")
     node.api.refused("PUT", "/access/acl", {"path": "/", "roles": "PVEAuditor"})
+    for nothing in ("", " ", ",;"):
+        node.api.refused("PUT", "/access/acl", {"path": "/", "roles": nothing, "users": "admin@pve"}, 400, "required", "roles")
     node.api.refused("PUT", "/access/acl", {"path": "/", "roles": "PVEAuditor", "users": "none@pve"})
     node.nobody().refused("GET", "/access/acl", status=401)
 
@@ -43,6 +45,17 @@ def permissions_of_another_user(node):
     assert "VM.Console" in client.get("/access/permissions", path="/vms/101")["/vms/101"]
     client.refused("GET", "/access/permissions", {"userid": "admin@pve"}, 403)
     node.api.delete("/access/users/seen@pve")
+
+
+@test
+def where_nothing_is_left_is_listed(node):
+    """PVE leaves it out; a client that takes what stands above for what holds below would offer too much."""
+    client = node.restricted("cut@pve", **{"/": "PVEVMUser", "/vms/103": "NoAccess", "/storage": "NoAccess", "/storage/local": "NoAccess"})
+    rights = client.get("/access/permissions")
+    assert "VM.Console" in rights["/"] and rights["/vms/103"] == {} and rights["/storage"] == {}, rights
+    assert "/storage/local" not in rights, "nothing comes down to it"
+    stranger = node.restricted("stranger@pve", **{"/vms/104": "PVEVMUser"})
+    assert set(stranger.get("/access/permissions")) == {"/vms/104"}, "paths of others are not told"
 
 
 @test

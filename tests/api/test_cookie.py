@@ -85,6 +85,28 @@ def logout_clears_the_cookie(node):
 
 
 @test
+def a_session_is_renewed(node):
+    """The page cannot read the ticket, so it cannot send it as a password."""
+    raw = log_in(node)
+    value, csrf = raw.headers["Set-Cookie"].split(";")[0], raw.json()["data"]["CSRFPreventionToken"]
+    reply = session(node, value, csrf).call("PUT", "/access/ticket")
+    assert reply.status == 200 and sorted(reply.data) == ["CSRFPreventionToken", "username"], reply.text
+    assert reply.data["username"] == "admin@pve" and "ticket" not in reply.data
+    cookie = reply.headers["Set-Cookie"]
+    assert cookie.startswith(NAME + "=") and cookie.endswith("; Path=/; Secure; HttpOnly; SameSite=Strict"), cookie
+    renewed = session(node, cookie.split(";")[0], reply.data["CSRFPreventionToken"])
+    renewed.post("/access/groups", groupid="renewed")
+    renewed.delete("/access/groups/renewed")
+    for client, status in ((session(node, value), 401), (node.nobody(), 401), (session(node, NAME + "=x", csrf), 401)):
+        reply = client.call("PUT", "/access/ticket")
+        assert reply.status == status and "Set-Cookie" not in reply.headers, (status, reply.status)
+    reply = node.api.call("PUT", "/access/ticket", headers={"Cookie": "", "Authorization": f"PVEAuthCookie={node.api.ticket}"})
+    assert reply.status == 400 and "Set-Cookie" not in reply.headers, reply.text
+    foreign = session(node, value, csrf).call("PUT", "/access/ticket", headers={"Origin": "https://evil.example"})
+    assert foreign.status == 403 and "Set-Cookie" not in foreign.headers
+
+
+@test
 def other_sites_neither_log_in_nor_out(node):
     """A form on another site may post a name and a password: its visitor would go on as somebody else."""
     for origin in ("https://evil.example", "null", node.url.replace("https", "http")):

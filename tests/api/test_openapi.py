@@ -3,7 +3,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +11,8 @@ import requests
 
 from lib import facts
 from lib.holm import build_dir
-from lib.tap import main, skip, test
+from lib.npm import modules
+from lib.tap import main, test
 
 VALIDATOR = "@seriousme/openapi-schema-validator@2.11.0"
 URL = "/api2/openapi.json"
@@ -63,12 +63,7 @@ def takes_no_other_method(node):
 
 @test(limit=90)
 def is_valid_openapi():
-    if not shutil.which("npm"):
-        skip("npm is not installed")
-    done = subprocess.run([f"{facts.TOP}/tools/npm-cache", VALIDATOR], capture_output=True, text=True, check=False)
-    if done.returncode:
-        skip("npm's registry cannot be reached: " + done.stderr.strip().split("\n")[-1][:100])
-    validate = [done.stdout.strip() + "/node_modules/.bin/validate-api"]
+    validate = [modules(VALIDATOR) + "/.bin/validate-api"]
     good = subprocess.run([*validate, f"{build_dir()}/src/front/openapi.json"], capture_output=True, text=True, check=False)
     assert good.returncode == 0 and json.loads(good.stdout)["valid"] is True, good.stdout[:2000] + good.stderr[:2000]
     broken = document()

@@ -229,6 +229,32 @@ def list_and_index(node):
 
 
 @test
+def what_is_wrong_with_a_key_stands_at_the_key(node):
+    """Whether the schema, the engine or a storage says so, and whatever the status is."""
+    node.create(619, memory=64)
+    for key, value, status, text in (("watchdog", "model=foo", 400, "model"), ("rng0", "source=/dev/hwrng", 400, "source /dev/hwrng"),
+                                     ("scsi1", "nope:1", 500, "storage 'nope' does not exist"), ("memory", "x", 400, "type check"),
+                                     ("cpu", "foo", 400, "Built-in cputype 'foo' is not defined"), ("cpu", "cputype=EPYC-", 400, "Built-in"),
+                                     ("cpu", "x86-64-v9,flags=+aes", 400, "Built-in")):
+        for method, path, more in (("PUT", node.vm(619, "/config"), {}), ("POST", node.vm(619, "/config"), {}),
+                                   ("POST", "/nodes/{node}/qemu", {"vmid": 620})):
+            reply = node.api.refused(method, path, {**more, key: value}, status, text, key)
+            assert set(reply.errors) == {key} and not reply.errors[key].startswith(key + ":"), reply.body
+    assert not {"watchdog", "rng0", "scsi1", "cpu"} & set(config(node, 619)), config(node, 619)
+    for model in ("host", "max", "kvm64", "x86-64-v2-AES", "EPYC-Rome-v2", "Denverton-v3", "cputype=qemu64,flags=+aes"):
+        node.api.put(node.vm(619, "/config"), cpu=model)
+    node.remove(619)
+
+
+@test
+def models_that_are_offered_are_accepted(node):
+    node.create(619, memory=64)
+    for model in node.api.get("/nodes/{node}/capabilities/qemu/cpu"):
+        node.api.put(node.vm(619, "/config"), cpu=model["name"])
+    node.remove(619)
+
+
+@test
 def cap_on_disks_of_one_guest(node):
     """scsi30 is the last; scsi31 does not exist."""
     node.api.refused("POST", "/nodes/{node}/qemu", {"vmid": 618, "scsi31": "local:1"}, 400, param="scsi31")

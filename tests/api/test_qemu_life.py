@@ -47,6 +47,10 @@ def wrong_states_have_pve_texts(node):
     node.remove(701)
 
 
+def rows(node, vmid, path, **params):
+    return [r for r in node.api.get(path, **params) if r.get("vmid") == vmid]
+
+
 @test(limit=60)
 def suspend_resume_reset(node):
     node.create(702, memory=64)
@@ -55,8 +59,14 @@ def suspend_resume_reset(node):
     act(node, 702, "suspend")
     status = current(node, 702)
     assert status["status"] == "running" and status["qmpstatus"] == "paused", status
+    assert [(r["status"], r["qmpstatus"]) for r in rows(node, 702, "/cluster/resources", type="vm")] == [("running", "paused")]
+    for full in (0, 1):  # the short list, too, when "status" alone would mislead
+        assert [r["qmpstatus"] for r in rows(node, 702, f"/nodes/{node.name}/qemu", full=full)] == ["paused"]
     act(node, 702, "resume")
     assert current(node, 702)["qmpstatus"] == "running"
+    assert ["qmpstatus" in r for r in rows(node, 702, "/cluster/resources", type="vm")] == [False]
+    assert ["qmpstatus" in r for r in rows(node, 702, f"/nodes/{node.name}/qemu")] == [False]
+    assert [r["qmpstatus"] for r in rows(node, 702, f"/nodes/{node.name}/qemu", full=1)] == ["running"]
     act(node, 702, "reset")
     assert current(node, 702)["pid"] == pid
     act(node, 702, "stop")
@@ -155,6 +165,19 @@ def console_refusals(node):
     node.api.refused("GET", node.vm(710, "/vncwebsocket"), {"port": 1, "vncticket": "x"})
     node.api.refused("POST", node.vm(710, "/termproxy"), {"serial": "serial9"}, 400, param="serial")
     node.restricted("con@pve", **{"/vms/710": "PVEAuditor"}).refused("POST", node.vm(710, "/termproxy"), status=403)
+    node.remove(710)
+
+
+@test(limit=60)
+def a_console_waits_for_a_guest_that_starts(node):
+    node.create(710, memory=64, serial0="socket")
+    for path in ("/termproxy", "/vncproxy"):
+        node.api.refused("POST", node.vm(710, path), status=500, text="VM 710 not running")
+        upid = node.api.post(node.vm(710, "/status/start"))
+        wait_for(lambda: current(node, 710)["status"] == "running", 20, "the start to begin", step=0)
+        assert node.api.post(node.vm(710, path))["ticket"], path
+        assert node.api.wait_task(upid) == "OK", node.api.task_log(upid)
+        act(node, 710, "stop")
     node.remove(710)
 
 

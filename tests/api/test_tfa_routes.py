@@ -71,7 +71,8 @@ def what_is_added_is_checked(node):
     node.api.refused("POST", path, {k: v for k, v in good.items() if k != "description"}, 400, "is required", "description")
     node.api.refused("POST", path, {**good, "challenge": "x"}, 400, param="challenge")
     node.api.refused("POST", path, {**good, "type": "recovery"}, 400, param="totp")
-    node.api.refused("POST", path, {**good, "value": phone.wrong()}, text="failed to verify TOTP challenge")
+    wrong = node.api.refused("POST", path, {**good, "value": phone.wrong()}, 500, "failed to verify TOTP challenge", "value")
+    assert wrong.body["code"] == "tfa.proof" and wrong.message.strip() == wrong.errors["value"], wrong.body
     node.api.refused("POST", path, {**good, "description": "d" * 256}, 400, param="description")
     for bad in ("x", phone.uri + "&digits=9", phone.uri.replace(phone.text, "ABCDEFGH"), phone.uri.replace("totp/", "hotp/"),
                 phone.uri.replace("period=30", "period=5"), phone.uri + "&x=y", phone.uri + "#", "otpauth://totp/" + "x" * 2000):

@@ -1,10 +1,17 @@
 """Real guests and their consoles: the demo kernel by direct boot, a disk through SeaBIOS."""
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import websocket
 
+from lib.client import ApiError
 from lib.console import Console
 from lib.guests import DEMO, install_demo, write_boot_sector
+from lib.holm import Node
 from lib.proxy import Proxy
 from lib.tap import main, test
+from lib.wait import wait_for
 
 
 @test(limit=120)
@@ -123,6 +130,47 @@ def stopped_guest_has_no_console(node):
     reply = node.api.call("POST", node.vm(118, "/termproxy"))
     assert reply.status >= 400 and "not running" in reply.message, reply.text
     node.remove(118)
+
+
+def held_while_starting(node, vmid):
+    """Starts the guest and stops its holm-guest before it has told holmd that the guest runs. Returns its pid."""
+    for _ in range(20):
+        upid = node.api.post(node.vm(vmid, "/status/start"))
+        wait_for(lambda: node.processes("holm-guest"), 10, "holm-guest to be started", step=0.001)
+        pid = node.processes("holm-guest")[0]
+        os.kill(pid, signal.SIGSTOP)
+        if "pid" not in node.api.get(node.vm(vmid, "/status/current")):
+            return pid
+        os.kill(pid, signal.SIGCONT)
+        node.api.wait_task(upid)
+        node.api.run("POST", node.vm(vmid, "/status/stop"))
+    raise AssertionError("the guest was always faster")
+
+
+@test(limit=90)
+def a_console_waits_for_a_guest_that_is_being_started():
+    with Node() as node, ThreadPoolExecutor(2) as pool:
+        node.create(118, memory=64, serial0="socket")
+        pid = held_while_starting(node, 118)
+        ask = [pool.submit(node.api.post, node.vm(118, f"/{kind}")) for kind in ("termproxy", "vncproxy")]
+        for _ in range(5):
+            node.api.get("/version")
+        assert not any(a.done() for a in ask)
+        os.kill(pid, signal.SIGCONT)
+        assert all(a.result(20)["port"] for a in ask)
+        node.api.run("POST", node.vm(118, "/status/stop"))
+        # holmd ends while two of them wait: its own check for lost memory is in close()
+        pid = held_while_starting(node, 118)
+        ask = [pool.submit(node.api.post, node.vm(118, f"/{kind}")) for kind in ("termproxy", "vncproxy")]
+        for _ in range(5):
+            node.api.get("/version")
+        node.stop()
+        for a in ask:
+            assert isinstance(a.exception(20), (ApiError, OSError)), a
+        os.kill(pid, signal.SIGCONT)
+        node.start()
+        wait_for(lambda: node.guest_state(118) == "running", 20, "the guest to run on")
+        node.remove(118)
 
 
 if __name__ == "__main__":

@@ -2,28 +2,18 @@
 really boot, and Corsinvest's with JSON bodies. The scripts beside this file look at each answer."""
 import json
 import os
-import shutil
 import subprocess
 
 from lib import facts, netns
 from lib.guests import boot_sector, install_agent
 from lib.holm import PASSWORD
+from lib.npm import modules
 from lib.proxy import Proxy
-from lib.tap import main, skip, test
+from lib.tap import main, test
 from lib.wait import slow
 
 PROXMOX_API = "proxmox-api@1.1.1"
 CORSINVEST = "@corsinvest/cv4pve-api-javascript@9.2.0"
-
-
-def modules(package):
-    """Folder in which npm put it."""
-    if not shutil.which("npm"):
-        skip("npm is not installed")
-    done = subprocess.run([f"{facts.TOP}/tools/npm-cache", package], capture_output=True, text=True, check=False)
-    if done.returncode:
-        skip("npm's registry cannot be reached: " + done.stderr.strip().split("\n")[-1][:100])
-    return done.stdout.strip() + "/node_modules"
 
 
 def run(node, script, package, timeout):

@@ -125,7 +125,7 @@ def r02_envelope(node):
     for answer in refusals(node):
         body = answer.json
         assert body["data"] is None and isinstance(body["message"], str), str(answer)
-        assert set(body) <= {"data", "message", "errors"}, str(answer)
+        assert set(body) <= {"data", "message", "errors", "code", "hint"}, str(answer)
         assert isinstance(body.get("errors", {}), dict), str(answer)
     answer = call(node, "POST", f"/nodes/{node.name}/qemu", FORM, "vmid=x&cores=0&nonsense=1")
     assert answer.json["message"] == "Parameter verification failed.\n", str(answer)

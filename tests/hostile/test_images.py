@@ -415,7 +415,7 @@ def attempt(node, source, **more):
     options = "".join(f",{k}={v}" for k, v in more.items())
     reply = node.api.call("POST", "/nodes/{node}/qemu", {"vmid": VM, "scsi0": f"local:0,import-from={source}{options}"})
     if reply.status != 200:
-        return reply.message + str(reply.errors or "")
+        return f"{reply.message.strip()} {reply.errors or ''}".strip()
     end = node.api.wait_task(reply.data)
     return None if end == "OK" else end
 

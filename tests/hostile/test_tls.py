@@ -89,7 +89,7 @@ def requests_of_every_kind(node):
         return f"GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode()
     return [
         ("page", 200, False, get("/")), ("file", 200, False, get("/assets/a.js")),
-        ("no file", 404, True, get("/nothing")), ("API", 200, True, get("/api2/json/version", raw.auth(node)[9:])),
+        ("no file", 404, True, get("/nothing.js")), ("view", 200, False, get("/guests/100")), ("API", 200, True, get("/api2/json/version", raw.auth(node)[9:])),
         ("public API", 200, True, get("/api2/json/access/domains")), ("not logged in", 401, True, get("/api2/json/version")),
         ("no route", 501, True, get("/api2/json/none", raw.auth(node)[9:])), ("no format", 501, True, get("/api2/png/x")),
         ("malformed", 400, True, b"GET /\r\n\r\n"), ("no socket", 426, True, get("/api2/json/cluster/events")),

@@ -1,19 +1,15 @@
 """Hostile console clients: frames that break RFC 6455 or the limits end that connection and nothing else."""
-import os
-import struct
 import urllib.parse
 
 from lib import procs
 from lib.console import Console
 from lib.guests import write_boot_sector
 from lib.holm import is_sanitized
-from lib.raw import auth, connect, exchange, statuses
+from lib.raw import UPGRADE, UPGRADE_KEY, auth, connect, exchange, frame, is_closed_by_server, statuses
 from lib.tap import main, test
 from lib.wait import wait_for
 
 VMID = 120
-KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" + KEY
 
 
 def running_guest(node):
@@ -40,28 +36,6 @@ def opened(node):
     assert got.startswith(b"HTTP/1.1 101"), got
     s.sendall(frame(2, f"{answer['user']}:{answer['ticket']}\n".encode()))
     return s
-
-
-def frame(opcode, data, is_final=True, is_masked=True, rsv=0, length=None):
-    head = bytes([(0x80 if is_final else 0) | rsv << 4 | opcode])
-    n = len(data) if length is None else length
-    mask = 0x80 if is_masked else 0
-    head += bytes([mask | n]) if n < 126 else bytes([mask | 126]) + struct.pack(">H", n) if n < 65536 else \
-        bytes([mask | 127]) + struct.pack(">Q", n)
-    key = os.urandom(4) if is_masked else b""
-    return head + key + (bytes(b ^ key[i % 4] for i, b in enumerate(data)) if is_masked else data)
-
-
-def is_closed_by_server(s):
-    s.settimeout(10)
-    try:
-        while s.recv(4096):
-            pass
-    except ConnectionError:
-        pass
-    except TimeoutError:
-        return False
-    return True
 
 
 @test(limit=90)
@@ -110,7 +84,7 @@ def split_messages_are_joined(node):
 @test(limit=60)
 def upgrades_are_checked(node):
     running_guest(node)
-    rows = {"version 12": UPGRADE.replace("13", "12"), "no key": UPGRADE.replace(KEY, ""), "no upgrade": "",
+    rows = {"version 12": UPGRADE.replace("13", "12"), "no key": UPGRADE.replace(UPGRADE_KEY, ""), "no upgrade": "",
             "foreign origin": UPGRADE + "Origin: https://evil.example\r\n"}
     for what, headers in rows.items():
         path, _ = target(node)

@@ -9,6 +9,7 @@ public keys (spki_of) whose certificates are accepted whatever else is wrong wit
 profile is a temporary folder; the browser ends with the object, by its pid.
 """
 import base64
+import ctypes
 import hashlib
 import json
 import os
@@ -38,6 +39,14 @@ def spki_of_pem(pem):
     return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent():
+    """A test that is killed leaves no browser behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 class ScriptError(AssertionError):
     """A script of evaluate() threw."""
 
@@ -59,7 +68,7 @@ class Browser:
         self.pages = []
         with open(self.folder + "/log", "wb") as log:
             self.process = subprocess.Popen(argv + ["about:blank"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=env, start_new_session=True)
+                                            env=env, start_new_session=True, preexec_fn=_end_with_parent)
         try:
             self.port = wait_for(self._read_port, 60, "the browser to start")
         except AssertionError:
@@ -92,6 +101,7 @@ class Browser:
             target = json.load(reply)
         page = Page(target["webSocketDebuggerUrl"])
         self.pages.append(page)
+        page.call("Page.bringToFront")  # a tab that nobody sees is not painted
         if url != "about:blank":
             page.open(url)
         return page
@@ -118,7 +128,8 @@ class Page:
     def __init__(self, url):
         self.ws = websocket.create_connection(url, timeout=slow(30), suppress_origin=True)
         self.last_id = 0
-        self.events = []
+        self.events = []  # the newest
+        self.loads = 0
         for domain in ("Page", "Runtime", "Network"):
             self.call(domain + ".enable")
 
@@ -135,6 +146,7 @@ class Page:
         if "id" in message:
             return message
         self.events.append((message["method"], message.get("params", {})))
+        self.loads += message["method"] == "Page.loadEventFired"
         del self.events[:-EVENTS_MAX]
         return None
 
@@ -166,10 +178,10 @@ class Page:
 
     def open(self, url, timeout=30):
         """Loads a page; what it answers may be an error page."""
-        mark = len(self.events)
+        mark = self.loads
         result = self.call("Page.navigate", url=url)
         if "errorText" not in result:
-            self.wait(lambda: any(m == "Page.loadEventFired" for m, _ in self.events[mark:]), timeout, f"{url} to load")
+            self.wait(lambda: self.loads > mark, timeout, f"{url} to load")
         return result.get("errorText")
 
     def evaluate(self, script, timeout=30):

@@ -8,6 +8,7 @@ the daemon's and whatever became a descendant of the harness.
 """
 import functools
 import glob
+import itertools
 import json
 import os
 import re
@@ -41,6 +42,9 @@ def is_sanitized():
     """A build with AddressSanitizer keeps freed memory for a while: its sizes say nothing."""
     with open(program("holmd"), "rb") as f:
         return b"__asan_init" in f.read()
+
+
+TOKENS = itertools.count(1)  # the names of tokens differ by it
 
 
 def free_port():
@@ -246,7 +250,7 @@ class Node:
                 raise
         for path, role in roles_by_path.items():
             self.api.put("/access/acl", path=path, roles=role, users=user)
-        token = self.api.post(f"/access/users/{user}/token/t{free_port()}", privsep=0)
+        token = self.api.post(f"/access/users/{user}/token/t{next(TOKENS)}", privsep=0)
         return self.client(token=(token["full-tokenid"], token["value"]))
 
     # --- guests ---

@@ -1,9 +1,14 @@
 """HTTP by hand over TLS, for tests that send what no client library would."""
 import gzip
 import json
+import os
 import socket
 import ssl
+import struct
 import time
+
+UPGRADE_KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" + UPGRADE_KEY
 
 
 def connect(node, source=None):
@@ -63,6 +68,30 @@ def is_closed(s):
     except OSError:
         pass
     return True
+
+
+def is_closed_by_server(s):
+    """Waits for the end."""
+    s.settimeout(10)
+    try:
+        while s.recv(4096):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:  # a reset, or an alert of TLS
+        pass
+    return True
+
+
+def frame(opcode, data, is_final=True, is_masked=True, rsv=0, length=None):
+    """A WebSocket frame, right or wrong."""
+    head = bytes([(0x80 if is_final else 0) | rsv << 4 | opcode])
+    n = len(data) if length is None else length
+    mask = 0x80 if is_masked else 0
+    head += bytes([mask | n]) if n < 126 else bytes([mask | 126]) + struct.pack(">H", n) if n < 65536 else \
+        bytes([mask | 127]) + struct.pack(">Q", n)
+    key = os.urandom(4) if is_masked else b""
+    return head + key + (bytes(b ^ key[i % 4] for i, b in enumerate(data)) if is_masked else data)
 
 
 def statuses(reply):

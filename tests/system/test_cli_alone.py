@@ -619,6 +619,70 @@ def console_as_a_pipe():
         assert "not a serial one" in f.run("vm", "console", 100, code=1).stderr
 
 
+def event_stream(data, mode="raw", is_open=False):
+    """Answers of a daemon whose stream of events is this, and then ends unless is_open."""
+    kept = []
+
+    def upgrade(s, request):
+        assert request.kind == "websocket", request.kind
+        ours, theirs = socket.socketpair()
+        Fake.send_fd(s, request.stream, UPGRADE, field(MODE, mode), theirs.fileno())
+        theirs.close()
+        try:
+            ours.sendall(data)
+        except OSError:
+            pass  # it had enough
+        kept.append(ours) if is_open else ours.close()
+        return Fake
+    return {"GET /cluster/events": upgrade}
+
+
+@test()
+def events_of_a_hostile_daemon():
+    hello = b'{"type":"hello","node":"n1","is_complete":true,"cursor":"c"}\n'
+    bad = {"text": b"hello\n", "a list": b"[1]\n", "no type": b'{"kind":"guest"}\n', "nested": b"[" * 100000 + b"\n",
+           "binary": b"\0\xff\x1b[31m\n", "empty": b"\n", "type is no text": b'{"type":{}}\n'}
+    for what, line in bad.items():
+        with Fake(event_stream(hello + line)) as f:
+            done = f.run("events", code=1)
+            assert "no event" in done.stderr, f"{what}: {done.stderr}"
+    with Fake(event_stream(b"x" * (5 << 20))) as f:
+        assert "too long" in f.run("events", code=1).stderr
+    evil = {"type": "delta", "kind": "guest\033[1m", "id": "q\033]0;x\007\nz", "set": {"na\033me": "\u202e\033[2J\nx", "a": [{}]},
+            "unset": ["\033c", 5, None]}
+    odd = [evil, {"type": "delta", "kind": "guest", "id": 5, "set": {}}, {"type": "row", "kind": "guest", "id": "a"},
+           {"type": "row", "kind": "task", "id": "b", "row": []}, {"type": "delta", "kind": "node", "id": "c", "set": 7},
+           {"type": "later", "kind": "guest", "id": "d"}, {"type": "removed"}, {"type": "removed", "kind": "guest", "id": "e"}]
+    data = hello + b"".join(json.dumps(m, ensure_ascii=False).encode() + b"\n" for m in odd)
+    with Fake(event_stream(data)) as f:
+        shown = f.run("events", code=69).stdout
+        assert "\033" not in shown and "\007" not in shown and "\u202e" not in shown, shown
+        assert len(shown.splitlines()) == 5 and shown.splitlines()[-1].endswith("removed"), shown  # header, evil, a, b, e
+        told = f.run("events", "-o", "json", code=69).stdout
+        assert "\u202e" not in told and [json.loads(line) for line in told.splitlines()[1:]] == odd, told
+    for mode in ("binary", ""):
+        with Fake(event_stream(hello, mode)) as f:
+            assert "no stream of events" in f.run("events", code=1).stderr
+    with Fake({"GET /cluster/events": {"no": "stream"}}) as f:
+        f.run("events", code=1)
+
+
+@test()
+def events_that_were_missed_and_their_end():
+    again = b'{"type":"hello","node":"n1","is_complete":false}\n{"type":"row","kind":"guest","id":"old","row":{}}\n'
+    ping = b'{"type":"ping","cursor":"c"}\n'
+    row = b'{"type":"row","kind":"guest","id":"new","row":{"name":"x","type":"qemu","cpu":1,"tags":""}}\n'
+    bye = b'{"type":"bye","reason":"the ticket has \\u001bexpired"}\n'
+    with Fake(event_stream(again + ping + row + again + ping + bye)) as f:
+        done = f.run("events", "-q", code=69)
+        assert done.stdout.endswith("guest    new               new, name=x\n") and "old" not in done.stdout, done.stdout
+        assert "the ticket has" in done.stderr and "\033" not in done.stderr and "missed" not in done.stderr, done.stderr
+        assert f.run("events", code=69).stderr.startswith("warning: some changes were missed"), "the second snapshot"
+        assert f.run("events", "--metrics", code=69).stdout.endswith("new, name=x, cpu=100.0%\n")
+    with Fake(event_stream(again[:60], is_open=True)) as f:
+        f.run("events", "--timeout", 1, code=8)
+
+
 class Terminal:
     """holm on a pty: answers are typed when the screen shows what they wait for."""
 

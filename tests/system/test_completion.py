@@ -28,9 +28,11 @@ class Shell:
             skip(f"{name} is not installed")
         self.bin = node.base + "/bin"
         os.makedirs(self.bin, exist_ok=True)
-        with open(self.bin + "/holm", "w", encoding="utf-8") as f:
+        # A new file each time: one that another shell still runs cannot be written to.
+        with open(self.bin + "/new", "w", encoding="utf-8") as f:
             f.write(f'#!/bin/sh\n[ "$1" = completion ] && exec {program("holm")} "$@"\necho "GOT[$*]"\n')
-        os.chmod(self.bin + "/holm", 0o755)
+        os.chmod(self.bin + "/new", 0o755)
+        os.replace(self.bin + "/new", self.bin + "/holm")
         argv, setup = SHELLS[name]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:

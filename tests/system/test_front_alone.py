@@ -495,7 +495,11 @@ def test_static(t):
     assert js.body == t.js and js.get("cache-control") == "public, max-age=31536000, immutable"
     z = once(t.front, "GET", "/assets/app-1.js", ["Accept-Encoding: gzip"])
     assert z.get("content-encoding") == "gzip" and gzip.decompress(z.body) == t.js and z.get("etag") != js.get("etag")
-    for path in ("/none", "/assets/", "/assets", "/assets/app-1.js.gz", "/link.html", "/.hidden", "//etc/passwd"):
+    view = once(t.front, "GET", "/guests/100?q=x")
+    assert view.status == 200 and view.body == a.body and view.get("cache-control") == "no-cache"
+    for path in ("//etc/passwd", "//etc/hosts.allow", "/access/users/john.doe@pve"):
+        assert once(t.front, "GET", path).body == a.body, path  # a view, whatever its name
+    for path in ("/none.js", "/assets/none", "/assets/", "/assets", "/assets/app-1.js.gz", "/link.html", "/.hidden"):
         assert once(t.front, "GET", path).status == 404, path
     assert once(t.front, "POST", "/").status == 501
     with t.front.connect() as sock:

@@ -69,7 +69,7 @@ def start(node, vmid, **net):
 @test(limit=60)
 def changes_wait_until_applied_or_dropped(node):
     bridge(node, "vmbr5", cidr="10.5.0.1/24", cidr6="fd05::1/64", mtu=1400, comments="five", autostart=1)
-    assert listed(node)["vmbr5"]["pending"] == "new" and "exists" not in listed(node)["vmbr5"]
+    assert listed(node)["vmbr5"]["pending"] == "new" and not {"exists", "applied"} & set(listed(node)["vmbr5"])
     assert "vmbr5" not in netns.links()
     node.api.delete(NET)
     assert "vmbr5" not in listed(node)
@@ -80,15 +80,19 @@ def changes_wait_until_applied_or_dropped(node):
     assert netns.links()["vmbr5"]["ifalias"] == f"holm-{instance(node)}" and "UP" in netns.links()["vmbr5"]["flags"]
     one = node.api.get(f"{NET}/vmbr5")
     assert one["cidr"] == "10.5.0.1/24" and one["netmask"] == "255.255.255.0" and one["comments"] == "five", one
-    assert "pending" not in listed(node)["vmbr5"] and listed(node)["vmbr5"]["active"] == 1
+    assert not {"pending", "applied"} & set(listed(node)["vmbr5"]) and listed(node)["vmbr5"]["active"] == 1
     with open(node.path("etc/network/interfaces"), encoding="utf-8") as f:
         assert re.search(r"auto vmbr5\niface vmbr5 inet static\n\taddress 10.5.0.1/24\n.*inet6 static\n\taddress fd05::1/64", f.read(), re.S)
     node.api.put(f"{NET}/vmbr5", type="bridge", cidr="10.5.1.1/24", delete="cidr6,mtu")
-    assert listed(node)["vmbr5"]["pending"] == "change" and netns.addresses("vmbr5") == ["10.5.0.1/24", "fd05::1/64"]
+    planned = listed(node)["vmbr5"]
+    assert planned["pending"] == "change" and netns.addresses("vmbr5") == ["10.5.0.1/24", "fd05::1/64"]
+    assert planned["cidr"] == "10.5.1.1/24" and "mtu" not in planned
+    assert planned["applied"]["cidr"] == "10.5.0.1/24" and planned["applied"]["mtu"] == 1400, planned
     apply(node)
     assert netns.addresses("vmbr5") == ["10.5.1.1/24"]
     node.api.delete(f"{NET}/vmbr5")
     assert listed(node)["vmbr5"]["pending"] == "delete" and "vmbr5" in netns.links()
+    assert listed(node)["vmbr5"]["applied"]["comments"].strip() == "five"
     apply(node)
     assert "vmbr5" not in netns.links() and "vmbr5" not in listed(node)
 
