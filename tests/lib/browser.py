@@ -26,6 +26,15 @@ import websocket
 from lib.wait import slow, wait_for
 
 EVENTS_MAX = 5000
+# HOLM_UI_LAG=400: every answer reaches a page up to so many milliseconds late, each by another time, so that they come in
+# another order in each run; and its processor is a third as fast. Finds what a page shows, and a test takes for granted,
+# before everything is there. With HOLM_SLOW=3.
+LAG_MS = int(os.environ.get("HOLM_UI_LAG", "0"))
+LAG = """{
+    const fetchNow = window.fetch, some = () => Math.random() < 0.4 ? 0 : Math.random() * %d;
+    const late = () => new Promise((done) => setTimeout(done, some()));
+    window.fetch = async (...request) => { const reply = await fetchNow(...request); await late(); return reply; };
+}"""
 
 
 def spki_of(port):
@@ -132,6 +141,9 @@ class Page:
         self.loads = 0
         for domain in ("Page", "Runtime", "Network"):
             self.call(domain + ".enable")
+        if LAG_MS:
+            self.call("Page.addScriptToEvaluateOnNewDocument", source=LAG % LAG_MS)
+            self.call("Emulation.setCPUThrottlingRate", rate=3)
 
     def close(self):
         self.ws.close()

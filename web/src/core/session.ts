@@ -1,7 +1,7 @@
 // Who is signed in. The ticket is in a cookie that scripts cannot read; user and CSRF token are kept in localStorage,
 // so that a reload and a second tab go on. Without the cookie the token is worth nothing.
 import { signal, effect, untracked } from '@preact/signals';
-import { ApiError, csrfToken, del, get, post, put, sessionLost, setCsrf } from './api.ts';
+import { ApiError, csrfToken, del, get, isRecord, post, put, sessionLost, setCsrf } from './api.ts';
 import { loadPermissions } from './perms.ts';
 import { isOnline, startLive, stopLive } from './live.ts';
 
@@ -24,7 +24,8 @@ export type Phase = 'starting' | 'out' | 'in';
 export const phase = signal<Phase>('starting');
 export const user = signal('');
 /** Why the sign-in is shown to somebody who was in: the server does not take the session any more, or the password is new. */
-export const outReason = signal<'' | 'expired' | 'password'>('');
+export type OutReason = '' | 'expired' | 'password';
+export const outReason = signal<OutReason>('');
 /** When the session was made or last renewed, seconds since 1970; it ends LIFE_S later. */
 export const renewedAt = signal(0);
 
@@ -112,11 +113,17 @@ export async function answer(question: Challenge, kind: Factor, code: string): P
   await enter(login.username);
 }
 
-function leave(): void {
+/** why: also what the other tabs say, which go out with this one. */
+function leave(why: OutReason = ''): void {
   stopLive();
   clearInterval(renewTimer);
-  if (kept()?.csrf === csrfToken()) // another tab may have a new session already
-    localStorage.removeItem(KEY);
+  outReason.value = why;
+  if (kept()?.csrf === csrfToken()) { // another tab may have a new session already
+    if (why)
+      localStorage.setItem(KEY, JSON.stringify({ ended: why }));
+    else
+      localStorage.removeItem(KEY);
+  }
   setCsrf('');
   phase.value = 'out';
 }
@@ -138,10 +145,8 @@ export async function changeOwnPassword(old: string, fresh: string): Promise<voi
   try {
     await put('/access/password', { userid: name, password: fresh, 'confirmation-password': old });
     const isIn = await signIn(name, fresh).then((question) => question === null, () => false);
-    if (!isIn) {
-      outReason.value = 'password';
-      leave();
-    }
+    if (!isIn)
+      leave('password');
   } finally {
     isChangingPassword = false;
   }
@@ -149,15 +154,24 @@ export async function changeOwnPassword(old: string, fresh: string): Promise<voi
 
 interface Kept { user: string; csrf: string; at: number }
 
-function kept(): Kept | null {
+function stored(): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(localStorage.getItem(KEY) ?? 'null');
-    if (typeof value === 'object' && value !== null && 'user' in value && 'csrf' in value)
-      return { user: String(value.user), csrf: String(value.csrf), at: 'at' in value ? Number(value.at) : 0 };
+    return isRecord(value) ? value : {};
   } catch {
-    // not ours, or of another version
+    return {}; // not ours, or of another version
   }
-  return null;
+}
+
+function kept(): Kept | null {
+  const { user: name, csrf, at } = stored();
+  return name && csrf ? { user: String(name), csrf: String(csrf), at: Number(at ?? 0) } : null;
+}
+
+/** Why another tab has ended the session: '' where somebody signed out. */
+function endedBecause(): OutReason {
+  const { ended } = stored();
+  return ended === 'expired' || ended === 'password' ? ended : '';
 }
 
 /** The server does not take the session. Where another tab has a new one, that is gone on with. */
@@ -167,14 +181,13 @@ function onLost(): void {
   const other = kept();
   if (other && other.csrf !== csrfToken())
     return onOther(other);
-  outReason.value = 'expired';
-  leave();
+  leave(other ? 'expired' : endedBecause());
 }
 
 /** Another tab has signed in, renewed the session, or (null) ended it. The cookie is the same for all of them. */
 function onOther(other: Kept | null): void {
   if (phase.peek() === 'in' && !other)
-    leave();
+    leave(endedBecause());
   else if (other && user.peek() && other.user !== user.peek())
     location.reload();
   else if (other && phase.peek() !== 'starting')

@@ -4,6 +4,9 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 
 export interface Loaded<T> { value: T | null; error: unknown; reload: () => void }
 
+/** It is known whether there is something to show. */
+export const isLoaded = (l: Loaded<unknown>): boolean => l.value !== null || l.error !== null;
+
 export function useLoad<T>(key: string, version: string, load: () => Promise<T>): Loaded<T> {
   const [state, setState] = useState<{ key: string; value: T | null; error: unknown }>({ key, value: null, error: null });
   const [turn, setTurn] = useState(0);

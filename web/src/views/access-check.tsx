@@ -9,26 +9,29 @@ import { store } from '../core/store.ts';
 import { Waiting } from '../parts/loading.tsx';
 import { Empty, Panel } from '../parts/small.tsx';
 import { Suggest } from '../parts/suggest.tsx';
-import { useLoad } from '../parts/use.ts';
+import { isLoaded, useLoad } from '../parts/use.ts';
 import { listOf, tokensOf, useAcl, usePermissions, usePools, useRoles, useUsers, type AclEntry, type UserRow } from './access-data.ts';
 import { byPrivilege, sourcesOf, type Subject } from './access-explain.ts';
 import { normalPath, PathField } from './access-path.tsx';
 import { byArea } from './access-privileges.tsx';
 import { Who } from './access-acl.tsx';
 
-/** Which pools give something on this path. */
-function usePoolsOf(path: string): string[] {
-  const all = usePools().value ?? [];
+/** Which pools give something on this path; null until they are known. */
+function usePoolsOf(path: string): string[] | null {
+  const pools = usePools();
+  const all = pools.value ?? [];
   const vmid = /^\/vms\/(\d+)$/.exec(path)?.[1], storage = /^\/storage\/([^/]+)$/.exec(path)?.[1];
   const names = all.map((p) => p.poolid).join(' ');
-  const ofStorage = useLoad(`pools of ${storage ?? ''}`, names, async () => {
+  const members = useLoad(`pools of ${storage ?? ''} ${names}`, '', async () => {
     if (!storage)
       return [];
     const pools = await Promise.all(names.split(' ').filter(Boolean).map((poolid) => get<{ poolid: string; members?: { storage?: string }[] }[]>('/pools', { poolid, type: 'storage' })));
     return pools.flat().filter((p) => p.members?.some((m) => m.storage === storage)).map((p) => p.poolid);
-  }).value ?? [];
+  });
+  if (!isLoaded(pools) || !isLoaded(members))
+    return null;
   const pool = vmid ? store.tables.guest.row(vmid)?.value.pool : '';
-  return pool ? [pool] : ofStorage;
+  return pool ? [pool] : members.value ?? [];
 }
 
 /** A token with rights of its own counts by its own entries, all others by their user's. */
@@ -51,14 +54,13 @@ function Source({ entries }: { entries: readonly AclEntry[] | undefined }) {
 
 function Answer({ who, path }: { who: string; path: string }) {
   const { value, error, reload } = usePermissions(who, path);
-  const acl = useAcl().value ?? [], users = useUsers().value ?? [], roles = useRoles().value ?? [];
-  const pools = usePoolsOf(path);
-  if (!value)
+  const acl = useAcl(), users = useUsers(), roles = useRoles(), pools = usePoolsOf(path);
+  if (!value || !pools || ![acl, users, roles].every(isLoaded)) // "nobody gave it" is not said before that is known
     return <Waiting error={error} onRetry={reload} />;
   const has = Object.values(value)[0] ?? {};
   const names = Object.keys(has);
-  const sources = sourcesOf(acl, subjectOf(who, users), path, pools);
-  const from = byPrivilege(sources, (id) => listOf(roles.find((r) => r.roleid === id)?.privs));
+  const sources = sourcesOf(acl.value ?? [], subjectOf(who, users.value ?? []), path, pools);
+  const from = byPrivilege(sources, (id) => listOf(roles.value?.find((r) => r.roleid === id)?.privs));
   const isRoot = who === 'root@pam';
   const isLeaf = /^\/(vms|storage|nodes)\/./.test(path); // nothing is below
   const why = (name: string): ComponentChildren => (isRoot ? <span class="quiet">{t('access.check.root')}</span> : <Source entries={from.get(name)} />);
