@@ -209,9 +209,36 @@ class Page:
         """Calls a JavaScript function (its text) with JSON arguments."""
         return self.evaluate(f"({function})({', '.join(map(json.dumps, args))})", timeout)
 
+    def _soon(self, script, is_right, timeout, what):
+        """Until what an expression gives is right; its value. One that throws is not right yet: what it looks for may not
+        be drawn, or another page is being loaded."""
+        last = []
+
+        def look():
+            try:
+                last[:] = [self.evaluate(script)]
+                return is_right(last[0])
+            except AssertionError as e:
+                last[:] = [e]
+                return False
+        try:
+            wait_for(look, timeout)
+        except AssertionError:
+            raise AssertionError(f"not within {timeout} s: {what}; it was {last[0]!r}") from None
+        return last[0]
+
     def until(self, script, timeout=20):
         """Until an expression is true; its value."""
-        return wait_for(lambda: self.evaluate(script), timeout, script)
+        return self._soon(script, bool, timeout, script)
+
+    def becomes(self, script, value, timeout=20):
+        """Until an expression has this value."""
+        self._soon(script, lambda found: found == value, timeout, f"{script} == {value!r}")
+
+    def says(self, selector, *texts, timeout=20):
+        """Until the first element of a selector shows all these texts; what it shows."""
+        return self._soon(f"document.querySelector({json.dumps(selector)}).innerText", lambda found: all(t in found for t in texts),
+                          timeout, f"{selector} says {', '.join(texts)}")
 
     def url(self):
         return self.evaluate("location.href")

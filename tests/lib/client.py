@@ -75,9 +75,12 @@ class Client:
         """One request; what breaks PVE's contract in the reply is noted."""
         path = path.replace("{node}", self.node)
         in_query = method in ("GET", "DELETE")
-        response = self.http.request(method, self.url(path), params=params if in_query else None,
-                                     data=None if in_query else params, json=body_json, headers=headers, files=files,
-                                     timeout=60)
+        options = {"params": params if in_query else None, "data": None if in_query else params, "json": body_json,
+                   "headers": headers, "files": files, "timeout": 60}
+        try:
+            response = self.http.request(method, self.url(path), **options)
+        except requests.exceptions.SSLError:  # nothing was asked yet: a busy machine was too slow for the handshake
+            response = self.http.request(method, self.url(path), **options)
         if "Content-Length" in response.headers and len(response.content) < int(response.headers["Content-Length"]) and \
                 "Content-Encoding" not in response.headers:
             raise requests.ConnectionError("the reply was cut off")

@@ -32,13 +32,14 @@ def sign_in_and_the_list_of_guests():
     sign_in(page, password="wrong")
     page.until("!!document.querySelector('.error-box')")
     sign_in(page)
-    assert page.url() == s.base + "/guests?q=tag:prod", page.url()  # where one wanted to go
+    page.becomes("location.href", s.base + "/guests?q=tag:prod")  # where one wanted to go
     page.until("document.querySelectorAll('tbody tr[id]').length == 7")
     page.run(TYPE, "input[type=search]", "tag:prod -web")
     page.until("document.querySelectorAll('tbody tr[id]').length == 4")
     page.run(TYPE, "input[type=search]", "")
     page.until(f"document.querySelectorAll('tbody tr[id]').length == {len(NAMES)}")
-    assert "Running" in text(page, "#guests-100") and "Stopped" in text(page, "#guests-101")
+    page.says("#guests-100", "Running")
+    page.says("#guests-101", "Stopped")
     s.node.api.put(s.node.vm(101, "/config"), name="renamed")
     page.until("document.querySelector('#guests-101')?.innerText.includes('renamed')", 30)
     s.node.api.put(s.node.vm(101, "/config"), name="web-2")
@@ -169,7 +170,7 @@ def many_at_once_with_a_result_for_each():
     page.run(PRESS, ".task-row", "Start guest")
     page.until("document.querySelector('.drawer .log')?.innerText.length > 5")
     page.screenshot(f"{SHOTS}/task-light.png")
-    assert "task=UPID" in page.url()
+    page.until("location.href.includes('task=UPID')")
     sign_out(page)
     check_console(page)
     page.close()
@@ -202,7 +203,7 @@ def two_hundred_guests():
         s.node.create(vmid, name=f"many-{vmid}", memory=64)
     page = s.signed_in("/guests")
     page.until("document.querySelectorAll('tbody tr[id]').length > 10")
-    assert page.evaluate("document.querySelector('table').ariaRowCount") == "201"
+    page.becomes("document.querySelector('table').ariaRowCount", "201")
     assert page.evaluate("document.querySelectorAll('tbody tr[id]').length") < 80
     page.evaluate("(e => { e.scrollTop = e.scrollHeight; })(document.querySelector('.table-box'))")
     page.until("[...document.querySelectorAll('tbody tr[id]')].at(-1)?.ariaRowIndex == '201'")

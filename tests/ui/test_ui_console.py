@@ -38,7 +38,7 @@ def the_serial_port_is_a_terminal():
     s = scene()
     page = s.signed_in(f"/guests/{SHELL}/console")
     connected(page)
-    assert text(page, ".console-tools").split() == ["Connected", "Serial", "0", "Serial", "1", "A−", "A+"], text(page, ".console-tools")
+    page.becomes("document.querySelector('.console-tools').innerText.split(/\\s+/)", ["Connected", "Serial", "0", "Serial", "1", "A−", "A+"])
     focus(page, "textarea")
     shell_answers(page, 90)
     press(page, ".console-tools button", "Paste text")
@@ -90,7 +90,7 @@ def the_screen_shows_the_guest_and_takes_keys():
     choose(page, ".console-layout select", "")
     press(page, ".console-tools button", "Paste text")
     type_into(page, "dialog textarea", "a{B\u732b@")
-    assert "1 character is not" in text(page, "dialog .warn-text"), text(page, "dialog")
+    page.says("dialog .warn-text", "1 character is not")
     s.shoot(page, "console-paste", modes=("light", "phone"))
     press(page, "dialog button.main", "Type")
     for char in "a{B@":
@@ -109,7 +109,7 @@ def the_screen_shows_the_guest_and_takes_keys():
     press(page, ".console-cad button", "CtrlAltDel")
     shows(page, "The screen is up.", 30)  # the BIOS began again
     wait_for(lambda: "key @" not in screen(page), 20, "a new picture")
-    assert page.evaluate(PHASE) == "connected"
+    page.becomes(PHASE, "connected")
     sign_out(page)
     check_console(page)
     page.close()
@@ -120,10 +120,10 @@ def both_come_back_with_the_guest():
     s = scene()
     page = s.signed_in(f"/console/{DISK}?kind=serial0")
     other = s.browser.page(f"{s.base}/console/{SCREEN}")
-    assert page.evaluate("document.querySelector('#app').firstElementChild.nextElementSibling.className") == "bare console-window"
+    page.becomes("document.querySelector('#app').firstElementChild.nextElementSibling.className", "bare console-window")
     connected(page)
     connected(other)
-    assert "mail-relay (105)" in page.evaluate("document.title")
+    page.until("document.title.includes('mail-relay (105)')")
     for vmid in (DISK, SCREEN):
         s.node.api.run("POST", s.node.vm(vmid, "/status/stop"))
     for tab in (page, other):
@@ -148,7 +148,7 @@ def both_come_back_with_the_guest():
     sees(page, "key r")
     s.node.api.run("POST", s.node.vm(DISK, "/status/reset"))
     wait_for(lambda: lines(page).count("disk guest is up") == 2, 30, "another boot")
-    assert page.evaluate(PHASE) == "connected"
+    page.becomes(PHASE, "connected")
     # The server goes away: the page tries again by itself, and less and less often.
     s.node.stop()
     for tab in (page, other):
@@ -229,7 +229,7 @@ def other_guests_and_the_way_out():
     page.until("location.search == '?kind=serial0'")
     page.evaluate("window.open = (...a) => { window.opened = a; }")
     press(page, ".console-tools button", "window of its own")
-    assert page.evaluate("opened[0]") == f"/console/{OFF}?kind=serial0"
+    page.becomes("opened[0]", f"/console/{OFF}?kind=serial0")
     press(page, ".console-cover button", "Start")
     connected(page, 30)
     page.open(f"{s.base}/guests/{PLAIN}/console")

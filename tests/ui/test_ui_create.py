@@ -13,7 +13,7 @@ from lib.tap import main, test
 from ui.scene import PRESS, Scene, check_console, end_with, key, press, sign_out, text, type_into, type_keys
 
 # The console is opened before the guest's process is there, and tries again; a guest is asked for while it goes.
-RACES = ["not running", "vncwebsocket", "does not exist"]
+RACES = ["not running", "vncwebsocket", "does not exist", "a template to a template"]
 
 MIB = 1 << 20
 ISOS = {"debian-13.1.0-amd64-netinst.iso": 3, "ubuntu-24.04.3-live-server-amd64.iso": 5, "Win11_24H2_English_x64.iso": 6, "virtio-win-0.1.271.iso": 2}
@@ -76,7 +76,8 @@ def from_a_cd_with_what_is_assumed():
     press(page, ".view-head button", "New guest")
     page.until("location.pathname == '/guests/new'")
     review(page)
-    assert "CD image" in text(page, ".error-box") and page.evaluate("document.querySelector('.create-foot .main').disabled")
+    page.says(".error-box", "CD image")
+    page.until("document.querySelector('.create-foot .main').disabled")
     press(page, ".error-box a", "CD image")  # the way to what is missing
     page.until("!!document.querySelector('.choices.wrong')")
     page.until("document.querySelectorAll('.choice').length == 4")
@@ -85,8 +86,8 @@ def from_a_cd_with_what_is_assumed():
     page.until("!!document.querySelector('.plan li[data-volume]')")
     values = {"vmid": 102, "scsi0": "local:32,format=qcow2", "ide2": "local:iso/debian-13.1.0-amd64-netinst.iso,media=cdrom"}
     plan = s.node.api.call("POST", "/nodes/{node}/qemu", {**values, "dry-run": 1}).data["plan"]
-    steps = page.evaluate("[...document.querySelectorAll('.plan li[data-volume]')].map(x => [x.dataset.step, x.dataset.volume])")
-    assert steps == [[p["step"], p["args"]["volume"]] for p in plan], (steps, plan)
+    page.becomes("[...document.querySelectorAll('.plan li[data-volume]')].map(x => [x.dataset.step, x.dataset.volume])",
+                 [[p["step"], p["args"]["volume"]] for p in plan])
     page.evaluate("document.querySelector('.equal').open = true")
     page.until("document.querySelectorAll('.equal pre').length == 2")
     command = text(page, ".equal pre").split("\nholm vm start")[0].replace("\\\n", " ")
@@ -166,13 +167,14 @@ def from_a_cloud_image():
     assert "correct horse" not in page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
     press(page, ".create-steps a", "Cloud-init")
     page.until("document.querySelector('input[name=ciuser]')?.value == 'anna'")
-    assert page.evaluate("document.querySelector('input[name=cipassword]').value") == ""
+    page.becomes("document.querySelector('input[name=cipassword]').value", "")
     type_into(page, "input[name=cipassword]", "correct horse: battery")
     review(page)
     page.until("!!document.querySelector('.plan li[data-step=\"volume.copy\"]')")
     page.evaluate("document.querySelector('.equal').open = true")
     page.until("document.querySelectorAll('.equal pre').length == 2")
-    assert "correct horse" not in text(page) and "holm vm resize 102 scsi0 1G" in text(page, ".equal pre")
+    page.says(".equal pre", "holm vm resize 102 scsi0 1G")
+    assert "correct horse" not in text(page)
     created(page, 102, "/console")
     made = config(102)
     assert made["ciuser"] == "anna" and made["cipassword"] == "**********" and made["ipconfig0"] == "ip=192.0.2.7/24,gw=192.0.2.1", made

@@ -74,17 +74,17 @@ def searching_and_saved_views():
     press(page, ".view button", "Show all")
     press(page, ".menu-item input", "tag:ci")  # of the filter menu
     count(page, 2)
-    assert "q=tag%3Aci" in page.url(), page.url()
+    page.until("location.href.includes('q=tag%3Aci')")
     press(page, "th button", "ID")
     press(page, "th button", "ID")
     page.until("location.search.includes('sort=-vmid')")
-    assert page.evaluate(f"{ROWS}.map(r => r.id)") == ["guests-108", "guests-107"]
+    page.becomes(f"{ROWS}.map(r => r.id)", ["guests-108", "guests-107"])
     press(page, ".menu-item", "Pool")  # a column more
     press(page, ".menu-item", "Save this view")
     type_into(page, "dialog input", "Runners")
     press(page, "dialog button", "Save")
     page.until("document.querySelector('.view-chip')?.innerText.includes('Runners')")
-    assert "view=Runners" in page.url(), page.url()
+    page.until("location.href.includes('view=Runners')")
     page.open(s.base + "/guests")
     count(page, len(NAMES) + 2)
     press(page, ".view-chip", "Runners")
@@ -131,7 +131,7 @@ def snapshots_of_many_with_a_failure_and_another_try():
     type_into(page, "dialog input[type=text]", "nightly")
     press(page, "dialog button[type=submit]", "Go ahead with 2")
     page.until(f"{states(page, 'OK')} == 1 && {states(page, 'Failed')} == 1", 60)
-    assert "nightly" in text(page, "dialog .bulk-why")
+    page.says("dialog .bulk-why", "nightly")
     s.shoot(page, "guest-bulk-results", modes=DIALOG)
     press(page, "dialog header button", "Close")
     page.until("document.querySelector('.bulk-strip')?.innerText.includes('1 failed')")  # stays until it is dismissed
@@ -192,7 +192,7 @@ def back_to_a_snapshot_of_a_running_guest():
     s.node.api.put(s.node.vm(LIVE, "/config"), tags="changed")
     page.evaluate("document.querySelector('a[href*=\"snapshot=one\"]').click()")
     page.until("document.querySelector('table.compare')?.innerText.includes('changed')")
-    assert "snapshot=one" in page.url()
+    page.until("location.href.includes('snapshot=one')")
     key(page, "Escape")
     page.until("!document.querySelector('dialog') && !location.search.includes('snapshot=')")
     press(page, ".snapshot button", "Roll back to one")
@@ -223,7 +223,7 @@ def who_may_do_what():
     s = scene()
     page = s.signed_in(f"/guests/{SHOP}/permissions")
     page.until("document.querySelector('#content')?.innerText.includes('grace@pve')")
-    assert "/pool/shop" in text(page, "#content") and "operators" in text(page, "#content"), text(page, "#content")
+    page.says("#content", "/pool/shop", "operators")
     press(page, ".view button", "Add permission")
     type_into(page, "dialog .fields-who input", "ada@pve")
     choose(page, "dialog .fields-who ~ .field select", "PVEVMUser")
@@ -256,7 +256,7 @@ def the_agent():
     choose(page, ".panel select", "sh")
     press(page, ".panel button", "Run")
     page.until("document.querySelector('.panel [role=status]')?.innerText.includes('exit code 3')", 30)
-    assert page.evaluate("[...document.querySelectorAll('.panel pre')].map(x => x.innerText.trim())") == ["out", "err"]
+    page.becomes("[...document.querySelectorAll('.panel pre')].map(x => x.innerText.trim())", ["out", "err"])
     type_into(page, "input[name=path]", "/tmp/motd")
     type_into(page, ".file-text textarea", "Grüße aus dem Gast\n")
     press(page, ".panel button", "Write to the guest")
@@ -300,7 +300,7 @@ def every_screen_and_an_auditor():
     press(page, "thead input", "Select all")
     page.until("!!document.querySelector('.selection')")
     check_sheets(page)
-    assert page.evaluate("[...document.querySelectorAll('.selection button')].map(x => x.ariaLabel)") == ["Select none"]
+    page.becomes("[...document.querySelectorAll('.selection button')].map(x => x.ariaLabel)", ["Select none"])
     check_console(page)
     page.close()
 

@@ -98,7 +98,7 @@ def the_daemon_goes_away_and_comes_back():
         s.node.api.put(s.node.vm(102, "/config"), name=f"db-{is_killed}")
         page.until((CELL % 102) + f".includes('db-{is_killed}')", 60)
         page.until("!document.querySelector('.offline')")
-    assert page.evaluate("document.querySelectorAll('tbody tr[id]').length") == len(GUESTS)
+    page.becomes("document.querySelectorAll('tbody tr[id]').length", len(GUESTS))
     s.node.api.put(s.node.vm(102, "/config"), name="db")
     page.until((CELL % 102) + ".includes('db')")  # pushed again, not looked for
     sign_out(page)

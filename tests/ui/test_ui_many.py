@@ -73,11 +73,11 @@ def what_is_selected_and_focused_does_not_move_to_another_guest():
     page.evaluate(f"document.querySelector('#guests-{FIRST + 2} a').focus()")
     scroll_to(page, 1000)
     assert not page.evaluate("document.querySelectorAll('tbody tr[aria-selected=true], tbody input:checked').length")
-    assert page.evaluate("document.activeElement.tagName") == "TABLE"
+    page.becomes("document.activeElement.tagName", "TABLE")
     page.evaluate(f"document.querySelector('#guests-{FIRST + 1000}').cells[2].click()")
     page.until("document.querySelector('.selection')?.innerText.includes('2')")
     scroll_to(page, 0)
-    assert page.evaluate("[...document.querySelectorAll('tbody tr[aria-selected=true]')].map(r => [r.id, r.querySelector('input').checked])") == [[f"guests-{FIRST + 1}", True]]
+    page.becomes("[...document.querySelectorAll('tbody tr[aria-selected=true]')].map(r => [r.id, r.querySelector('input').checked])", [[f"guests-{FIRST + 1}", True]])
     press(page, ".selection button", "Select none")
     page.until("!document.querySelector('.selection')")
 
@@ -92,7 +92,7 @@ def sorting_and_searching():
     page.until(f"{first} == 'guests-{LIVE}'")
     type_into(page, "input[type=search]", f"id:{FIRST + 100}-{FIRST + 200}")
     page.until("document.querySelector('table').ariaRowCount == '102'")
-    assert page.evaluate(first) == f"guests-{FIRST + 200}"
+    page.becomes(first, f"guests-{FIRST + 200}")
     type_into(page, "input[type=search]", "")
     press(page, "th button", "Name")
     page.until(f"{first} == 'guests-{LIVE}'")
@@ -121,7 +121,7 @@ def changes_are_seen():
     s.node.api.put(s.node.vm(LIVE, "/config"), name="zzz-last")  # goes to the end
     page.until(f"!document.getElementById('guests-{LIVE}')")
     scroll_to(page, COUNT)
-    assert page.evaluate(f"{ROWS}.at(-1).id") == f"guests-{LIVE}"
+    page.becomes(f"{ROWS}.at(-1).id", f"guests-{LIVE}")
     check_console(page)
 
 

@@ -92,7 +92,7 @@ def bring_images(page):
     has(page, "Drop", timeout=20)
     files_into(page, ".drop input", f"{demo_folder()}/vmlinuz", f"{demo_folder()}/initrd.img", disk_file()[1])
     page.until("document.querySelectorAll('dialog .file-row').length == 3")
-    assert page.evaluate("[...document.querySelectorAll('dialog .file-row select')].map(e => e.value)") == ["boot", "boot", "import"]
+    page.becomes("[...document.querySelectorAll('dialog .file-row select')].map(e => e.value)", ["boot", "boot", "import"])
     click(page, "dialog button[type=submit]", "Upload")
     page.until("document.querySelectorAll('.upload.done').length == 3", 30)
 
@@ -331,7 +331,7 @@ def without_a_mouse():
     key(page, "Enter")
     page.until("!!document.activeElement.closest('.menu:popover-open')")
     key(page, "ArrowUp")
-    assert "Destroy" in page.evaluate("document.activeElement.innerText")
+    page.until("document.activeElement.innerText.includes('Destroy')")
     key(page, "Enter")
     page.until("document.activeElement?.matches('dialog input')")
     type_keys(page, "first\n")

@@ -119,7 +119,8 @@ def a_storage_is_made_changed_and_removed():
     s = scene()
     page = s.signed_in("/storage")
     page.until("document.querySelectorAll('tbody tr[id]').length == 4")
-    assert "Switched off" in text(page, "[id='storages-n1/old-nas']") and "Available" in text(page, "[id='storages-n1/local']")
+    page.says("[id='storages-n1/old-nas']", "Switched off")
+    page.says("[id='storages-n1/local']", "Available")
     press(page, ".view-head button", "Add storage")
     type_into(page, "dialog input[name=storage]", "data")
     type_into(page, "dialog input[name=path]", "relative")
@@ -147,7 +148,7 @@ def a_storage_is_made_changed_and_removed():
     page.until("!document.querySelector('.note-box') && document.querySelectorAll('.tabs a').length > 3")
     press(page, ".view-head .menu-item", "Remove")
     page.until("!!document.querySelector('dialog .field input')")
-    assert page.evaluate("document.querySelector('dialog button.danger').disabled")
+    page.until("document.querySelector('dialog button.danger').disabled")
     type_into(page, "dialog .field input", "data")
     press(page, "dialog button.danger", "Remove")
     page.until("location.pathname == '/storage' && !document.querySelector('[id=\"storages-n1/data\"]')")
@@ -166,7 +167,7 @@ def content_is_found_noted_and_deleted():
     page.until("document.querySelectorAll('tbody tr[id]').length == 1")
     press(page, "tbody a", "virtio-win")
     page.until("document.querySelector('dialog textarea')?.value.includes('Drivers')")
-    assert "volume=local%3Aiso%2Fvirtio-win" in page.url()
+    page.until("location.href.includes('volume=local%3Aiso%2Fvirtio-win')")
     type_into(page, "dialog textarea", "Drivers, 0.1.262")
     press(page, "dialog .check", "Protected")
     press(page, "dialog button[type=submit]", "Save")
@@ -187,7 +188,7 @@ def content_is_found_noted_and_deleted():
     press(page, ".selection button", "Delete")
     press(page, "dialog button.danger", "Delete")
     page.until("document.querySelectorAll('dialog .items .state.good').length == 1 && document.querySelectorAll('dialog .items .state.bad').length == 1")
-    assert "protected" in text(page, "dialog .items")
+    page.says("dialog .items", "protected")
     press(page, "dialog .dialog-foot button", "Close")
     assert volume(s, "local:iso/alpine-virt-3.20.3-x86_64.iso") is None
     page.evaluate("document.querySelector('.table-box table').focus()")
@@ -221,7 +222,7 @@ def a_file_is_uploaded_over_a_lost_connection():
     network(page, upload=6 * MIB)
     press(page, "dialog button[type=submit]", "Upload")
     page.until("document.querySelector('.upload [role=progressbar]')?.ariaValueNow >= 20")
-    assert not page.evaluate("dispatchEvent(new Event('beforeunload', {cancelable: true}))"), "the page is left without a word"
+    page.until("!dispatchEvent(new Event('beforeunload', {cancelable: true}))")  # it is not left without a word
     s.shoot(page, "storage-uploading", modes=("light",))
     network(page, offline=True)
     page.until("document.querySelector('.upload')?.classList.contains('waiting')")
@@ -232,7 +233,7 @@ def a_file_is_uploaded_over_a_lost_connection():
     assert s.node.api.get("/nodes/{node}/storage/local/uploads") == []
     press(page, ".tabs a", "Content")
     page.until("!!document.querySelector('[id=\"volumes-local:iso/fedora-server-(40).iso\"]')")
-    assert page.evaluate("dispatchEvent(new Event('beforeunload', {cancelable: true}))"), "nothing is sent: the page may be left"
+    page.until("dispatchEvent(new Event('beforeunload', {cancelable: true}))")  # nothing is sent: it may be left
     # A wrong checksum: nothing is kept. This one is dropped.
     press(page, ".tabs a", "Upload")
     page.until("!!document.querySelector('.drop')")
@@ -299,7 +300,7 @@ def downloads_from_an_address_and_the_catalogue():
     type_into(page, "input[name=url]", server() + "/pub/netbsd-10.iso")
     press(page, ".url-row button", "Check")
     page.until("document.querySelector('input[name=filename]')?.value == 'netbsd-10.iso'")
-    assert "293\u00a0KiB" in text(page, ".downloads .facts")
+    page.says(".downloads .facts", "293\u00a0KiB")
     type_into(page, "input[name=checksum]", hashlib.sha256(DATA).hexdigest())
     s.shoot(page, "storage-download-form", modes=("light", "phone"))
     press(page, ".downloads form button.main", "Download")
@@ -325,7 +326,7 @@ def an_auditor_is_offered_nothing():
     page.open(s.base + "/storage/n1/local/content?volume=local%3Aiso%2Fdebian-12.7.0-amd64-netinst.iso")
     page.until("document.querySelector('.volume-notes')?.innerText.includes('Standard installer')")
     assert not page.evaluate("document.querySelectorAll('dialog form, .check-cell').length")
-    assert page.evaluate("[...document.querySelectorAll('.tabs a')].map(a => a.innerText)") == ["Summary", "Content", "Backups"]
+    page.becomes("[...document.querySelectorAll('.tabs a')].map(a => a.innerText)", ["Summary", "Content", "Backups"])
     page.open(s.base + "/storage/n1/local/upload")
     page.until("document.querySelector('.empty')?.innerText.includes('nothing')")
     check_console(page)

@@ -8,6 +8,7 @@ import { FormDialog } from '../parts/dialog.tsx';
 import { EqualCall } from '../parts/equal.tsx';
 import { Check, Select } from '../parts/field.tsx';
 import { Icon } from '../parts/icon.tsx';
+import { Waiting } from '../parts/loading.tsx';
 import { Panel } from '../parts/small.tsx';
 import { Suggest } from '../parts/suggest.tsx';
 import type { Column } from '../parts/table.tsx';
@@ -120,14 +121,14 @@ interface PanelProps { type?: AclType; id?: string; path?: string; /** Entries o
 
 /** The entries of one user, group or token, or those on one path. */
 export function AclPanel({ type, id, path, also }: PanelProps) {
-  const acl = useAcl().value ?? [];
+  const acl = useAcl();
   const [isAdding, setAdding] = useState(false);
   const [removed, setRemoved] = useState<AclEntry | null>(null);
-  const list = acl.filter((e) => (path ? e.path === path || also?.(e) : e.type === type && e.ugid === id));
+  const list = acl.value?.filter((e) => (path ? e.path === path || also?.(e) : e.type === type && e.ugid === id));
   const mayAdd = path ? mayAcl(path) : mayAclAnywhere();
   return (
     <Panel title={path ? t('access.acl.here') : t('access.acl.given')} tools={mayAdd && <Button icon="plus" onClick={() => setAdding(true)}>{t('access.acl.add')}</Button>}>
-      {list.length === 0 ? <p class="quiet pad">{t('access.acl.none')}</p> : <ul class="rows">
+      {!list ? <Waiting error={acl.error} onRetry={acl.reload} /> : list.length === 0 ? <p class="quiet pad">{t('access.acl.none')}</p> : <ul class="rows">
         {list.map((e) => (
           <li key={idOf(e)}>
             {path ? <span class="grow"><Who type={e.type} id={e.ugid} /></span> : <span class="grow"><Path path={e.path} /></span>}

@@ -9,6 +9,7 @@ import { EqualCall } from '../parts/equal.tsx';
 import { Check, Field } from '../parts/field.tsx';
 import { Tag } from '../parts/small.tsx';
 import type { Column } from '../parts/table.tsx';
+import { isLoaded } from '../parts/use.ts';
 import { changed, mayRealms, realmOf, useRealms, useUsers } from './access-data.ts';
 import { SearchedList } from './access-parts.tsx';
 
@@ -67,9 +68,9 @@ function Tools({ row, onAsk }: { row: Row; onAsk: (ask: Ask) => void }) {
 
 export function RealmList() {
   const { value, error, reload } = useRealms();
-  const users = useUsers().value ?? [];
+  const users = useUsers();
   const [ask, setAsk] = useState<Ask>(null);
-  const rows = value?.map((r): Row => ({ ...r, users: users.filter((u) => realmOf(u.userid) === r.realm).length })) ?? null;
+  const rows = value && isLoaded(users) ? value.map((r): Row => ({ ...r, users: users.value?.filter((u) => realmOf(u.userid) === r.realm).length ?? 0 })) : null;
   const columns: Column<Row>[] = [
     { id: 'realm', title: 'signin.realm', cell: (r) => <span class="row"><strong>{r.realm}</strong>{r.default === 1 && <Tag name={t('access.realm.isDefault')} />}</span>, sort: (r) => r.realm },
     { id: 'kind', title: 'access.realm.passwords', yields: 1, width: '11rem', cell: (r) => (r.type === 'pam' ? t('access.realm.pam') : t('access.realm.pve')), sort: (r) => r.type },

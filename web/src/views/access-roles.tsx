@@ -85,14 +85,14 @@ export function RoleList() {
 
 export function RolePage({ id }: { id: string }) {
   const { value, error, reload } = useRoles();
-  const acl = useAcl().value ?? [];
+  const acl = useAcl();
   const [ask, setAsk] = useState<'edit' | 'copy' | 'delete' | null>(null);
-  if (!value)
-    return <Waiting error={error} onRetry={reload} />;
+  if (!value || !acl.value)
+    return <Waiting error={error ?? acl.error} onRetry={error ? reload : acl.reload} />;
   const role = value.find((r) => r.roleid === id);
   if (!role)
     return <Gone back="/access/roles" backText={t('access.roles')} icon="shield" />;
-  const uses = acl.filter((e) => e.roleid === id);
+  const uses = acl.value.filter((e) => e.roleid === id);
   const close = (): void => setAsk(null);
   return (
     <Thing back="/access/roles" backText={t('access.roles')} title={id} state={isBuiltIn(role) && <Tag name={t('access.builtIn')} />} tools={mayRoles() && <>
