@@ -12,9 +12,6 @@ from lib.guests import install_demo
 from lib.tap import main, test
 from ui.scene import PRESS, Scene, check_console, end_with, key, press, sign_out, text, type_into, type_keys
 
-# The console is opened before the guest's process is there, and tries again; a guest is asked for while it goes.
-RACES = ["not running", "vncwebsocket", "does not exist", "a template to a template"]
-
 MIB = 1 << 20
 ISOS = {"debian-13.1.0-amd64-netinst.iso": 3, "ubuntu-24.04.3-live-server-amd64.iso": 5, "Win11_24H2_English_x64.iso": 6, "virtio-win-0.1.271.iso": 2}
 NEXT, MAIN = ".create-foot button[type=submit]", ".create-foot button.main"
@@ -100,7 +97,7 @@ def from_a_cd_with_what_is_assumed():
     assert s.node.guest_state(102) == "running"
     s.node.remove(102)
     sign_out(page)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 
@@ -131,7 +128,7 @@ def by_keyboard_from_a_kernel():
     assert s.node.guest_state(102) == "running"
     s.node.remove(102)
     sign_out(page)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 
@@ -184,7 +181,7 @@ def from_a_cloud_image():
     page.open(s.base + "/guests/new?step=basics")
     page.until("document.querySelector('input[name=name]')?.value === ''")  # what was made is no draft any more
     sign_out(page)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 
@@ -240,7 +237,7 @@ def everything_that_is_offered_is_taken():
         page.until("!!document.querySelector('.plan li, .error-box')")
         assert not text(page, ".error-box"), (draft, text(page, ".error-box"))
     sign_out(page)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 
@@ -269,7 +266,7 @@ def from_a_template():
     assert s.node.guest_state(102) == "stopped"
     s.node.remove(102)
     sign_out(page)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 
@@ -298,7 +295,7 @@ def clones_and_templates():
     key(page, "Escape")
     s.node.remove(102)
     sign_out(page)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 
@@ -330,7 +327,7 @@ def who_may_not_and_who_may_in_one_pool():
     assert [m["vmid"] for m in s.node.api.get("/pools", poolid="shop")[0]["members"]] == [102]
     sign_out(page)  # a page that shows the guest would ask for it while it goes, and not be told that it is gone
     s.node.remove(102)
-    check_console(page, RACES)
+    check_console(page)
     page.close()
 
 

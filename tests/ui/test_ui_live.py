@@ -132,6 +132,7 @@ def the_session_is_renewed():
     page.evaluate("localStorage.setItem('holm.session', JSON.stringify({...JSON.parse(localStorage.getItem('holm.session')), at: 0}))")
     page.open(s.base + "/guests")  # what was signed in long ago
     page.until("JSON.parse(localStorage.getItem('holm.session')).at > 0")
+    page.wait(lambda: page.statuses("/access/ticket")[mark:], 20, "the renewal to be seen")
     assert page.statuses("/access/ticket")[mark:] == [200]
     assert page.run("""async (path) => (await fetch('/api2/json' + path, {method: 'PUT', body: new URLSearchParams({description: 'renewed'}),
         headers: {CSRFPreventionToken: JSON.parse(localStorage.getItem('holm.session')).csrf}})).status""", path_of(s, 100)) == 200

@@ -130,7 +130,7 @@ def a_storage_is_made_changed_and_removed():
     page.until("!!document.querySelector('dialog .toggle-grid')")
     s.shoot(page, "storage-add", modes=("light", "phone"))
     press(page, "dialog button[type=submit]", "Add storage")
-    page.until("!!document.querySelector('[id=\"storages-n1/data\"]')")
+    page.until("!document.querySelector('dialog') && !!document.querySelector('[id=\"storages-n1/data\"]')")
     assert s.node.api.get("/storage/data")["content"] == "images,iso,import"
     page.run("() => document.querySelector('[id=\"storages-n1/data\"] .menu-around button').click()")
     press(page, "[id='storages-n1/data'] .menu-item", "Settings")

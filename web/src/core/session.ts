@@ -70,8 +70,8 @@ async function renew(): Promise<void> {
     keep(login);
 }
 
-let renewing: Promise<void> = Promise.resolve();
-const renewQuietly = (): Promise<void> => (renewing = renew().catch(() => undefined));
+let renewing: Promise<void> | null = null; // one at a time
+const renewQuietly = (): Promise<void> => (renewing ??= renew().catch(() => undefined).finally(() => { renewing = null; }));
 
 /** Somebody else begins with an empty page: nothing that the former user saw, typed or left under way is still there. */
 async function enter(name: string): Promise<void> {

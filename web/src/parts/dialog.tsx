@@ -1,5 +1,5 @@
 // The browser's own <dialog>: it keeps the focus in, closes on Escape and gives the focus back.
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren } from 'preact';
 import { ApiError } from '../core/api.ts';
 import { t } from '../core/i18n.ts';
@@ -11,7 +11,7 @@ import { Field } from './field.tsx';
 export function Dialog(p: { title: string; onClose: () => void; children: ComponentChildren; isWide?: boolean }) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => { // an effect would come a frame late: keys would go to what is below
     const d = ref.current;
     if (!d || d.open)
       return;
@@ -46,7 +46,7 @@ export function FormDialog(p: FormProps) {
   const [isBusy, setBusy] = useState(false);
   const [typed, setTyped] = useState('');
   const isOpen = useRef(true); // it can be closed while the call is under way; what fails then is told in a note
-  useEffect(() => () => { isOpen.current = false; }, []);
+  useLayoutEffect(() => () => { isOpen.current = false; }, []);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (isBusy)
