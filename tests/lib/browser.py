@@ -26,14 +26,19 @@ import websocket
 from lib.wait import slow, wait_for
 
 EVENTS_MAX = 5000
-# HOLM_UI_LAG=400: every answer reaches a page up to so many milliseconds late, each by another time, so that they come in
-# another order in each run; and its processor is a third as fast. Finds what a page shows, and a test takes for granted,
-# before everything is there. With HOLM_SLOW=3.
+# HOLM_UI_LAG=400: answers and messages reach a page up to so many milliseconds late, each by another time, so that answers
+# come in another order in each run; and its processor is a third as fast. Finds what a page shows, and a test takes for
+# granted, before everything is there. With HOLM_SLOW=3.
 LAG_MS = int(os.environ.get("HOLM_UI_LAG", "0"))
 LAG = """{
     const fetchNow = window.fetch, some = () => Math.random() < 0.4 ? 0 : Math.random() * %d;
     const late = () => new Promise((done) => setTimeout(done, some()));
     window.fetch = async (...request) => { const reply = await fetchNow(...request); await late(); return reply; };
+    const { get, set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage');
+    Object.defineProperty(WebSocket.prototype, 'onmessage', { get, set(take) {
+        let before = Promise.resolve();
+        set.call(this, (e) => { before = Promise.all([before, late()]).then(() => take.call(this, e)); });
+    } });
 }"""
 
 
