@@ -37,7 +37,8 @@ LAG = """{
     const { get, set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage');
     Object.defineProperty(WebSocket.prototype, 'onmessage', { get, set(take) {
         let before = Promise.resolve();
-        set.call(this, (e) => { before = Promise.all([before, late()]).then(() => take.call(this, e)); });
+        const hand = (e) => { before = Promise.all([before, late()]).then(() => { if (this.onmessage === hand) take.call(this, e); }); };
+        set.call(this, take && hand);
     } });
 }"""
 
