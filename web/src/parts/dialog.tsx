@@ -33,6 +33,8 @@ interface FormProps {
   submit: string;
   isDanger?: boolean;
   isWide?: boolean;
+  /** What the form assumes is known; until then it cannot be sent. */
+  isReady?: boolean;
   /** Must be typed before the button works: for what cannot be undone. */
   typeName?: string;
   onSubmit: () => Promise<unknown>;
@@ -49,7 +51,7 @@ export function FormDialog(p: FormProps) {
   useLayoutEffect(() => () => { isOpen.current = false; }, []);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
-    if (isBusy)
+    if (isBusy || p.isReady === false)
       return;
     setBusy(true);
     setError(null);
@@ -72,7 +74,7 @@ export function FormDialog(p: FormProps) {
         {error !== null && <ErrorBox error={error} />}
         <footer class="row dialog-foot">
           <Button onClick={p.onClose}>{t('cancel')}</Button>
-          <Button type="submit" tone={p.isDanger ? 'danger' : 'main'} isBusy={isBusy} isDisabled={p.typeName !== undefined && typed !== p.typeName}>{p.submit}</Button>
+          <Button type="submit" tone={p.isDanger ? 'danger' : 'main'} isBusy={isBusy} isDisabled={p.isReady === false || (p.typeName !== undefined && typed !== p.typeName)}>{p.submit}</Button>
         </footer>
       </form>
     </Dialog>

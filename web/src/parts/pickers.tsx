@@ -5,7 +5,7 @@ import { t } from '../core/i18n.ts';
 import { nodePath, storagePath } from '../core/paths.ts';
 import { store } from '../core/store.ts';
 import { Select } from './field.tsx';
-import { useLoad } from './use.ts';
+import { isLoaded, useLoad } from './use.ts';
 
 export interface StorageRow { storage: string; type: string; content: string; avail?: number; total?: number; active?: number; enabled?: number }
 export interface Volume { volid: string; content: string; format: string; size: number; ctime?: number; notes?: string; vmid?: number; parent?: string; protected?: number }
@@ -14,12 +14,14 @@ interface Interface { iface: string; type: string; active?: number; comments?: s
 interface Picker { label: string; value: string; onChange: (value: string) => void; error?: string | undefined; help?: string | undefined }
 
 /** The storages of a node that take this content and answer. */
-export const useStorages = (node: string, content: string): StorageRow[] | null =>
-  useLoad(`storages ${node} ${content}`, '', () => get<StorageRow[]>(`${nodePath(node)}/storage`, { content, enabled: 1 })).value;
+export function useStorages(node: string, content: string): { list: readonly StorageRow[]; isReady: boolean } {
+  const found = useLoad(`storages ${node} ${content}`, '', () => get<StorageRow[]>(`${nodePath(node)}/storage`, { content, enabled: 1 }));
+  return { list: found.value?.filter((s) => s.active !== 0) ?? [], isReady: isLoaded(found) };
+}
 
 export function StoragePicker(p: Picker & { node: string; content: string }) {
-  const list = useStorages(p.node, p.content) ?? [];
-  const options = list.filter((s) => s.active !== 0).map((s) => [s.storage, s.avail === undefined ? s.storage : `${s.storage} (${t('picker.free', { size: bytes(s.avail) })})`] as const);
+  const { list } = useStorages(p.node, p.content);
+  const options = list.map((s) => [s.storage, s.avail === undefined ? s.storage : `${s.storage} (${t('picker.free', { size: bytes(s.avail) })})`] as const);
   return <Select {...p} options={p.value ? options : [['', t('picker.choose')], ...options]} />;
 }
 

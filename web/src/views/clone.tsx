@@ -17,7 +17,7 @@ import { EqualCall } from '../parts/equal.tsx';
 import { ErrorBox } from '../parts/error.tsx';
 import { Field, Select } from '../parts/field.tsx';
 import { PlanList, usePlan } from '../parts/plan.tsx';
-import { useLoad } from '../parts/use.ts';
+import { isLoaded, useLoad } from '../parts/use.ts';
 
 interface DialogProps { guest: Guest; onClose: () => void }
 
@@ -53,7 +53,8 @@ function useClone(g: Guest, choices: Choices | null) {
 }
 
 export function CloneDialog({ guest: g, onClose }: DialogProps) {
-  const choices = useLoad(`clone ${g.vmid}`, '', () => loadChoices(g)).value;
+  const found = useLoad(`clone ${g.vmid}`, '', () => loadChoices(g));
+  const choices = found.value;
   const { wish, set, newid, pool, values, isGood } = useClone(g, choices);
   const path = `${guestPath(g)}/clone`;
   const plan = usePlan(choices && isGood ? { method: 'POST', path, values } : null);
@@ -67,7 +68,7 @@ export function CloneDialog({ guest: g, onClose }: DialogProps) {
     });
   };
   return (
-    <FormDialog title={t('create.clone.title', { name: g.name })} submit={t('action.clone')} onClose={onClose} onSubmit={submit}>
+    <FormDialog title={t('create.clone.title', { name: g.name })} submit={t('action.clone')} isReady={isLoaded(found)} onClose={onClose} onSubmit={submit}>
       {(fields) => <>
         <div class="fields">
           <Field label={t('guest.name')} name="name" value={wish.name} hasFocus onInput={(name) => set({ name })} help={t('create.clone.name.help', { name: `Copy-of-VM-${g.name}` })}

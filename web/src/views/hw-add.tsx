@@ -82,12 +82,12 @@ function AddNet({ config, id, fields, start }: { config: GuestConfig; id: string
 
 /** A small volume that is not a disk: EFI variables, the state of a TPM. */
 function AddState({ config, what, id }: { config: GuestConfig; what: Addable; id: string }) {
-  const { storage, choose } = useFirstStorage(config, 'images');
+  const { storage, choose, isReady } = useFirstStorage(config, 'images');
   const [draft, setDraft] = useState<Draft>(what.start?.(id) ?? {});
   const fields = fieldsFor(what.fields ?? [], id, config.values, isRoot());
   const set = changesOf({}, { ...draft, [`${id}.file`]: `${storage}:1` }).set;
   return (
-    <FormDialog title={t(what.label)} submit={t('hw.add')} onClose={config.onClose} onSubmit={() => send(config, t(what.label), set, true, fields.map((f) => f.path))}>
+    <FormDialog title={t(what.label)} submit={t('hw.add')} isReady={isReady} onClose={config.onClose} onSubmit={() => send(config, t(what.label), set, true, fields.map((f) => f.path))}>
       {(errors) => <>
         <StoragePicker label={t('nav.storage')} node={config.guest.node} content="images" value={storage} onChange={choose} error={errors[`${id}.file`]} />
         <FieldList fields={fields} draft={draft} config={config} errors={errors} hasNoFocus onChange={(path, v) => setDraft((old) => ({ ...old, [path]: v }))} />
@@ -100,10 +100,10 @@ function AddState({ config, what, id }: { config: GuestConfig; what: Addable; id
 
 export function AddCloudInit({ config }: { config: GuestConfig }) {
   const at = useSlot(config);
-  const { storage, choose } = useFirstStorage(config, 'images');
+  const { storage, choose, isReady } = useFirstStorage(config, 'images');
   const changes = { [at.slot]: valueOf(at.slot, new Map([['file', `${storage}:cloudinit`]])) };
   return (
-    <FormDialog title={t('hw.add.cloudinit')} submit={t('hw.add')} onClose={config.onClose} onSubmit={() => send(config, t('hw.add.cloudinit'), changes, false, [])}>
+    <FormDialog title={t('hw.add.cloudinit')} submit={t('hw.add')} isReady={isReady} onClose={config.onClose} onSubmit={() => send(config, t('hw.add.cloudinit'), changes, false, [])}>
       {(errors) => <>
         <StoragePicker label={t('nav.storage')} node={config.guest.node} content="images" value={storage} onChange={choose} error={errors[`${at.slot}.file`]} />
         <div class="form-grid"><SlotPicker config={config} buses={at.buses} bus={at.bus} slot={at.slot} onChange={at.set} /></div>

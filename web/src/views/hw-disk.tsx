@@ -51,10 +51,10 @@ export function useSlot(config: GuestConfig, without: readonly Bus[] = [], first
 /** The storage that is chosen, or else the one that the guest has disks on, or else the first that there is. */
 export function useFirstStorage(config: GuestConfig, content: string) {
   const [chosen, choose] = useState('');
-  const list = useStorages(config.guest.node, content)?.filter((s) => s.active !== 0) ?? [];
+  const { list, isReady } = useStorages(config.guest.node, content);
   const used = Object.entries(config.values).filter(([key]) => isVolumeKey(key)).map(([key, v]) => parseDrive(key, v)).find((d) => d.kind === 'disk' && list.some((s) => s.storage === d.storage));
   const storage = chosen || used?.storage || list[0]?.storage || '';
-  return { storage, type: list.find((s) => s.storage === storage)?.type ?? '', choose };
+  return { storage, type: list.find((s) => s.storage === storage)?.type ?? '', choose, isReady };
 }
 
 const HAS_QCOW2 = new Set(['dir', 'nfs', 'cifs', 'cephfs']);
@@ -69,7 +69,7 @@ type Source = 'empty' | 'image' | 'volume';
 export function AddDisk({ config }: { config: GuestConfig }) {
   const { guest } = config;
   const at = useSlot(config);
-  const { storage, type, choose } = useFirstStorage(config, 'images');
+  const { storage, type, choose, isReady } = useFirstStorage(config, 'images');
   const [source, setSource] = useState<Source>('empty');
   const [size, setSize] = useState('32');
   const [from, setFrom] = useState('');
@@ -83,7 +83,7 @@ export function AddDisk({ config }: { config: GuestConfig }) {
   const paths = [...fields.map((f) => f.path), ...['file', 'import-from', 'format'].map((n) => `${key}.${n}`)];
   const submit = (): Promise<void> => send(config, t('hw.add.disk'), { [key]: value }, true, paths);
   return (
-    <FormDialog title={t('hw.add.disk')} submit={t('hw.add')} isWide onClose={config.onClose} onSubmit={submit}>
+    <FormDialog title={t('hw.add.disk')} submit={t('hw.add')} isWide isReady={isReady} onClose={config.onClose} onSubmit={submit}>
       {(errors) => <>
         <div class="form-grid">
           <StoragePicker label={t('nav.storage')} node={guest.node} content="images" value={storage} onChange={choose} />

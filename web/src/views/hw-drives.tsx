@@ -56,7 +56,7 @@ function ResizeDialog({ config, id, what }: Props) {
 
 function MoveDialog({ config, id, what }: Props) {
   const drive = parseDrive(id, config.values[id] ?? '');
-  const storages = useStorages(config.guest.node, 'images')?.filter((s) => s.active !== 0) ?? [];
+  const { list: storages, isReady } = useStorages(config.guest.node, 'images');
   const [chosen, setStorage] = useState('');
   const storage = chosen || (storages.find((s) => s.storage !== drive.storage)?.storage ?? drive.storage); // where it is not yet
   const [format, setFormat] = useState('');
@@ -68,7 +68,7 @@ function MoveDialog({ config, id, what }: Props) {
   const values: CallValues = { disk: id, storage, format: format || undefined, delete: isDeleting || undefined, bwlimit: limit && Number.isFinite(mib) ? Math.round(mib * 1024) : undefined };
   const title = t('hw.move.title', { what });
   return (
-    <FormDialog title={title} submit={t('hw.do.move')} onClose={config.onClose} onSubmit={() => start(config, title, () => post(path, values), ['storage', 'format', 'bwlimit', 'disk'])}>
+    <FormDialog title={title} submit={t('hw.do.move')} isReady={isReady} onClose={config.onClose} onSubmit={() => start(config, title, () => post(path, values), ['storage', 'format', 'bwlimit', 'disk'])}>
       {(errors) => <>
         <StoragePicker label={t('hw.move.to')} node={config.guest.node} content="images" value={storage} onChange={setStorage} error={errors['storage']} />
         <FormatPicker label={t('hw.format')} storageType={type} isRawOnly={drive.kind === 'efi' || drive.kind === 'tpm' || config.values['engine'] === 'vmm'} keep={t('hw.format.keep', { format: drive.format })} value={format} onChange={setFormat} error={errors['format']} />
