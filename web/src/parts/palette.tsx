@@ -1,5 +1,5 @@
 // Ctrl-K: everything by typing (core/commands.ts).
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { signal } from '@preact/signals';
 import { findCommands, type Command, type View } from '../core/commands.ts';
 import { t } from '../core/i18n.ts';
@@ -15,7 +15,7 @@ function Palette() {
   const [text, setText] = useState('');
   const [at, setAt] = useState(0);
   const entries = findCommands(text, paletteViews.list());
-  useEffect(() => ref.current?.showModal(), []);
+  useLayoutEffect(() => ref.current?.showModal(), []);
   const run = (entry: Command | undefined): void => {
     if (!entry)
       return;
