@@ -162,6 +162,9 @@ def text(page, selector="body"):
 # console is opened before the guest's process is there, and tries again.
 RACES = ["not running", "vncwebsocket", "does not exist", "already exists", "is locked", "a template to a template"]
 
+# What calls and the event stream are told when the session has ended.
+OUT = ["401", "HTTP Authentication failed"]
+
 
 def check_console(page, allowed=()):
     """No exception, no error in the console, nothing refused by the policy."""

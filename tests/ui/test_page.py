@@ -3,7 +3,7 @@ offered, every language, no error in the browser's console and nothing that the 
 import functools
 
 from lib.tap import main, test
-from ui.scene import PASSWORD, PRESS, SHOTS, TYPE, Scene, check_console, end_with, press, sign_in, sign_out, text
+from ui.scene import OUT, PASSWORD, PRESS, SHOTS, TYPE, Scene, check_console, end_with, press, sign_in, sign_out, text
 
 NAMES = ["web-1", "web-2", "web-3", "shop-db", "shop-cache", "mail", "git", "ci-runner-1", "ci-runner-2", "wiki", "monitoring", "vpn",
          "dns-1", "dns-2", "build-arm", "legacy-erp", "backup-target", "staging-web", "staging-db", "scratch"]
@@ -48,7 +48,7 @@ def sign_in_and_the_list_of_guests():
     page.until("!!document.querySelector('tbody tr[id]')")  # without signing in again
     sign_out(page)
     assert "__Host-HolmAuthCookie" not in page.cookies(s.base)
-    check_console(page, allowed=["401"])
+    check_console(page, allowed=OUT)
     page.close()
 
 
@@ -90,7 +90,7 @@ def all_tabs_are_one_session():
     b.until(f"({name}).includes('admin@pve')")
     assert b.evaluate("window.old === undefined")
     for page in (a, b):
-        check_console(page, allowed=["401"])
+        check_console(page, allowed=OUT)
         page.close()
 
 
