@@ -145,6 +145,7 @@ class Page:
         self.last_id = 0
         self.events = []  # the newest
         self.loads = 0
+        self.was_left = False  # somebody has signed out
         for domain in ("Page", "Runtime", "Network"):
             self.call(domain + ".enable")
         if LAG_MS:
