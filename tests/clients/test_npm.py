@@ -7,7 +7,7 @@ import subprocess
 from lib import facts, netns
 from lib.guests import boot_sector, install_agent
 from lib.holm import PASSWORD
-from lib.npm import modules
+from lib.npm import fetch, modules
 from lib.proxy import Proxy
 from lib.tap import main, test
 from lib.wait import slow
@@ -51,5 +51,6 @@ def corsinvest(node):
 
 
 if __name__ == "__main__":
+    fetch(PROXMOX_API, CORSINVEST)
     netns.enter()  # before any thread; guests' user-mode networks are in here
     main()

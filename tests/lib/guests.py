@@ -44,6 +44,12 @@ def install_demo(node, folder=None):
         shutil.copyfile(os.path.join(folder or demo_folder(), name), os.path.join(target, name))
 
 
+def fetch_modules(*names):
+    """Modules for the demo's kernel, while there is a network: for programs that enter a namespace without one."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([f"{facts.TOP}/tools/guest-modules", os.path.join(demo_folder(), "vmlinuz"), folder, *names], check=False)
+
+
 def add_to_initrd(target, modules=(), programs=()):
     """Appends an archive to an initrd: modules of the demo's kernel in /more, loaded in the order of /more/order, and
     programs of this host in /more/bin, with their libraries in /more/lib."""

@@ -565,5 +565,6 @@ def guests_reach_each_other_and_the_host(node):
 
 
 if __name__ == "__main__":
+    guests.fetch_modules("bonding")
     netns.enter()
     main()
