@@ -14,18 +14,21 @@ FILLER = ".filler"
 SLACK = 256 << 10
 
 
-def _own_mounts():
+def own_mounts():
+    """What this process mounts from now on only it and what it starts can see; False where the machine cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0:
-        skip("no mounts of its own")
+        return False
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    return True
 
 
 def mount(path, kind, mebibytes, options=()):
     """Before any daemon is started: mounts a new file system on a folder that is there. Skips where the machine cannot."""
     if os.geteuid() != 0 or not shutil.which(f"mkfs.{kind}"):
         skip(f"not root, or no mkfs.{kind}")
-    _own_mounts()
+    if not own_mounts():
+        skip("no mounts of its own")
     with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix=f"holm-{kind}-") as image:
         image.truncate(mebibytes << 20)
         subprocess.run([f"mkfs.{kind}", "-q", *options, image.name], check=True, capture_output=True)

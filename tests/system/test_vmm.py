@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 
-from lib import netns, procs
+from lib import kvm, netns, procs
 from lib.holm import build_dir, is_sanitized
 from lib.tap import main, skip, test
 from lib.vmm import DISK, GUEST, TMP, Running, build_guest, command, fresh_disk, need_kvm, run, vmm
@@ -661,4 +661,5 @@ def every_row_is_needed():
 
 
 if __name__ == "__main__":
+    kvm.give_to_group()
     main()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 
-from lib import bare
+from lib import bare, kvm
 from lib.monitor import (CODE, EVENT, EVENT_FRAME, EXIT_STATUS, RESULT, STATE, TEXT, build_folder, children_of, field, is_alive, ARG, COMMAND,
                          VERB, Guest, Terminal)
 from lib.tap import main, test
@@ -276,4 +276,5 @@ def a_hostile_vmm_ends_the_conversation_only():
 
 
 if __name__ == "__main__":
+    kvm.give_to_group()
     main()
