@@ -11,6 +11,7 @@ from lib.tap import main, test
 from lib.wait import wait_for
 
 COUNT, SECONDS = 200, 75
+READS, READ_US = 5000, 6
 GUESTS = range(FIRST, FIRST + COUNT)
 
 
@@ -25,6 +26,20 @@ def is_sampled(node):
 
 def has_statistics(node, vmid):
     return os.path.getsize(node.path("var/rrd", f"qemu-{vmid}")) > 0
+
+
+def slowness():
+    """How much longer than READ_US the kernel takes here to open, read and close a small file: almost all that a sample is.
+    Bounds of processor time are meant for a machine that takes no longer."""
+    def read_us():
+        began = time.process_time()
+        for _ in range(READS):
+            with open("/proc/self/stat", "rb", buffering=0) as f:
+                f.read(4096)
+        return (time.process_time() - began) / READS * 1e6
+    took = min(read_us() for _ in range(5))
+    note("open, read and close a small file", "us", [took])
+    return round(max(1, took / READ_US), 2)
 
 
 def measure(groups):
@@ -49,7 +64,7 @@ def two_hundred_running():
         monitors = node.processes("holm-guest")
         assert len(monitors) == COUNT, len(monitors)
         groups = {"holmd": [node.process.pid], "200 of holm-guest": monitors, "holm-front": node.processes("holm-front")}
-        least(f"sampling {COUNT} running guests: all, of one core", "%", 1, lambda: measure(groups))
+        least(f"sampling {COUNT} running guests: all, of one core", "%", slowness(), lambda: measure(groups))
         assert states(node) == ["running"] * COUNT and node.processes("holm-guest") == monitors
         assert all(has_statistics(node, v) for v in GUESTS)
         for v in GUESTS:
