@@ -41,6 +41,7 @@ class Events:
         self.hellos = []
         self.lines = []  # all that came
         self.stale = None
+        self.is_at_its_place = True  # the model is what it was at the cursor: what a delta takes away is there
 
     def _more(self, timeout):
         self.ws.settimeout(max(0.01, timeout))
@@ -82,10 +83,11 @@ class Events:
             row = self.model[kind][m["id"]]  # a delta of something unknown is a defect
             row.update(m["set"])
             for name in m.get("unset", []):
-                del row[name]
+                if self.is_at_its_place or name in row:
+                    del row[name]
         elif what == "removed":
-            assert m["id"] in self.model[kind], f"{m['id']} was removed and never told"
-            del self.model[kind][m["id"]]
+            assert m["id"] in self.model[kind] or not self.is_at_its_place, f"{m['id']} was removed and never told"
+            self.model[kind].pop(m["id"], None)
         elif what == "ping":
             self.cursor = m["cursor"]
             for k, i in self.stale or ():
