@@ -196,8 +196,9 @@ static int dispatch(struct link *l, struct err *e)
     return r;
 }
 
-/* 1 = got bytes, 0 = nothing more now, negative = ended. */
-static int read_some(struct link *l, struct err *e)
+/* 1 = got bytes, 0 = nothing now, negative = ended. is_last: the buffer was not filled; what else there may be (after
+ * descriptors, the end) polls readable again, and an idle link is spared a read that finds nothing. */
+static int read_some(struct link *l, bool *is_last, struct err *e)
 {
     union {
         char bytes[CMSG_SPACE(FRAME_FDS_MAX * sizeof(int))];
@@ -222,12 +223,14 @@ static int read_some(struct link *l, struct err *e)
         return -EPIPE;
     }
     l->in.len += (size_t)n;
+    *is_last = (size_t)n < iov.iov_len;
     return 1;
 }
 
 void link_on_readable(struct link *l)
 {
     struct err e = ERR_INIT;
+    bool is_last = false;
     int r = 0;
 
     if (l->is_closed)
@@ -235,8 +238,8 @@ void link_on_readable(struct link *l)
     bool was = l->is_in_callback;
     l->is_in_callback = true;
     /* Bounded per wake-up, so that one peer cannot hold the loop. */
-    for (int i = 0; i < 8 && !l->is_closed; i++) {
-        r = read_some(l, &e);
+    for (int i = 0; i < 8 && !l->is_closed && !is_last; i++) {
+        r = read_some(l, &is_last, &e);
         if (r <= 0)
             break;
         r = dispatch(l, &e);

@@ -73,11 +73,18 @@ static void flush_out(struct qmp *q)
     update_events(q);
 }
 
+static bool has_pending(const struct qmp *q)
+{
+    for (size_t i = 0; i < PENDING_MAX; i++)
+        if (q->pending[i].id)
+            return true;
+    return false;
+}
+
 static void on_tick(void *arg)
 {
     struct qmp *q = arg;
     uint64_t now = clock_boot_ms();
-    bool has_pending = false;
     struct err e = ERR_INIT;
 
     err_set(&e, -ETIMEDOUT, "guest.timeout", "QEMU does not answer");
@@ -85,9 +92,8 @@ static void on_tick(void *arg)
         struct pending *p = &q->pending[i];
         if (p->id && p->deadline_ms <= now)
             fail_pending(q, p, &e);
-        has_pending = has_pending || p->id;
     }
-    if (has_pending && q->fd >= 0)
+    if (q->fd >= 0 && has_pending(q))
         loop_timer_set(&q->m->loop, &q->tick, TICK_MS);
 }
 
@@ -169,7 +175,8 @@ void qmp_send(struct qmp *q, const char *command, const char *arguments, int fd,
     *p = (struct pending){.id = q->last_id, .deadline_ms = clock_boot_ms() + COMMAND_MS, .fn = fn, .rq = rq};
     if (list_is_empty(&q->tick.node))
         loop_timer_set(&q->m->loop, &q->tick, TICK_MS);
-    flush_out(q);
+    if (!q->has_more)
+        flush_out(q);
 }
 
 static void send_command(struct qmp *q, const char *command, const char *arguments, answer_fn fn, struct request *rq)
@@ -219,14 +226,8 @@ static void on_quit(struct qmp *q, struct request *rq, const struct qmp_message 
 
 static void on_balloon(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
 {
-    uint64_t bytes;
-
     /* No balloon, or its driver is not loaded: the value is absent. */
-    if (m && m->kind == QMP_RETURN && qmp_get_u64(m->data, "actual", &bytes))
-        request_stat(rq, "balloon", bytes);
-    if (q->version)
-        request_stat(rq, "version", q->version);
-    request_finish(q->m, rq, !m && why->num == -ETIMEDOUT ? why->num : 0, why);
+    q->has_balloon = m && m->kind == QMP_RETURN && qmp_get_u64(m->data, "actual", &q->balloon_bytes);
 }
 
 static void on_blockstats(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
@@ -235,14 +236,27 @@ static void on_blockstats(struct qmp *q, struct request *rq, const struct qmp_me
     int r = qmp_answer_result(m, why, &e);
     uint64_t read_bytes, write_bytes;
 
-    if (r < 0) {
-        request_finish(q->m, rq, r, &e);
-        return;
+    if (r == 0) {
+        qmp_sum_blockstats(m->data, &read_bytes, &write_bytes);
+        request_stat(rq, "diskread", read_bytes);
+        request_stat(rq, "diskwrite", write_bytes);
+        if (q->has_balloon)
+            request_stat(rq, "balloon", q->balloon_bytes);
+        if (q->version)
+            request_stat(rq, "version", q->version);
     }
-    qmp_sum_blockstats(m->data, &read_bytes, &write_bytes);
-    request_stat(rq, "diskread", read_bytes);
-    request_stat(rq, "diskwrite", write_bytes);
-    send_command(q, "query-balloon", NULL, on_balloon, rq);
+    request_finish(q->m, rq, r, &e);
+}
+
+/* Every few seconds for each guest: both questions in one write. QEMU answers in their order. */
+static void send_stats(struct qmp *q, struct request *rq)
+{
+    q->has_balloon = false;
+    q->has_more = true;
+    send_command(q, "query-balloon", NULL, on_balloon, NULL);
+    send_command(q, "query-blockstats", NULL, on_blockstats, rq);
+    q->has_more = false;
+    flush_out(q);
 }
 
 static const struct verb {
@@ -255,7 +269,6 @@ static const struct verb {
     {"pause", "stop", on_pause, NULL},
     {"resume", "cont", on_simple, NULL},
     {"quit", "quit", on_quit, NULL},
-    {"stats", "query-blockstats", on_blockstats, NULL},
     {"link-down", "set_link", on_simple, "false"},
     {"link-up", "set_link", on_simple, "true"},
 };
@@ -313,6 +326,10 @@ static void command(struct monitor *m, struct request *rq)
         return;
     if (streq(rq->verb, "script")) {
         script_begin(q, rq);
+        return;
+    }
+    if (streq(rq->verb, "stats")) {
+        send_stats(q, rq);
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
@@ -526,6 +543,8 @@ static void on_answer(struct qmp *q, const struct qmp_message *m)
             continue;
         q->pending[i].id = 0;
         was.fn(q, was.rq, m, &none);
+        if (!has_pending(q))
+            loop_timer_stop(&q->tick); /* it would wake an idle guest's monitor for nothing */
         return;
     }
 }
@@ -583,8 +602,8 @@ static void take_lines(struct qmp *q)
         buf_done(&q->in);
 }
 
-/* 1 = got bytes, 0 = nothing now, -1 = ended. */
-static int read_once(struct qmp *q)
+/* The bytes it got; 0 = nothing now, -1 = ended. */
+static ssize_t read_once(struct qmp *q)
 {
     char *p = buf_reserve(&q->in, READ_BYTES);
     ssize_t n = p ? read(q->fd, p, READ_BYTES) : -1;
@@ -599,19 +618,20 @@ static int read_once(struct qmp *q)
         return -1;
     q->in.len += (size_t)n;
     take_lines(q);
-    return q->fd >= 0 ? 1 : -1;
+    return q->fd >= 0 ? n : -1;
 }
 
 static void on_event(void *arg, short revents)
 {
     struct qmp *q = arg;
-    int r = 1;
+    ssize_t n = READ_BYTES;
 
     if (revents & POLLOUT)
         flush_out(q);
+    /* Less than it asked for: there is no more now, or poll says so. */
     if (revents & (POLLIN | POLLHUP | POLLERR))
-        for (int i = 0; r == 1 && q->fd >= 0 && i < READS_PER_WAKE; i++)
-            r = read_once(q);
+        for (int i = 0; n == READ_BYTES && q->fd >= 0 && i < READS_PER_WAKE; i++)
+            n = read_once(q);
     if (q->fd >= 0 && q->in.len == 0)
         buf_done(&q->in);
 }
@@ -647,7 +667,7 @@ static void qmp_close(struct monitor *m)
         return;
     /* What QEMU said last: why it goes. */
     for (int i = 0; q->fd >= 0 && i < 64; i++)
-        if (read_once(q) != 1)
+        if (read_once(q) <= 0)
             break;
     q->is_starting = false;
     hang_up_text(q, "the guest has ended");

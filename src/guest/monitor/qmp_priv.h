@@ -35,6 +35,9 @@ struct qmp {
     unsigned n_noisy;
     struct script *scripts[SCRIPTS_MAX]; /* under way */
     uint64_t version;                    /* of QEMU: 7002022 is 7.2.22 */
+    bool has_more;                       /* commands are collected for one write */
+    bool has_balloon;
+    uint64_t balloon_bytes; /* of the latest answer */
 };
 
 /* arguments: a JSON object, or NULL. fd: goes along, or -1. fn is called exactly once. */

@@ -93,20 +93,25 @@ static void flush_out(struct vmm *v)
         loop_events(&v->m->loop, v->fd, (short)(POLLIN | (v->out.len ? POLLOUT : 0)));
 }
 
+static bool has_pending(const struct vmm *v)
+{
+    for (size_t i = 0; i < PENDING_MAX; i++)
+        if (v->pending[i].id)
+            return true;
+    return false;
+}
+
 static void on_tick(void *arg)
 {
     struct vmm *v = arg;
     uint64_t now = clock_boot_ms();
-    bool has_pending = false;
     struct err e = ERR_INIT;
 
     err_set(&e, -ETIMEDOUT, "guest.timeout", "holm-vmm does not answer");
-    for (size_t i = 0; i < PENDING_MAX; i++) {
+    for (size_t i = 0; i < PENDING_MAX; i++)
         if (v->pending[i].id && v->pending[i].deadline_ms <= now)
             fail_pending(v, &v->pending[i], &e);
-        has_pending = has_pending || v->pending[i].id;
-    }
-    if (has_pending && v->fd >= 0)
+    if (v->fd >= 0 && has_pending(v))
         loop_timer_set(&v->m->loop, &v->tick, TICK_MS);
 }
 
@@ -450,6 +455,8 @@ static void on_answer(struct vmm *v, uint64_t id, const json_t *root)
             err_set(&e, -EIO, "guest.refused", "holm-vmm: %s", text[0] ? text : "no answer that can be read");
         v->pending[i].id = 0;
         was.fn(v, was.rq, json_is_object(ok) ? ok : NULL, &e);
+        if (!has_pending(v))
+            loop_timer_stop(&v->tick); /* it would wake an idle guest's monitor for nothing */
         return;
     }
 }
@@ -489,8 +496,8 @@ static void take_lines(struct vmm *v)
     buf_consume(&v->in, begin);
 }
 
-/* 1 = got bytes, 0 = nothing now, -1 = ended. */
-static int read_once(struct vmm *v)
+/* The bytes it got; 0 = nothing now, -1 = ended. */
+static ssize_t read_once(struct vmm *v)
 {
     char *p = buf_reserve(&v->in, READ_BYTES);
     ssize_t n = p ? read(v->fd, p, READ_BYTES) : -1;
@@ -505,19 +512,20 @@ static int read_once(struct vmm *v)
         return -1;
     v->in.len += (size_t)n;
     take_lines(v);
-    return v->fd >= 0 ? 1 : -1;
+    return v->fd >= 0 ? n : -1;
 }
 
 static void on_event(void *arg, short revents)
 {
     struct vmm *v = arg;
-    int r = 1;
+    ssize_t n = READ_BYTES;
 
     if (revents & POLLOUT)
         flush_out(v);
+    /* Less than it asked for: there is no more now, or poll says so. */
     if (revents & (POLLIN | POLLHUP | POLLERR))
-        for (int i = 0; r == 1 && v->fd >= 0 && i < READS_PER_WAKE; i++)
-            r = read_once(v);
+        for (int i = 0; n == READ_BYTES && v->fd >= 0 && i < READS_PER_WAKE; i++)
+            n = read_once(v);
     if (v->fd >= 0 && v->in.len == 0)
         buf_done(&v->in);
 }
@@ -555,7 +563,7 @@ static void vmm_close(struct monitor *m)
         return;
     /* What it said last: why it goes. */
     for (int i = 0; v->fd >= 0 && i < 64; i++)
-        if (read_once(v) != 1)
+        if (read_once(v) <= 0)
             break;
     v->is_starting = false;
     hang_up(v, -EPIPE, "the guest has ended");
