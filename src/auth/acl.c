@@ -72,6 +72,43 @@ static size_t find_entry(const struct auth_acl *acl, const struct auth_acl_entry
     return low;
 }
 
+/* Room for one more; what there is stays as it is. */
+static int grow(struct auth_acl *acl)
+{
+    struct auth_acl_entry *entries = realloc(acl->entries, (acl->n + 1) * sizeof(*entries));
+    uint64_t *prefixes = realloc(acl->prefixes, (acl->n + 1) * sizeof(*prefixes));
+
+    if (entries)
+        acl->entries = entries;
+    if (prefixes)
+        acl->prefixes = prefixes;
+    return entries && prefixes ? 0 : -ENOMEM;
+}
+
+static void insert_at(struct auth_acl *acl, size_t at, const struct auth_acl_entry *entry)
+{
+    memmove(acl->entries + at + 1, acl->entries + at, (acl->n - at) * sizeof(*acl->entries));
+    memmove(acl->prefixes + at + 1, acl->prefixes + at, (acl->n - at) * sizeof(*acl->prefixes));
+    acl->entries[at] = *entry;
+    acl->prefixes[at] = auth_prefix(entry->id);
+    acl->n++;
+    for (size_t type = entry->type + 1u; type <= AUTH_ACL_TYPES; type++)
+        acl->first[type]++;
+}
+
+static void remove_at(struct auth_acl *acl, size_t at)
+{
+    struct auth_acl_entry *entry = &acl->entries[at];
+
+    for (size_t type = entry->type + 1u; type <= AUTH_ACL_TYPES; type++)
+        acl->first[type]--;
+    free(entry->id);
+    free(entry->role);
+    acl->n--;
+    memmove(entry, entry + 1, (acl->n - at) * sizeof(*entry));
+    memmove(acl->prefixes + at, acl->prefixes + at + 1, (acl->n - at) * sizeof(*acl->prefixes));
+}
+
 static int add_entry(struct auth *a, const char *path, const struct auth_acl_entry *want)
 {
     struct auth_item *item = auth_need_item(&a->sets[AUTH_ACL], AUTH_ACL, path, strlen(path), sizeof(struct auth_acl));
@@ -87,20 +124,14 @@ static int add_entry(struct auth *a, const char *path, const struct auth_acl_ent
         return 0;
     }
     struct auth_acl_entry copy = *want;
-    struct auth_acl_entry *entries = realloc(acl->entries, (acl->n + 1) * sizeof(*entries));
-    if (entries)
-        acl->entries = entries;
     copy.id = strdup(want->id);
     copy.role = strdup(want->role);
-    copy.prefix = auth_prefix(want->id);
-    if (!entries || !copy.id || !copy.role) {
+    if (!copy.id || !copy.role || grow(acl) < 0) {
         free(copy.id);
         free(copy.role);
         return -ENOMEM;
     }
-    memmove(entries + at + 1, entries + at, (acl->n - at) * sizeof(*entries));
-    entries[at] = copy;
-    acl->n++;
+    insert_at(acl, at, &copy);
     return 0;
 }
 
@@ -113,10 +144,8 @@ static void remove_entry(struct auth *a, const char *path, const struct auth_acl
 
     if (!found)
         return;
-    free(acl->entries[at].id);
-    free(acl->entries[at].role);
-    memmove(acl->entries + at, acl->entries + at + 1, (acl->n - at - 1) * sizeof(*acl->entries));
-    if (--acl->n == 0)
+    remove_at(acl, at);
+    if (acl->n == 0)
         auth_item_free(AUTH_ACL, auth_set_remove(&a->sets[AUTH_ACL], item->key));
 }
 

@@ -80,6 +80,7 @@ static void free_acl(struct auth_item *i)
         free(acl->entries[k].role);
     }
     free(acl->entries);
+    free(acl->prefixes);
     free_plain(i);
 }
 

@@ -72,7 +72,7 @@ struct auth_token {
     char *comment;
 };
 
-enum auth_acl_type { AUTH_ACL_USER, AUTH_ACL_GROUP, AUTH_ACL_TOKEN };
+enum auth_acl_type { AUTH_ACL_USER, AUTH_ACL_GROUP, AUTH_ACL_TOKEN, AUTH_ACL_TYPES };
 
 struct auth_role;
 
@@ -81,16 +81,17 @@ struct auth_acl_entry {
     bool is_propagated;
     uint64_t revision;
     char *id, *role;
-    uint64_t prefix;               /* auth_prefix(id) */
     const struct auth_role *found; /* what role names, as long as no role changed since */
     uint64_t found_generation;
 };
 
-/* Entries are sorted by type, id and role. */
+/* Entries are sorted by type, id and role. Those of a type begin at first[type]. A search among thousands looks at
+ * prefixes, eight to a cache line, not at the entries. */
 struct auth_acl {
     struct auth_item item;
     struct auth_acl_entry *entries;
-    size_t n;
+    uint64_t *prefixes; /* auth_prefix(entries[].id) */
+    size_t n, first[AUTH_ACL_TYPES + 1];
 };
 
 struct auth_pool {

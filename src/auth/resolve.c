@@ -67,43 +67,50 @@ static bool is_short(const struct name *name)
     return (name->prefix & 0xff) == 0;
 }
 
-static bool is_of(const struct auth_acl_entry *entry, const struct name *name)
+/* For each of n_names the index of the first of n prefixes (at least one) that is not below its own. All of them step
+ * by step beside each other, and without a branch on what is found: one after the other, each step would wait for the
+ * one before it, and that would be most of what a check costs. */
+static void lower_bounds(const uint64_t *prefixes, size_t n, const struct name *names, size_t n_names, size_t *ret)
 {
-    return entry->prefix == name->prefix && (is_short(name) || streq(entry->id, name->id));
+    for (size_t i = 0; i < n_names; i++)
+        ret[i] = 0;
+    for (; n > 1; n -= n / 2)
+        for (size_t i = 0; i < n_names; i++)
+            ret[i] += -(size_t)(prefixes[ret[i] + n / 2 - 1] < names[i].prefix) & (n / 2);
+    for (size_t i = 0; i < n_names; i++)
+        ret[i] += prefixes[ret[i]] < names[i].prefix;
 }
 
-static bool is_below(const struct auth_acl_entry *entry, enum auth_acl_type type, const struct name *name)
+/* From the first entry that begins like name to the first that is not below it: those between are as long as it is. */
+static size_t skip_like(const struct auth_acl *acl, size_t low, size_t end, const struct name *name)
 {
-    if (entry->type != type)
-        return entry->type < type;
-    if (entry->prefix != name->prefix)
-        return entry->prefix < name->prefix;
-    return !is_short(name) && strcmp(entry->id, name->id) < 0;
-}
-
-/* Index of the first entry that is not below (type, name). */
-static size_t first_entry(const struct auth_acl *acl, enum auth_acl_type type, const struct name *name)
-{
-    size_t low = 0, high = acl->n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (is_below(&acl->entries[mid], type, name))
-            low = mid + 1;
-        else
-            high = mid;
+    for (size_t n = end - low; n;) {
+        size_t half = n / 2;
+        bool is_below = acl->prefixes[low + half] == name->prefix && strcmp(acl->entries[low + half].id, name->id) < 0;
+        low = is_below ? low + half + 1 : low;
+        n = is_below ? n - half - 1 : half;
     }
     return low;
 }
 
-static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_acl_type type, const struct name *name,
-                   bool is_final, struct grant *g)
+/* The entries of each of at most WHO_GROUPS_MAX names. */
+static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_acl_type type, const struct name *names,
+                   size_t n_names, bool is_final, struct grant *g)
 {
-    for (size_t i = first_entry(acl, type, name); i < acl->n; i++) {
-        struct auth_acl_entry *entry = &acl->entries[i];
-        if (entry->type != type || !is_of(entry, name))
-            break;
-        add_entry(a, entry, is_final, g);
+    size_t from = acl->first[type], end = acl->first[type + 1], found[WHO_GROUPS_MAX];
+
+    if (from == end)
+        return;
+    lower_bounds(acl->prefixes + from, end - from, names, n_names, found);
+    for (size_t k = 0; k < n_names; k++) {
+        const struct name *name = &names[k];
+        size_t i = is_short(name) ? from + found[k] : skip_like(acl, from + found[k], end, name);
+        for (; i < end && acl->prefixes[i] == name->prefix; i++) {
+            struct auth_acl_entry *entry = &acl->entries[i];
+            if (!is_short(name) && !streq(entry->id, name->id))
+                break;
+            add_entry(a, entry, is_final, g);
+        }
     }
 }
 
@@ -111,14 +118,12 @@ static void add_of(const struct auth *a, const struct auth_acl *acl, enum auth_a
 static void add_groups(const struct auth *a, const struct auth_acl *acl, const struct who *who, bool is_final,
                        struct grant *g)
 {
-    const struct name first = {.id = ""};
-    size_t from = first_entry(acl, AUTH_ACL_GROUP, &first), to = first_entry(acl, AUTH_ACL_TOKEN, &first);
+    size_t from = acl->first[AUTH_ACL_GROUP], to = acl->first[AUTH_ACL_GROUP + 1];
 
     if (!who->member || from == to)
         return;
     if (who->has_groups && who->n_groups < to - from) {
-        for (size_t i = 0; i < who->n_groups; i++)
-            add_of(a, acl, AUTH_ACL_GROUP, &who->groups[i], is_final, g);
+        add_of(a, acl, AUTH_ACL_GROUP, who->groups, who->n_groups, is_final, g);
         return;
     }
     for (size_t i = from; i < to; i++)
@@ -151,7 +156,7 @@ static void apply_level(const struct auth *a, const struct who *who, const char 
     if (!item)
         return;
     const struct auth_acl *acl = container_of(item, struct auth_acl, item);
-    add_of(a, acl, who->is_token ? AUTH_ACL_TOKEN : AUTH_ACL_USER, &who->self, is_final, &here);
+    add_of(a, acl, who->is_token ? AUTH_ACL_TOKEN : AUTH_ACL_USER, &who->self, 1, is_final, &here);
     if (!here.is_set && !who->is_token)
         add_groups(a, acl, who, is_final, &here);
     if (here.is_set)

@@ -243,8 +243,9 @@ static void test_scenarios(void **arg)
 
 /* ---- the second evaluator ---- */
 
-static const char *const all_users[] = {"a@pve", "b@pve", "c@pam"};
-static const char *const all_groups[] = {"g", "h", "i"};
+/* Some begin alike for longer than what searches look at first. */
+static const char *const all_users[] = {"a@pve", "b@pve", "c@pam", "long.name@pve", "long.name@pam"};
+static const char *const all_groups[] = {"g", "h", "developer", "developers", "developers-a"};
 static const char *const all_tokens[] = {"a@pve!tk", "a@pve!uk", "b@pve!tk", "root@pam!tk"};
 static const char *const all_roles[] = {"NoAccess", "PVEVMUser", "PVEAuditor", "Administrator", "PVEDatastoreUser"};
 static const char *const all_paths[] = {"/",     "/vms",    "/vms/100",  "/vms/101", "/storage", "/storage/s",
@@ -260,7 +261,7 @@ struct entry {
 };
 
 static struct world {
-    struct entry entries[40];
+    struct entry entries[60];
     size_t n;
     bool member[ARRAY_SIZE(all_users)][ARRAY_SIZE(all_groups)];
     bool is_separated[ARRAY_SIZE(all_tokens)];
@@ -303,7 +304,7 @@ static void groups_level(const char *path, const char *user, bool is_final, role
     for (size_t u = 0; u < ARRAY_SIZE(all_users); u++) {
         for (size_t g = 0; streq(all_users[u], user) && g < ARRAY_SIZE(all_groups); g++) {
             role_set one;
-            char name[8];
+            char name[16];
             snprintf(name, sizeof(name), "@%s", all_groups[g]);
             if (!world.member[u][g] || !level(path, name, is_final, one))
                 continue;
@@ -419,7 +420,7 @@ static void make_world(void)
 static void add_random_entry(void)
 {
     struct entry x = {.path = all_paths[pick(ARRAY_SIZE(all_paths))], .role = pick(N_ROLES), .propagate = (int)pick(2)};
-    static char names[ARRAY_SIZE(all_groups)][8];
+    static char names[ARRAY_SIZE(all_groups)][16];
     size_t kind = pick(3), g = pick(ARRAY_SIZE(all_groups));
 
     snprintf(names[g], sizeof(names[g]), "@%s", all_groups[g]);
@@ -435,6 +436,20 @@ static void add_random_entry(void)
         }
     }
     world.entries[world.n++] = x;
+}
+
+static void remove_random_entry(void)
+{
+    size_t at = pick(world.n);
+    const struct entry *x = &world.entries[at];
+    bool is_group = x->who[0] == '@';
+
+    feed(NULL, "shared/auth/acl%s %s %s %s", x->path,
+         is_group              ? "group"
+         : strchr(x->who, '!') ? "token"
+                               : "user",
+         x->who + is_group, all_roles[x->role]);
+    world.entries[at] = world.entries[--world.n];
 }
 
 static void compare(const char *who, const char *path)
@@ -488,6 +503,8 @@ static void test_random_worlds(void **arg)
         make_world();
         for (size_t n = pick(ARRAY_SIZE(world.entries)); n > 0; n--)
             add_random_entry();
+        for (size_t n = pick(world.n / 2 + 1); n > 0; n--)
+            remove_random_entry();
         for (size_t p = 0; p < ARRAY_SIZE(all_paths); p++) {
             for (size_t u = 0; u < ARRAY_SIZE(all_users); u++)
                 compare(all_users[u], all_paths[p]);
