@@ -108,6 +108,13 @@ def a_late_job_is_tried_again_once_if_that_is_asked_for():
 
 
 @test
+def a_hang_and_a_late_job_are_two_faults():
+    assert run_jobs(True, a=[None, 75, 0], b=[124, (75, 30), 0]) == ({"a": 0, "b": 0}, "2 passed, 0 failed", 5, 4)
+    assert run_jobs(True, a=[75, None, 75], b=[None, 75, None]) == ({"a": 75, "b": 124}, "0 passed, 2 failed", 5, 4)
+    assert run_jobs(a=[None, 75]) == ({"a": 75}, "0 passed, 1 failed", 2, 1)
+
+
+@test
 def a_wrong_result_is_never_tried_again():
     assert run_jobs(True, a=[1, 0]) == ({"a": 1}, "0 passed, 1 failed", 1, 0)
     assert run_jobs(a=[(1, 30), 0], b=[(77, 30)]) == ({"a": 1, "b": 77}, "0 passed, 1 failed, 1 skipped", 1, 0)
