@@ -8,6 +8,7 @@ import websocket
 
 from lib.events import Ended, Events
 from lib.holm import is_sanitized
+from lib.procs import status_number
 from lib.tap import main, test
 from lib.wait import slow, wait_for
 
@@ -204,8 +205,7 @@ def the_ring_forgets_and_a_slow_client_begins_anew(node):
 
 
 def memory_of(node):
-    with open(f"/proc/{node.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+    return status_number(node.process.pid, "VmRSS")
 
 
 @test

@@ -8,6 +8,7 @@ from bench.figures import cpu_ms, least, note
 from bench.many import FIRST, define
 from lib.events import Events
 from lib.holm import Node, is_sanitized
+from lib.procs import status_number
 from lib.tap import main, test
 
 COUNT = 2000 if is_sanitized() else 10000
@@ -51,9 +52,7 @@ def ten_thousand():
         before = cpu_ms([node.process.pid])
         time.sleep(SECONDS)  # the measurement: nothing is waited for
         note(f"events, {COUNT} guests, {OTHERS} clients: holmd", "%", [(cpu_ms([node.process.pid]) - before) / SECONDS / 10])
-        with open(f"/proc/{node.process.pid}/status", encoding="ascii") as f:
-            note(f"events, {COUNT} guests, {OTHERS} clients: memory of holmd", "MiB",
-                 [int(line.split()[1]) / 1024 for line in f if line.startswith("VmRSS:")])
+        note(f"events, {COUNT} guests, {OTHERS} clients: memory of holmd", "MiB", [status_number(node.process.pid, "VmRSS") / 1024])
         is_over.set()
         reader.join()
 

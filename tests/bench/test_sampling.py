@@ -7,6 +7,7 @@ import time
 from bench.figures import cpu_ms, least, note, within
 from bench.many import FIRST, define
 from bench.running import Running
+from lib.procs import status_number
 from lib.tap import main, test
 from lib.wait import wait_for
 
@@ -46,11 +47,7 @@ def slowness():
 
 def sleeps(pids):
     """How often these processes have gone to sleep so far."""
-    total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/status", encoding="ascii") as f:
-            total += next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches:"))
-    return total
+    return sum(status_number(pid, "voluntary_ctxt_switches") for pid in pids)
 
 
 def measure(groups):

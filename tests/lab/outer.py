@@ -33,6 +33,7 @@ PR_SET_PDEATHSIG = 1
 
 class Hung(Exception):
     """The machine does not answer, or is gone."""
+    whom = "outer machine"
 
 
 def die_with_parent():

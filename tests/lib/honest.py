@@ -154,11 +154,7 @@ class Watch:
         return sum(procs.fds(p) for p in self.pids)
 
     def memory(self, field):
-        total = 0
-        for pid in self.pids:
-            with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-                total += next(int(line.split()[1]) for line in f if line.startswith(field + ":"))
-        return total
+        return sum(procs.status_number(pid, field) for pid in self.pids)
 
     def cpu(self):
         """Seconds of processor time so far."""

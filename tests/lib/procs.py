@@ -133,6 +133,12 @@ def fds(pid):
         return 0
 
 
+def status_number(pid, field):
+    """Of /proc/PID/status; memory is in KiB there."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(field + ":"))
+
+
 def memory_kib(pid, field="Rss"):
     """Rss or Pss of a process from smaps_rollup."""
     try:
