@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #define START_TIMEOUT_S    60u
+#define READ_MIB_S         50u /* a slow storage gives as much of a snapshot's memory each second */
 #define SHUTDOWN_TIMEOUT_S 60u
 #define LOCK_WAIT_MS       3000u
 #define QUIT_TIMEOUT_S     5u
@@ -214,6 +215,13 @@ static struct launch_job *launch_job_new(struct op *o, struct guest *g, struct e
     return j;
 }
 
+static uint32_t start_seconds(const struct op *o, const struct guest *g)
+{
+    if (o->args.timeout_s)
+        return o->args.timeout_s;
+    return START_TIMEOUT_S + (o->ram[0] ? (uint32_t)(guest_memory_bytes(g) / ((uint64_t)READ_MIB_S << 20)) : 0);
+}
+
 /* A stopped guest takes its pending changes before it starts: they are written first. */
 static void start_launch(struct op *o)
 {
@@ -237,7 +245,7 @@ static void start_launch(struct op *o)
     g->disk_read = g->disk_write = g->net_in = g->net_out = 0;
     o->phase = OP_LAUNCH;
     o->job = j;
-    op_timer(o, o->args.timeout_s ? o->args.timeout_s : START_TIMEOUT_S);
+    op_timer(o, start_seconds(o, g));
     if (pool_submit(o->mgr->env.pool, launch_run, launched, j, &e) < 0) {
         o->job = NULL;
         g->state = GUEST_STOPPED;

@@ -13,7 +13,8 @@ class Shell:
         self.console.expect("login:", 90)
         self.console.type("root\n")
         self.console.expect("# ")
-        self.console.type("PS1=; stty -echo; echo re''ady\n")
+        # Without the kernel's messages: one in the midst of what a command says looks like a part of it.
+        self.console.type("PS1=; stty -echo; dmesg -n 1; echo re''ady\n")
         self.console.expect("ready\r\n")
         return self
 

@@ -324,6 +324,37 @@ def a_flood_of_output_costs_little():
         assert g.link.command("stats").number(RESULT) == 0
 
 
+# QEMU as it reads the memory of a guest that was paused when it was saved: "cont" is noted for a guest that was running, and
+# that the reading has ended is not said.
+READS_MEMORY = """
+import json, os
+qmp, looks, status = os.fdopen(10, "r+b", buffering=0), 0, "inmigrate"
+def say(**words):
+    qmp.write(json.dumps(words).encode() + b"\\n")
+say(QMP={})
+for line in qmp:
+    asked = json.loads(line)
+    command, answer = asked["execute"], {}
+    if command == "query-status":
+        answer["status"], looks = status, looks + 1
+        if looks == 5:
+            status = "paused"
+    if command == "cont" and status == "paused":
+        status = "running"
+        say(event="RESUME")
+    say(id=asked["id"], **{"return": answer})
+"""
+
+
+@test(limit=30)
+def a_snapshots_memory_is_read_before_the_guest_goes_on():
+    with Guest(["/usr/bin/python3", "-c", READS_MEMORY], is_started=False) as g:
+        running = g.link.event("running")
+        assert running.text(STATE) == "running", running
+        assert g.link.command("kill").number(RESULT) == 0
+        g.link.event("exited")
+
+
 @test(limit=30)
 def hostile_qmp_ends_the_conversation_only():
     """A program that is not QEMU says wrong things; it is not killed for that, and nothing blocks."""
@@ -334,8 +365,8 @@ def hostile_qmp_ends_the_conversation_only():
             g.link.event("exited")
             assert g.wait_end() == 0
     script = """printf '{"QMP":{}}\\n' >&10; read -r x <&10; printf '{"return":{},"id":1}\\n' >&10; read -r x <&10
-printf '{"return":{},"id":2}\\n' >&10; read -r x <&10; printf '{"return":{"status":"running"},"id":3}\\n' >&10
-read -r x <&10; head -c 6000000 /dev/zero | tr '\\0' x >&10; sleep 100"""
+printf '{"return":{"status":"prelaunch"},"id":2}\\n' >&10; read -r x <&10; printf '{"return":{},"id":3}\\n' >&10
+read -r x <&10; printf '{"return":{"status":"running"},"id":4}\\n' >&10; read -r x <&10; head -c 6000000 /dev/zero | tr '\\0' x >&10; sleep 100"""
     with Guest(["/bin/bash", "-c", script], is_started=False) as g:
         g.link.event("running")
         answer = g.link.command("stats")

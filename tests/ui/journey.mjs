@@ -67,6 +67,7 @@ async function screenSays(words, no = '\0') {
     if (said.includes(words) && !said.includes(no))
       return;
     assert.ok(Date.now() < end, `${words} is not on the screen, or ${no} is: ${said.trim()}`);
+    await page.waitForTimeout(200);
   }
 }
 
@@ -174,13 +175,21 @@ async function lostAndRegained() {
   assert.equal(await page.evaluate(() => window.isKept), kept, 'without a reload');
 }
 
-await twoGuestsAndTheirConsoles();
-await snapshotAndBack();
-await refusedAsAuditor();
-await lostAndRegained();
-await link('greeter', row('greeter')).click();
-await cloneStopAndDestroy();
-assert.deepEqual(complaints, []);
+async function destroyedInTheEnd() {
+  await link('greeter', row('greeter')).click();
+  await cloneStopAndDestroy();
+  assert.deepEqual(complaints, []);
+}
+
+for (const part of [twoGuestsAndTheirConsoles, snapshotAndBack, refusedAsAuditor, lostAndRegained, destroyedInTheEnd])
+  try {
+    await part();
+  } catch (e) {
+    // What was waited for goes first: a list of failures shows one line of it.
+    const [focus, seen] = await page.evaluate(() => [document.activeElement?.outerHTML.slice(0, 200), document.body.innerText]);
+    process.stderr.write(`${part.name}: ${String(e.message).replace(/\s+/g, ' ')}\n${e.stack}\nat ${page.url()}, the focus on ${focus}:\n${seen}\n`);
+    process.exit(1);
+  }
 await context.close();
 await browser.close();
 process.exit(0);

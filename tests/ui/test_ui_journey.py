@@ -63,7 +63,7 @@ def a_day_by_roles_and_names():
         finally:
             script.kill()
             reader.join()
-        assert status == 0, errors[0][-3000:]
+        assert status == 0, errors[0][:6000]
     assert not s.node.api.get("/cluster/resources", type="vm")
 
 

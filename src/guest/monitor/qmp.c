@@ -2,8 +2,8 @@
  * its caller gets -ETIMEDOUT while the guest goes on, and an answer that comes later is dropped. QEMU's words are
  * hostile (qmp_message.c): a line that is none ends the conversation, not the guest.
  *
- * Start: greeting, qmp_capabilities, the verbs of the launch order one after another, query-status; then the guest is
- * up. */
+ * Start: greeting, qmp_capabilities, query-status until the memory of a snapshot is read, if there is one, the verbs of
+ * the launch order one after another, query-status; then the guest is up. */
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -14,6 +14,7 @@
 
 #define COMMAND_MS       10000u
 #define START_MS         60000u
+#define LOOK_MS          50u
 #define TICK_MS          250u
 #define OUT_BYTES_MAX    65536u
 #define READ_BYTES       16384u
@@ -361,6 +362,7 @@ static void start_failed(struct qmp *q, const char *text)
         return;
     q->is_starting = false;
     loop_timer_stop(&q->start_limit);
+    loop_timer_stop(&q->look);
     control_event(q->m, "failed", text);
     child_kill(q->m);
 }
@@ -431,12 +433,42 @@ static void on_start_verb(struct monitor *m, struct request *rq, int r, const st
         start_next(q);
 }
 
+/* "cont" while QEMU reads a snapshot's memory would be a wish for later, which a guest that was paused does not get;
+ * and of the end of the reading there is no word that could be relied on: RESUME comes only if it goes on by itself,
+ * and then even before an answer "inmigrate" that was made earlier. How long it may take depends on the storage; holmd
+ * has a limit. */
+static void on_memory_status(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
+{
+    char status[24] = "";
+
+    if (m)
+        qmp_get_text(m->data, "status", status, sizeof(status));
+    if (streq(status, "inmigrate") || (!m && q->is_reading && why->num == -ETIMEDOUT)) {
+        q->is_reading = true;
+        loop_timer_stop(&q->start_limit);
+        loop_timer_set(&q->m->loop, &q->look, LOOK_MS);
+        return;
+    }
+    if (!m) {
+        start_unanswered(q, why);
+        return;
+    }
+    if (q->is_reading)
+        loop_timer_set(&q->m->loop, &q->start_limit, START_MS);
+    start_next(q);
+}
+
+static void on_look(void *arg)
+{
+    send_command(arg, "query-status", NULL, on_memory_status, NULL);
+}
+
 static void on_capabilities(struct qmp *q, struct request *rq, const struct qmp_message *m, const struct err *why)
 {
     if (!m)
         start_unanswered(q, why);
     else if (m->kind == QMP_RETURN)
-        start_next(q);
+        on_look(q);
     else
         start_failed(q, m->text);
 }
@@ -654,6 +686,7 @@ static int qmp_open(struct monitor *m, int fd, struct err *e)
     buf_init(&q->out, OUT_BYTES_MAX);
     loop_timer_init(&q->tick, on_tick, q);
     loop_timer_init(&q->start_limit, on_start_late, q);
+    loop_timer_init(&q->look, on_look, q);
     loop_timer_set(&m->loop, &q->start_limit, START_MS);
     m->driver_state = q;
     return 0;
@@ -673,6 +706,7 @@ static void qmp_close(struct monitor *m)
     hang_up_text(q, "the guest has ended");
     script_close_all(q);
     loop_timer_stop(&q->start_limit);
+    loop_timer_stop(&q->look);
     buf_done(&q->in);
     buf_done(&q->out);
     m->driver_state = NULL;

@@ -29,8 +29,9 @@ struct qmp {
     struct pending pending[PENDING_MAX];
     uint64_t last_id;
     bool is_greeted, is_starting;
+    bool is_reading; /* the memory of a snapshot, before it starts */
     size_t next_verb;
-    struct loop_timer tick, start_limit;
+    struct loop_timer tick, start_limit, look;
     uint64_t noisy_window_ms;
     unsigned n_noisy;
     struct script *scripts[SCRIPTS_MAX]; /* under way */
