@@ -187,6 +187,20 @@ def with_memory(node):
 
 
 @test
+def memory_of_a_paused_guest(node):
+    """It goes on, as others do: without a program, with as much memory as QEMU reads in several pieces."""
+    node.create(VM, memory=1024, boot="order=scsi0", scsi0="local:0.03125,format=qcow2")
+    node.api.run("POST", node.vm(VM, "/status/start"))
+    node.api.run("POST", node.vm(VM, "/status/suspend"))
+    node.api.run("POST", node.vm(VM, "/snapshot"), {"snapname": "still", "vmstate": 1})
+    for _ in range(3):
+        node.api.run("POST", node.vm(VM, "/snapshot/still/rollback"), {})
+        wait_for(lambda: node.api.get(node.vm(VM, "/status/current")).get("qmpstatus") == "running", 30, "the guest to go on")
+    node.api.run("POST", node.vm(VM, "/status/stop"))
+    node.remove(VM)
+
+
+@test
 def refusals(node):
     node.create(VM, **{**DEMO, "scsi0": "local:0.03125,format=qcow2", "scsi1": "local:0.0625,format=raw"})
     for name in ("current", "pending", "Pending"):  # sections of the text copy
