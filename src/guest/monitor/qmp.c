@@ -41,6 +41,7 @@ static void hang_up(struct qmp *q, const struct err *why)
     loop_unwatch(&q->m->loop, q->fd);
     close(TAKE_FD(q->fd));
     loop_timer_stop(&q->tick);
+    loop_timer_stop(&q->look);
     for (size_t i = 0; i < PENDING_MAX; i++)
         if (q->pending[i].id)
             fail_pending(q, &q->pending[i], why);
@@ -362,7 +363,6 @@ static void start_failed(struct qmp *q, const char *text)
         return;
     q->is_starting = false;
     loop_timer_stop(&q->start_limit);
-    loop_timer_stop(&q->look);
     control_event(q->m, "failed", text);
     child_kill(q->m);
 }
@@ -706,7 +706,6 @@ static void qmp_close(struct monitor *m)
     hang_up_text(q, "the guest has ended");
     script_close_all(q);
     loop_timer_stop(&q->start_limit);
-    loop_timer_stop(&q->look);
     buf_done(&q->in);
     buf_done(&q->out);
     m->driver_state = NULL;
